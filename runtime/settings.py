@@ -1,0 +1,228 @@
+"""Every setting of Holdfast in one class, read from `HOLDFAST_*` in the environment.
+
+How Temporal is reached is not here: that is Temporal's own environment configuration (`runtime/connect.py`).
+"""
+
+import fcntl
+import json
+import secrets
+from datetime import timedelta
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal, Self, cast
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Role = Literal["owner", "sops", "money", "door"]
+
+_LOOPBACK = "127.0.0.1"
+_SIMULATOR = "simulator"
+
+
+class SettingMissingError(ValueError):
+    """A setting that has no safe default here; `name` is the environment variable to set."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name} is not set: {why}")
+        self.name = name
+
+
+class Settings(BaseSettings):
+    """Addresses left empty mean the loopback stand-in on the port of the same name."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_", frozen=True, extra="ignore")
+
+    deployment: str = "local"
+    mode: Literal["local", "production"] = "local"
+    state_dir: Path = Path(".holdfast")
+
+    database_url: str = Field(default="", repr=False)
+    database_url_sops: SecretStr = SecretStr("")
+    database_url_money: SecretStr = SecretStr("")
+    database_url_door: SecretStr = SecretStr("")
+
+    temporal: str = ""
+    temporal_namespace: str = "default"
+
+    temporal_port: int = Field(default=7233, ge=1, le=65535)
+    temporal_ui_port: int = Field(default=8233, ge=1, le=65535)
+    postgres_port: int = Field(default=5499, ge=1, le=65535)
+    smtp_port: int = Field(default=2525, ge=1, le=65535)
+    imap_port: int = Field(default=2143, ge=1, le=65535)
+    xero_port: int = Field(default=8701, ge=1, le=65535)
+    sheets_port: int = Field(default=8702, ge=1, le=65535)
+    livechat_port: int = Field(default=8703, ge=1, le=65535)
+    metrics_port: int = Field(default=9464, ge=1, le=65535)
+    money_metrics_port: int = Field(default=9465, ge=1, le=65535)
+    web_port: int = Field(default=8700, ge=1, le=65535)
+
+    xero_address: str = ""
+    sheets_address: str = ""
+    livechat_address: str = ""
+    smtp_server: str = ""
+    imap_server: str = ""
+
+    xero_tenant_id: str = _SIMULATOR
+    xero_token: SecretStr = SecretStr(_SIMULATOR)
+    sheets_id: str = _SIMULATOR
+    sheets_token: SecretStr = SecretStr(_SIMULATOR)
+    livechat_token: SecretStr = SecretStr(_SIMULATOR)
+    smtp_user: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    imap_user: str = "returnleads@commversion.com"
+    imap_password: SecretStr = SecretStr(_SIMULATOR)
+
+    returns_inbox: str = "returnleads@commversion.com"
+    mail_domain: str = "commversion.com"
+    accounts_address: str = "accounts@commversion.com"
+    approver_issuer: str = "local"
+    approver_subject: str = "shobhit.patil"
+    approver_name: str = "Shobhit Patil"
+
+    chase_every: timedelta = timedelta(hours=48)
+    holding_after: timedelta = timedelta(hours=48)
+    log_format: Literal["json", "console"] = "json"
+
+    @model_validator(mode="after")
+    def _real_vendors_need_real_secrets(self) -> Self:
+        for address, token, name in (
+            (self.xero_address, self.xero_token, "XERO_TOKEN"),
+            (self.sheets_address, self.sheets_token, "SHEETS_TOKEN"),
+            (self.livechat_address, self.livechat_token, "LIVECHAT_TOKEN"),
+            (self.imap_server, self.imap_password, "IMAP_PASSWORD"),
+        ):
+            if not is_loopback(address) and token.get_secret_value() in {"", _SIMULATOR}:
+                raise SettingMissingError(f"HOLDFAST_{name}", f"{address} is not a stand-in on this machine")
+        return self
+
+    @model_validator(mode="after")
+    def _production_names_its_approver(self) -> Self:
+        if self.mode == "production" and self.approver_issuer == "local":
+            raise SettingMissingError(
+                "HOLDFAST_APPROVER_ISSUER", "in production the approver signs in at an identity provider"
+            )
+        return self
+
+    @property
+    def xero_url(self) -> str:
+        return self.xero_address or f"http://{_LOOPBACK}:{self.xero_port}"
+
+    @property
+    def sheets_url(self) -> str:
+        return self.sheets_address or f"http://{_LOOPBACK}:{self.sheets_port}"
+
+    @property
+    def livechat_url(self) -> str:
+        return self.livechat_address or f"http://{_LOOPBACK}:{self.livechat_port}"
+
+    @property
+    def smtp_host(self) -> str:
+        """The host that takes our mail, at `smtp_port`."""
+        return self.smtp_server or _LOOPBACK
+
+    @property
+    def imap_host(self) -> str:
+        """The host of the inbox, at `imap_port`."""
+        return self.imap_server or _LOOPBACK
+
+    @property
+    def smtp_starttls(self) -> bool:
+        """Mail leaves in the clear only on this machine."""
+        return not is_loopback(self.smtp_server)
+
+    @property
+    def imap_tls(self) -> bool:
+        return not is_loopback(self.imap_server)
+
+    @property
+    def vendors_are_loopback(self) -> bool:
+        """Decides whether acts signed `auth=local` count, and whether outbound may start as `on`."""
+        outside = (self.xero_url, self.sheets_url, self.livechat_url, self.smtp_host, self.imap_host)
+        return all(is_loopback(address) for address in outside)
+
+    @property
+    def keys_dir(self) -> Path:
+        return self.state_dir / "keys"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.state_dir / "logs"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.state_dir / "run"
+
+    @cached_property
+    def _passwords(self) -> dict[str, str]:
+        return _passwords_of(self.state_dir)
+
+    def database_password(self, role: Role) -> str:
+        """The password of a role of the local server, generated once into `secrets.json`.
+
+        Raises SettingMissingError in production, where passwords come in the role's own URL.
+        """
+        if self.mode == "production":
+            raise SettingMissingError(f"HOLDFAST_DATABASE_URL_{role.upper()}", "production generates no passwords")
+        return self._passwords[role]
+
+    def database_url_for(self, role: Role) -> str:
+        """The PostgreSQL URL of a role: `holdfast` (the owner), `holdfast_sops`, `holdfast_money` or `holdfast_door`.
+
+        A role's own setting wins; in local mode the others are derived from the owner's URL.
+        Raises SettingMissingError in production where the role's setting is empty.
+        """
+        own = self.database_url if role == "owner" else self._own_url(role)
+        if own:
+            return own
+        if self.mode == "production":
+            suffix = "" if role == "owner" else f"_{role.upper()}"
+            raise SettingMissingError(f"HOLDFAST_DATABASE_URL{suffix}", "each process has its own database role")
+        return self._derived_url(role)
+
+    def _own_url(self, role: Role) -> str:
+        urls = {"sops": self.database_url_sops, "money": self.database_url_money, "door": self.database_url_door}
+        return urls[role].get_secret_value()
+
+    def _derived_url(self, role: Role) -> str:
+        base = urlsplit(self.database_url or f"postgresql://{_LOOPBACK}:{self.postgres_port}/holdfast")
+        who = f"{database_user(role)}:{quote(self.database_password(role), safe='')}"
+        return urlunsplit(base._replace(netloc=f"{who}@{base.netloc.rpartition('@')[2]}"))
+
+
+def database_user(role: Role) -> str:
+    """The name of a database role: the owner is `holdfast`, the others `holdfast_<role>`."""
+    return "holdfast" if role == "owner" else f"holdfast_{role}"
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a URL or host is on this machine; the empty address is, for it means a stand-in."""
+    host = (urlsplit(address).hostname or "") if "//" in address else address.rpartition("@")[2]
+    if host in {"", "localhost"}:
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _passwords_of(state_dir: Path) -> dict[str, str]:
+    state_dir.mkdir(parents=True, exist_ok=True)
+    path = state_dir / "secrets.json"
+    with (state_dir / ".secrets.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = cast("dict[str, str]", json.loads(path.read_text())) if path.exists() else {}
+        missing = {role: secrets.token_urlsafe(24) for role in ("owner", "sops", "money", "door") if role not in known}
+        if missing:
+            _write_private(path, json.dumps(known | missing, indent=1))
+    return known | missing
+
+
+def _write_private(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_text(text)
+    fresh.replace(path)
