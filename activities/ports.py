@@ -4,12 +4,20 @@ Every method may raise the typed errors of `domain.errors`: Retryable, Permanent
 No method retries by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Protocol
+from typing import Literal, Protocol
 
+from pydantic import JsonValue
+
+from domain.acts import ActAnswer, RecordActs
 from domain.books import CreditNote, Invoice
+from domain.case import CaseEvent, CaseView
+from domain.effects import Effect
+from domain.gate import LeadRow, MoneyContext, Permit
 from domain.mail import OutgoingMail
+from domain.return_lead import Billing, LeadClaim, Triage
 
 
 class Mailer(Protocol):
@@ -62,3 +70,117 @@ class LiveChat(Protocol):
     async def tag(self, chat_id: str, thread_id: str, tag: str) -> None:
         """Puts a tag on a thread; a tag already there is a success."""
         ...
+
+
+@dataclass(frozen=True)
+class Intent:
+    """An effect about to be carried out. `recipients` are addresses, or `vendor:<name>`: checked against outbound and holds."""
+
+    effect: Effect
+    body_sha256: str
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the ledger says of an intent.
+
+    `go`: it was prepared and is now `sending`, committed: call. `look`: an earlier attempt left it `sending` at
+    `sending_at` (read back first). `held`: outbound is off or the client is on hold; the row stays prepared.
+    Any other value is the settled state, with what is known of it.
+    """
+
+    key: str
+    verdict: Literal["go", "look", "held", "sent", "unknown", "abandoned"]
+    reference: str = ""
+    code: str = ""
+    seconds_in_flight: float = 0.0
+    data: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How a claimed effect ended. `prepared` gives it back to a later attempt (certainly not done)."""
+
+    effect: Effect
+    state: Literal["sent", "unknown", "prepared"]
+    reference: str = ""
+    code: str = ""
+    data: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    message_id: str = ""  # of a mail that went out: joins the case's thread
+
+
+class Ledger(Protocol):
+    """One row per effect, UNIQUE by key: prepared -> sending -> sent | unknown | abandoned."""
+
+    async def prepare(self, case_id: str, effects: Sequence[Effect]) -> None:
+        """Writes missing rows as `prepared`; existing ones are left alone."""
+        ...
+
+    async def claim(self, case_id: str, intents: Sequence[Intent]) -> tuple[Claim, ...]:
+        """Commits `sending` before any call. Refuses gated kinds (Refused `gated`)."""
+        ...
+
+    async def settle(self, case_id: str, results: Sequence[Settled]) -> None:
+        """Writes what became of claimed effects, and their audit events (dedupe by key, state and attempt)."""
+        ...
+
+    async def read(self, case_id: str, keys: Sequence[str]) -> tuple[tuple[Effect, str], ...]:
+        """Stored effects with their state, in the order of `keys`; missing ones are left out."""
+        ...
+
+    async def abandon(self, case_id: str, keys: Sequence[str], code: str) -> None:
+        """Marks effects as waived by a person: never sent after this."""
+        ...
+
+
+class CaseStore(Protocol):
+    """The read model and the audit trail."""
+
+    async def record(self, view: CaseView, events: Sequence[CaseEvent]) -> None:
+        """Upserts the case and its steps and appends the events, in one transaction; ACT_* and EFFECT_* are refused."""
+        ...
+
+    async def claims(self, case_id: str) -> tuple[LeadClaim, ...]: ...
+
+    async def admit(self, case_id: str, triage: Triage) -> tuple[LeadClaim, ...]:
+        """Takes a triaged request in: its client, and each lead claimed or its problem. Safe to repeat."""
+        ...
+
+    async def leads(self, case_id: str, lead_ids: Sequence[str]) -> tuple[LeadRow, ...]: ...
+
+    async def money_context(self, case_id: str) -> MoneyContext:
+        """What the rules need to judge an amount: contact, limit, rates, grants of this month and of the invoices."""
+        ...
+
+    async def store_billing(self, case_id: str, billing: Billing) -> None: ...
+
+    async def release_leads(self, case_id: str, granted: bool) -> None:
+        """The case is over: its leads may be asked about again (those granted never succeed again)."""
+        ...
+
+
+class Letters(Protocol):
+    """Makes letters out of templates and tables. Raises Permanent when there is nobody to send to."""
+
+    async def compose(self, case_id: str, effect: Effect) -> OutgoingMail: ...
+
+
+class Acts(Protocol):
+    async def record(self, request: RecordActs) -> ActAnswer:
+        """Judges the candidates in order, stores the first that ends or changes the step, writes refusals; one transaction."""
+        ...
+
+
+class Gate(Protocol):
+    """The money worker's own judgement of gated effects, from stored acts and its own configuration."""
+
+    async def plan(self, case_id: str, workflow_id: str, keys: Sequence[str]) -> tuple[Permit, ...]:
+        """Re-verifies the stored acts of each key; refusals come back as permits with a `code`."""
+        ...
+
+    async def claim(self, case_id: str, permits: Sequence[Permit], billing: Billing, intents: Sequence[Intent]) -> tuple[Claim, ...]:
+        """Recomputes the sum under the client's lock, reserves the grants and commits `sending`, in one transaction."""
+        ...
+
+    async def settle(self, case_id: str, results: Sequence[Settled]) -> None: ...

@@ -31,6 +31,8 @@ class BookLine(BaseModel):
     quantity: Decimal = Decimal(1)
     net: Decimal
     tax: Decimal = Decimal(0)
+    account_code: str = ""  # as in the books; a credit note's line takes over those of the invoice's line
+    tax_type: str = ""
 
     @property
     def gross(self) -> Decimal:

@@ -1,0 +1,140 @@
+"""A case: one execution of an SOP for one client, and what is shown of it."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from domain.messages import ClientMessage, Fact, SignedAct
+
+
+class Model(BaseModel):
+    """A payload: frozen, tolerant of unknown fields (strict is the door's business)."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class CaseStatus(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+
+
+class EventKind(StrEnum):
+    """What a line of the audit trail tells. ACT_* and EFFECT_* are written only by the activities that check them."""
+
+    OPENED = "opened"
+    ASKED = "asked"
+    CHASED = "chased"
+    BREACHED = "breached"
+    MOVED = "moved"
+    NOTED = "noted"
+    UNREADABLE = "unreadable"
+    CLOSED = "closed"
+    RESUMED = "resumed"
+    ACT_ACCEPTED = "act.accepted"
+    ACT_REFUSED = "act.refused"
+    EFFECT_SENT = "effect.sent"
+    EFFECT_FAILED = "effect.failed"
+    EFFECT_UNKNOWN = "effect.unknown"
+    EFFECT_HELD = "effect.held"
+    EFFECT_REFUSED = "effect.refused"
+
+
+class CaseEvent(Model):
+    """One line of the audit trail, told by the workflow. `at` is the workflow's time; `data` holds no personal data."""
+
+    kind: EventKind
+    clause: str
+    at: datetime
+    step_id: str = ""
+    text: str = ""
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Deadline(Model):
+    """An absolute moment and why it is there: `due` = `since` + `after`, unless it was moved."""
+
+    label: str
+    clause: str
+    since: datetime
+    after: timedelta
+    due: datetime
+    moved: tuple[str, ...] = ()  # one sentence per move: from, to, by whom, why
+
+    def why(self) -> str:
+        """The deadline in one sentence."""
+        hours = self.after.total_seconds() / 3600
+        made = f"{self.label}: {hours:g} h after {self.since:%a %d %b %Y %H:%M} UTC ({self.clause})"
+        return "; ".join((made, *self.moved))
+
+
+class OpenStep(Model):
+    """A person's step that waits: never without an owner and a deadline."""
+
+    step_id: str
+    name: str
+    clause: str
+    kinds: tuple[str, ...]  # the act kinds that end it
+    role: str  # Role: whom it is asked of
+    claimed_by: str = ""  # person id
+    subject: str  # which set of the case it is about: all, valid, issued
+    waiting_for: str  # one line, no personal data
+    asked_at: datetime
+    deadline: Deadline
+    chased: int = 0
+    reassigned_to: str = ""  # person id
+
+    @property
+    def owner(self) -> str:
+        return self.claimed_by or self.reassigned_to or self.role
+
+
+class CaseView(Model):
+    """What a case says of itself: derived from the open steps, never set by an SOP."""
+
+    case_id: str
+    workflow_id: str
+    kind: str
+    client_id: str
+    status: CaseStatus = CaseStatus.OPEN
+    outcome: str = ""
+    opened_at: datetime
+    steps: tuple[OpenStep, ...] = ()
+    doing: str = ""  # what happens when no person is waited for
+    broken: tuple[str, ...] = ()  # effect keys that are being mended
+    refused: int = 0  # acts and signals that were refused
+
+    @property
+    def next(self) -> OpenStep | None:
+        """The open step that is due first."""
+        return min(self.steps, key=lambda step: step.deadline.due, default=None)
+
+
+class Carried(Model):
+    """What one run hands to the next at continue-as-new. Honoured only in a run that really continues another."""
+
+    opened_at: datetime | None = None
+    done: dict[str, str] = Field(default_factory=dict)
+    open: dict[str, OpenStep] = Field(default_factory=dict)
+    deadlines: dict[str, Deadline] = Field(default_factory=dict)
+    acts: tuple[SignedAct, ...] = ()
+    messages: tuple[ClientMessage, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    handled: tuple[str, ...] = ()
+    events: tuple[CaseEvent, ...] = ()
+    broken: tuple[str, ...] = ()
+    patches: tuple[str, ...] = ()
+    refused: int = 0
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+
+class Request(Model):
+    """What every SOP's input has. `chase_every` and the like are a snapshot of the settings at the door."""
+
+    case_id: str
+    client_id: str
+    chase_every: timedelta = timedelta(hours=48)
+    carried: Carried | None = None

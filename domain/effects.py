@@ -1,0 +1,163 @@
+"""Effects on the outside world: a closed union. Each has a key of its own and happens once.
+
+An effect carries ids, template names and row references; addresses, texts and amounts are resolved where it is carried out.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from domain.case import CaseEvent, CaseView, Model
+
+
+class EffectState(StrEnum):
+    PREPARED = "prepared"
+    SENDING = "sending"
+    SENT = "sent"
+    UNKNOWN = "unknown"
+    ABANDONED = "abandoned"
+
+
+class Audience(StrEnum):
+    """To whom a letter goes; turned into addresses from the tables, inside the activity."""
+
+    CLIENT_THREAD = "client-thread"  # the client, everyone of the original mail in copy
+    ALL_RECIPIENTS = "all-recipients"  # RL-9: ALL recipients of the original e-mail
+    RETURNS_INBOX = "returns-inbox"
+    ACCOUNTS = "accounts"
+
+
+class _Effect(Model):
+    key: str
+    clause: str
+    after: str = ""  # the key of an effect of the same stage that must be sent first
+
+
+class SendLetter(_Effect):
+    """An e-mail made from one of the SOP's templates, in the case's thread or to a team."""
+
+    kind: Literal["send-letter"] = "send-letter"
+    template: str
+    audience: Audience
+
+
+class Nudge(_Effect):
+    """Asks whoever a step belongs to, with the SOP's instructions and the link: resolved anew each time."""
+
+    kind: Literal["nudge"] = "nudge"
+    step_id: str
+    chase: int = 0  # 0: asked; n: the n-th reminder
+
+
+class TagChat(_Effect):
+    """Marks a lead's chat as a return (RL-7). A lead without a chat is recorded as such."""
+
+    kind: Literal["tag-chat"] = "tag-chat"
+    lead_id: str
+
+
+class AppendRow(_Effect):
+    """Adds a lead's row to the RL tracking sheet (RL-7)."""
+
+    kind: Literal["append-row"] = "append-row"
+    lead_id: str
+
+
+class ReadBilling(_Effect):
+    """Reads from the books how each lead is billed at this moment, and stores it; changes nothing outside."""
+
+    kind: Literal["read-billing"] = "read-billing"
+    lead_ids: tuple[str, ...]
+
+
+class ConfirmToAccounts(_Effect):
+    """The confirmation e-mail to Accounts without which no credit note is issued (RL-13). Gated."""
+
+    kind: Literal["confirm-to-accounts"] = "confirm-to-accounts"
+
+
+class DraftCreditNote(_Effect):
+    """A draft credit note for exactly the confirmed leads of one invoice (RL-12). Gated."""
+
+    kind: Literal["draft-credit-note"] = "draft-credit-note"
+    invoice_id: str
+
+
+class AuthoriseCreditNote(_Effect):
+    """Authorises the draft after Accounts' own signed act (RL-12). Gated."""
+
+    kind: Literal["authorise-credit-note"] = "authorise-credit-note"
+    invoice_id: str
+
+
+class ListDoNotInvoice(_Effect):
+    """Puts unbilled leads on Accounts' do-not-invoice list (RL-11). Gated: it is a grant."""
+
+    kind: Literal["list-do-not-invoice"] = "list-do-not-invoice"
+    lead_ids: tuple[str, ...]
+
+
+class AnswerClient(_Effect):
+    """The one coherent reply, promises included (RL-5, RL-6, RL-9). Gated: it promises money."""
+
+    kind: Literal["answer-client"] = "answer-client"
+
+
+Gated = ConfirmToAccounts | DraftCreditNote | AuthoriseCreditNote | ListDoNotInvoice | AnswerClient
+Open = SendLetter | Nudge | TagChat | AppendRow | ReadBilling
+Effect = Annotated[Open | Gated, Field(discriminator="kind")]
+
+
+class ReceiptState(StrEnum):
+    SENT = "sent"
+    PREPARED = "prepared"  # gated: waits for the money activity
+    HELD = "held"  # outbound is off, or the client is on hold
+    FAILED = "failed"  # certainly not done; `code` says why
+    UNKNOWN = "unknown"  # may have been done: a person looks
+    SKIPPED = "skipped"  # the effect it comes after was not done
+    NEEDS_APPROVAL = "needs-approval"
+    REFUSED = "refused"  # the gate found no valid act for it
+    ABANDONED = "abandoned"
+
+
+class Receipt(Model):
+    """What became of one effect. `data` is what a reading effect read; `retry` says whether asking again can help."""
+
+    key: str
+    kind: str
+    clause: str
+    state: ReceiptState
+    reference: str = ""
+    code: str = ""
+    retry: bool = False
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        return self.state in {ReceiptState.SENT, ReceiptState.PREPARED, ReceiptState.ABANDONED}
+
+
+class Stage(Model):
+    """All effects of one moment of an SOP, with what is to be recorded in the same transaction."""
+
+    name: str
+    clause: str
+    effects: tuple[Effect, ...] = ()
+    events: tuple[CaseEvent, ...] = ()
+    view: CaseView
+
+
+class StageDone(Model):
+    receipts: tuple[Receipt, ...] = ()
+
+
+class Grant(Model):
+    """The gated effects of one moment, by key and nothing else: the money activity resolves all the rest itself."""
+
+    case_id: str
+    workflow_id: str
+    clause: str
+    keys: tuple[str, ...]
+    events: tuple[CaseEvent, ...] = ()
+    view: CaseView

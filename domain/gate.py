@@ -1,0 +1,60 @@
+"""What the money gate knows: leads as they stand in the tables, what was granted already, and a permit per gated effect."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from domain.case import Model
+from domain.effects import Effect
+from domain.money import Currency, Money
+
+
+class LeadRow(Model):
+    lead_id: str
+    client_id: str
+    price: Money | None  # as recorded when it arrived
+    price_changed: bool = False
+    chat_id: str = ""
+    thread_id: str = ""
+    received_at: datetime
+
+
+class Rate(Model):
+    """How many GBP one unit is, on a day; `before` is the rate of the version before it, if any."""
+
+    currency: Currency
+    gbp: Decimal
+    on: date
+    before: Decimal | None = None
+
+
+class MoneyContext(Model):
+    """All that the rules need to judge an amount, read in one transaction. `today` is the database's, in London."""
+
+    client_id: str
+    contact_id: str
+    today: date
+    limit_gbp: Decimal
+    rates: tuple[Rate, ...] = ()
+    granted_month_gbp: Decimal = Decimal(0)  # this contact, this calendar month, other cases, without an approver
+    granted_invoice_gbp: dict[str, Decimal] = {}  # by invoice id, without an approver, other cases, of earlier months
+    credited_leads: tuple[str, ...] = ()  # granted already, for ever
+
+
+class SignedLead(Model):
+    """A lead with the amount that was signed for it."""
+
+    lead_id: str
+    gross: Decimal
+    currency: Currency
+
+
+class Permit(Model):
+    """The gate's answer for one stored effect: `code` is "" or why it may not be carried out."""
+
+    key: str
+    effect: Effect
+    code: str = ""
+    leads: tuple[SignedLead, ...] = ()
+    jtis: tuple[str, ...] = ()  # the acts it rests on
+    confirmed_by: str = ""  # person id
+    approved_jti: str = ""

@@ -1,0 +1,48 @@
+"""Every name that leaves a process is minted here, and never taken apart again.
+
+Ids hold no personal data: they show in the Temporal UI, in search attributes and in logs.
+"""
+
+from hashlib import sha256
+
+SOPS_QUEUE = "holdfast-sops"
+MONEY_QUEUE = "holdfast-money"
+
+
+def _digest(key: str) -> str:
+    return sha256(key.encode()).hexdigest()[:16]
+
+
+def return_lead_case(key: str) -> str:
+    """The case of one return-lead request; `key` is the client's Message-ID or the caller's own reference."""
+    return f"return-lead/{_digest(key)}"
+
+
+def linked_case(case_id: str, reason: str, event_id: str) -> str:
+    """A later look at a case that has ended, opened once per event."""
+    return f"{case_id}/{reason}-{_digest(event_id)}"
+
+
+def workflow_id(case_id: str, cycle: int = 1) -> str:
+    """The workflow of a case: the case id itself, or its N-th cycle after a re-opening."""
+    return case_id if cycle == 1 else f"{case_id}/cycle-{cycle}"
+
+
+def effect_key(case_id: str, name: str, ordinal: int | str = 1) -> str:
+    """The key of one effect: UNIQUE for ever, the same on every retry, reset and continue-as-new."""
+    return f"{case_id}/{name}/{ordinal}"
+
+
+def message_id(key: str, domain: str) -> str:
+    """The Message-ID of a mail we send: derived from its effect key, so that a retry carries the same one."""
+    return f"<{sha256(key.encode()).hexdigest()[:32]}@{domain}>"
+
+
+def credit_note_number(case_id: str, invoice_number: str) -> str:
+    """The number by which one case's credit note for one invoice is read back in the books."""
+    return f"RL-{_digest(f'{case_id}|{invoice_number}')[:12].upper()}"
+
+
+def case_token(case_id: str) -> str:
+    """The token in our subjects by which a reply without references still finds its case."""
+    return f"RL#{_digest(case_id)[:10]}"
