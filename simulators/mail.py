@@ -1,6 +1,7 @@
 """A real mail server for one machine: SMTP in, a Maildir per mailbox, IMAP out; loopback only.
 
-`python -m simulators.mail --dir DIR` runs it and prints its ports as one line of JSON; `mail_server(...)` runs it inside a test.
+`python -m simulators.mail --dir DIR` runs it and prints its ports as one line of JSON; `mail_server(...)` runs it
+inside a test.
 Whoever logs in to SMTP as an address of the From domain gets `dmarc=pass` stamped, everybody else `dmarc=fail`.
 """
 
@@ -10,7 +11,7 @@ import fcntl
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from simulators.mail_smtp import smtp_server
 from simulators.mail_store import Accepted, Faults, MailStore
 
 AUTHSERV_ID = "mail.holdfast.local"
-PASSWORD = "local-mail"  # noqa: S105 - every address of the simulated world logs in with it
+PASSWORD = "simulator"  # noqa: S105 - every address of the simulated world logs in with it
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ async def mail_server(
     imap_port: int = 0,
     password: str = PASSWORD,
     accounts: Mapping[str, str] | None = None,
-) -> AsyncIterator[MailServer]:
-    """Runs the server in this process. Port 0 takes a free one; `accounts` holds passwords that differ from the common one.
+) -> AsyncGenerator[MailServer]:
+    """Runs the server in this process. Port 0 takes a free one; `accounts` holds passwords other than the common one.
 
     Raises OSError if a port is taken or another server uses the directory.
     """
@@ -62,7 +63,7 @@ async def mail_server(
     store.prepare()
     own = {address.lower(): secret for address, secret in (accounts or {}).items()}
 
-    async def deliver(address: str, content: bytes, mail_from: str) -> None:
+    async def deliver(address: str, content: bytes, _mail_from: str) -> None:
         store.deliver(address, content)
 
     with (directory / "server.lock").open("a") as only_one:

@@ -12,7 +12,7 @@ import smtplib
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def _identity() -> tuple[str, str]:
 
 
 @contextmanager
-def _home(user: str, group: str) -> Iterator[Path]:
+def _home(user: str, group: str) -> Generator[Path]:
     """A folder with a short path (a Unix socket's name holds 107 bytes) that Dovecot's user can reach."""
     home = Path(tempfile.mkdtemp(prefix="dovecot-"))
     for name in ("run", "state", "mail"):
@@ -121,12 +121,15 @@ async def _answers(port: int, child: subprocess.Popen[bytes], log: Path) -> None
             writer.close()
             await writer.wait_closed()
             return
-    told = log.read_text() if log.exists() else "no log"
-    raise RuntimeError(f"Dovecot did not start: {told}")
+    raise RuntimeError(f"Dovecot did not start: {_told(log)}")
+
+
+def _told(log: Path) -> str:
+    return log.read_text() if log.exists() else "no log"
 
 
 @asynccontextmanager
-async def _dovecot(program: str, imap_port: int, lmtp_port: int) -> AsyncIterator[None]:
+async def _dovecot(program: str, imap_port: int, lmtp_port: int) -> AsyncGenerator[None]:
     user, group = _identity()
     with _home(user, group) as home:
         config = home / "dovecot.conf"
@@ -147,7 +150,7 @@ def _hand_over(port: int, address: str, content: bytes, mail_from: str) -> None:
 
 
 @asynccontextmanager
-async def dovecot_server(directory: Path) -> AsyncIterator[MailServer]:
+async def dovecot_server(directory: Path) -> AsyncGenerator[MailServer]:
     """A mail server as `mail_server` gives it, its mailboxes kept by Dovecot (with IDLE). `mailbox()` is not available.
 
     Raises RuntimeError if Dovecot is not installed or does not start.

@@ -2,7 +2,7 @@
 
 import asyncio
 from argparse import Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -10,8 +10,8 @@ from typing import Any, cast
 from proxyprotocol.reader import ProxyProtocolReader
 from pymap.backend.maildir import Config, FilterSet, Identity, Login, Session
 from pymap.backend.maildir.io import FileWriteable
-from pymap.backend.maildir.layout import MaildirLayout
-from pymap.backend.maildir.mailbox import Maildir, MailboxSet
+from pymap.backend.maildir.layout import DefaultLayout, MaildirLayout
+from pymap.backend.maildir.mailbox import MailboxSet, Maildir
 from pymap.config import BackendCapability
 from pymap.exceptions import AuthorizationFailure, InvalidAuth
 from pymap.imap import IMAPServer
@@ -23,7 +23,7 @@ from simulators.mail_store import MailStore, is_address
 
 
 def _write_beside(self: FileWriteable) -> None:
-    """pymap writes into the system's temporary folder and renames, which fails where that is another file system."""
+    """Pymap writes into the system's temporary folder and renames, which fails where that is another file system."""
     path = Path(self.get_file(self.path))
     beside = path.with_name(path.name + ".new")
     with beside.open("w") as handle:
@@ -64,8 +64,8 @@ class _Identity(Identity):
         self._folder = folder
 
     @asynccontextmanager
-    async def new_session(self) -> AsyncIterator[Session]:
-        layout = MaildirLayout.get(str(self._folder), "++", _OrderedMaildir)
+    async def new_session(self) -> AsyncGenerator[Session]:
+        layout: MaildirLayout[Any] = DefaultLayout(str(self._folder), _OrderedMaildir)
         maildir = _OrderedMaildir(str(self._folder), create=False)
         filters = FilterSet(layout.path)
         yield Session(self.name, self.config, MailboxSet(maildir, layout), filters)
@@ -94,7 +94,7 @@ class _Login(Login):
 
 
 @asynccontextmanager
-async def imap_server(store: MailStore, *, port: int, password: str, accounts: dict[str, str]) -> AsyncIterator[int]:
+async def imap_server(store: MailStore, *, port: int, password: str, accounts: dict[str, str]) -> AsyncGenerator[int]:
     """Listens on 127.0.0.1 and yields the port. The login user is the address."""
     FileWriteable.file_write = _write_beside
     for left_by_a_crash in store.mailboxes.glob("*/*.lock"):
@@ -112,10 +112,10 @@ async def imap_server(store: MailStore, *, port: int, password: str, accounts: d
     )
     config.apply_context()
     serve = IMAPServer(_Login(config, store, password, accounts), config)
-    running: set[asyncio.Task[None]] = set()
+    running: set[asyncio.Future[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(ProxyProtocolReader(config.proxy_protocol).get_callback(serve)(reader, writer))
+        task = asyncio.ensure_future(ProxyProtocolReader(config.proxy_protocol).get_callback(serve)(reader, writer))
         running.add(task)
         await asyncio.wait([task])
         running.discard(task)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.headerregistry import AddressHeader
 from email.message import EmailMessage
@@ -21,6 +21,13 @@ Deliver = Callable[[str, bytes, str], Awaitable[None]]  # mailbox address, conte
 
 LARGEST = 40 * 1024 * 1024
 _OWN_HEADERS = ("return-path", "authentication-results")
+_AT_DATA: tuple[FaultKind, ...] = (
+    "reject-data-4xx",
+    "reject-data-5xx",
+    "drop-at-data",
+    "drop-after-accept",
+    "slow",
+)
 _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
 
 logging.getLogger("mail.log").setLevel(logging.ERROR)
@@ -113,8 +120,8 @@ class _Answers:
         self._deliver = deliver
         self._authserv_id = authserv_id
 
-    async def handle_MAIL(  # noqa: N802, PLR0913, PLR0917
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    async def handle_MAIL(  # noqa: N802
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if slow := self._store.faults.take("slow-greeting"):
             await asyncio.sleep(slow.seconds)
@@ -126,8 +133,8 @@ class _Answers:
         envelope.mail_options.extend(options)
         return "250 2.1.0 OK"
 
-    async def handle_RCPT(  # noqa: N802, PLR0913, PLR0917
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    async def handle_RCPT(  # noqa: N802
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if not is_address(address):
             return "553 5.1.3 no such address form"
@@ -139,8 +146,7 @@ class _Answers:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        kinds: tuple[FaultKind, ...] = ("reject-data-4xx", "reject-data-5xx", "drop-at-data", "drop-after-accept", "slow")
-        fault = self._store.faults.take(*kinds)
+        fault = self._store.faults.take(*_AT_DATA)
         kind = fault.kind if fault else None
         if kind == "drop-at-data":
             return _cut(server)
@@ -165,7 +171,7 @@ class _Answers:
 
 
 def _user(session: Session) -> str:
-    data = session.auth_data
+    data: Any = session.auth_data
     return data.login.decode("utf-8", "replace").lower() if isinstance(data, LoginPassword) else ""
 
 
@@ -176,13 +182,13 @@ def _cut(server: SMTP) -> str:
 
 
 @asynccontextmanager
-async def smtp_server(  # noqa: PLR0913
+async def smtp_server(
     store: MailStore, deliver: Deliver, *, port: int, authserv_id: str, password: str, accounts: dict[str, str]
-) -> AsyncIterator[int]:
+) -> AsyncGenerator[int]:
     """Listens on 127.0.0.1 and yields the port. Anyone may send; AUTH proves a sender's domain."""
     open_sessions: set[SMTP] = set()
 
-    def authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+    def authenticate(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> AuthResult:
         user = data.login.decode("utf-8", "replace").lower()
         right = is_address(user) and data.password.decode("utf-8", "replace") == accounts.get(user, password)
         return AuthResult(success=right, handled=False, auth_data=data if right else None)

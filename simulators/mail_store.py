@@ -1,6 +1,6 @@
 """What the local mail server keeps on disk: mailboxes, its ledger of accepted mail, and its fault switches.
 
-Everything is a file under one directory, so that a test or another process sees and sets the same state by knowing the directory.
+Everything is a file under one directory: a test or another process that knows it sees and sets the same state.
 """
 
 import fcntl
@@ -9,7 +9,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.parser import BytesHeaderParser
@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 
+KEYWORDS = ("$HoldfastTaken", "$Forwarded")  # pymap serves no keyword that is not listed
 FaultKind = Literal[
     "reject-4xx",  # 451 at MAIL FROM
     "reject-5xx",  # 550 at MAIL FROM
@@ -31,6 +32,7 @@ FaultKind = Literal[
     "slow",  # accepted and delivered, the answer late by `seconds`
     "slow-greeting",  # MAIL FROM answered late by `seconds`
 ]
+_LONGEST_ADDRESS = 200
 _ADDRESS = re.compile(r"[^\s@/\\<>\"\x00-\x1f.][^\s@/\\<>\"\x00-\x1f]*@[^\s@/\\<>\"\x00-\x1f.][^\s@/\\<>\"\x00-\x1f]*")
 
 
@@ -65,7 +67,7 @@ class Accepted(BaseModel):
 
 def is_address(text: str) -> bool:
     """Whether the server takes mail for this address: it must be usable as a folder's name."""
-    return len(text) <= 200 and _ADDRESS.fullmatch(text) is not None
+    return len(text) <= _LONGEST_ADDRESS and _ADDRESS.fullmatch(text) is not None
 
 
 def base_address(address: str) -> str:
@@ -75,7 +77,7 @@ def base_address(address: str) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Generator[None]:
     with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -117,7 +119,7 @@ class Faults:
         return None
 
     @contextmanager
-    def _edit(self) -> Iterator[_Switches]:
+    def _edit(self) -> Generator[_Switches]:
         with _locked(self._path.with_suffix(".lock")):
             before = self._path.read_text() if self._path.exists() else "{}"
             switches = _Switches.model_validate_json(before)
@@ -148,6 +150,9 @@ class MailStore:
         folder = self.mailboxes / quote(base_address(address), safe="@+.-_")
         for name in ("tmp", "new", "cur"):
             (folder / name).mkdir(parents=True, exist_ok=True)
+        keywords = folder / "dovecot-keywords"
+        if not keywords.exists():
+            keywords.write_text("".join(f"{index} {name}\n" for index, name in enumerate(KEYWORDS)))
         return folder
 
     def deliver(self, address: str, content: bytes) -> None:
