@@ -14,11 +14,11 @@ _HYPHENS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\ufe63\uff
 LEAD_ID = re.compile(r"(?<![A-Za-z0-9_@/.#-])([A-Za-z]{1,4}-[0-9]{3,10})(?![A-Za-z0-9_@-])")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUNE", "JUL", "JULY", "AUG", "SEP", "SEPT", "OCT", "NOV", "DEC")
 NOT_A_LEAD = frozenset({*_MONTHS, "INV", "CN", "PO", "ISO", "RFC", "CVE", "TEL", "FAX", "EXT"})
-_SENTENCE_NOISE = re.compile(r"[\s>\"'“”‘’*_\u200b\u00a0]+")
+_SENTENCE_NOISE = re.compile(r"[\s>\"'*_\u2018\u2019\u201c\u201d\u200b\u00a0]+")
 
 
 def readable(text: str) -> str:
-    """Any text made safe to keep and show: NFC, without NUL and lone surrogates, newlines as `\\n`.
+    """Any text made safe to keep and show: NFC, without NUL and lone surrogates, lines ended by LF.
 
     For text from outside that must not be lost; what a person types is refused instead (`domain.texts.clean`).
     """

@@ -4,6 +4,7 @@ import asyncio
 import imaplib
 import re
 import ssl
+import threading
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -11,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from imap_tools import BaseMailBox, MailBox, MailBoxUnencrypted
 from imap_tools.errors import ImapToolsError, MailboxFolderSelectError, MailboxLoginError
 
-from domain.errors import Permanent, Retryable
+from domain.errors import Permanent, Retryable, VendorError
 from domain.mail import RawMail
 
 LARGEST = 10 * 1024 * 1024
@@ -28,9 +29,9 @@ _R = TypeVar("_R")
 class ImapInbox:
     """One folder of one mailbox. Connects when first asked, again after a cut; one command at a time.
 
-    What was taken over is marked with a keyword, so that a person who opens a mail first takes nothing away from Holdfast;
-    where the server stores no keywords, with `\\Seen`. A message is listed until it is marked, under whatever number the
-    server gives it: the caller tells a repeat by Message-ID and content.
+    What was taken over is marked with a keyword, so that a person who opens a mail first takes nothing away from
+    Holdfast; where the server stores no keywords, as seen. A message is listed until it is marked, under whatever
+    number the server gives it: the caller tells a repeat by Message-ID and content.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class ImapInbox:
         self._timeout = timeout
         self._since = since
         self._box: BaseMailBox | None = None
-        self._lock = asyncio.Lock()
+        self._lock = threading.Lock()
 
     async def fetch(self, limit: int = 50) -> list[RawMail]:
         """The oldest messages not yet marked, at most `limit`, unchanged on the server.
@@ -68,12 +69,19 @@ class ImapInbox:
         return await self._ask(ImapInbox._done, mail)
 
     async def close(self) -> None:
-        async with self._lock:
-            await asyncio.to_thread(self._drop)
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        with self._lock:
+            self._drop()
 
     async def _ask(self, what: "Callable[Concatenate[ImapInbox, _P], _R]", *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        async with self._lock:
-            return await asyncio.shield(asyncio.to_thread(self._twice, what, *args, **kwargs))
+        return await asyncio.to_thread(self._alone, what, *args, **kwargs)
+
+    def _alone(self, what: "Callable[Concatenate[ImapInbox, _P], _R]", *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """The lock is the thread's: a caller that gives up leaves its command running."""
+        with self._lock:
+            return self._twice(what, *args, **kwargs)
 
     def _twice(self, what: "Callable[Concatenate[ImapInbox, _P], _R]", *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """A connection kept since the last poll may be dead: then once more on a new one."""
@@ -85,9 +93,7 @@ class ImapInbox:
         try:
             return what(self, *args, **kwargs)
         except MailboxLoginError as error:
-            raise Permanent(
-                _VENDOR, "login-refused", "the mail server refused the login: check the password"
-            ) from error
+            raise _login_refused(error) from error
         except MailboxFolderSelectError as error:
             raise Permanent(_VENDOR, "no-folder", f"the mailbox has no folder {self._folder}") from error
         except (imaplib.IMAP4.error, ImapToolsError, OSError) as error:
@@ -105,12 +111,12 @@ class ImapInbox:
                 return
 
     def _select(self) -> tuple[BaseMailBox, int, str]:
-        """Selects the folder afresh: servers without IDLE show new mail only then. Gives its number space and our mark."""
+        """Selects the folder afresh, as some servers show new mail only then. Gives its number space and our mark."""
         if self._box is None:
             self._box = self._connect()
             self._box.login(*self._login, initial_folder=None)
         box = self._box
-        box.folder.set(self._folder)
+        box.folder.set(self._folder)  # pyright: ignore[reportUnknownMemberType]
         uidvalidity = int(_first(box.client.response("UIDVALIDITY")) or 0)
         kept = _first(box.client.response("PERMANENTFLAGS")).decode("ascii", "replace").lower()
         return box, uidvalidity, KEYWORD if "\\*" in kept or KEYWORD.lower() in kept else "\\Seen"
@@ -134,7 +140,7 @@ class ImapInbox:
         oversize = size > LARGEST
         part = f"BODY.PEEK[HEADER]<0.{_MOST_HEADERS}>" if oversize else "BODY.PEEK[]"
         answer = _command(box, "FETCH", str(uid), f"({part})")
-        literal = next((each[1] for each in answer if isinstance(each, tuple)), None)
+        literal = next((each[1] for each in answer if not isinstance(each, bytes)), None)
         if literal is None:
             return None  # deleted meanwhile
         return RawMail(uid=uid, uidvalidity=uidvalidity, content=literal, size=size, oversize=oversize)
@@ -147,20 +153,27 @@ class ImapInbox:
         return True
 
 
-def _command(box: BaseMailBox, *words: str) -> Sequence[Any]:
+def _login_refused(error: MailboxLoginError) -> VendorError:
+    """RFC 5530: a server that is busy refuses a login as well, and says so."""
+    if any(word in str(error) for word in ("[UNAVAILABLE]", "[INUSE]", "[SERVERBUG]", "[LIMIT]")):
+        return Retryable(_VENDOR, "busy", "the mail server takes no logins just now")
+    return Permanent(_VENDOR, "login-refused", "the mail server refused the login: check the password")
+
+
+def _command(box: BaseMailBox, *words: str) -> list[bytes | tuple[bytes, bytes]]:
     """imap-tools' own `flag` also expunges the folder, which is not ours to do."""
     status, answer = box.client.uid(*words)
     if status != "OK":
         raise imaplib.IMAP4.error(f"{words[0]} was answered with {status}")
-    return cast("Sequence[Any]", answer)
+    return [each for each in cast("list[bytes | tuple[bytes, bytes] | None]", answer) if each is not None]
 
 
 def _sizes(box: BaseMailBox, uids: list[int]) -> dict[int, int]:
     if not uids:
         return {}
     answer = _command(box, "FETCH", ",".join(map(str, uids)), "(UID RFC822.SIZE)")
-    lines = [each[0] if isinstance(each, tuple) else each for each in answer]
-    found = [(_UID.search(line), _SIZE.search(line)) for line in lines if line]
+    lines = [each if isinstance(each, bytes) else each[0] for each in answer]
+    found = [(_UID.search(line), _SIZE.search(line)) for line in lines]
     return {int(uid[1]): int(size[1]) for uid, size in found if uid and size}
 
 

@@ -92,8 +92,8 @@ class SmtpMailer:
     """The port `Mailer`. A message goes to all of its recipients or to none.
 
     If the server refuses any recipient, the message is called off before its text is sent: so a retry can't reach the
-    others twice, and no reply to all leaves somebody out unseen. Temporary refusals alone are Retryable; with a final one
-    among them it is Permanent, code `recipients-refused`.
+    others twice, and no reply to all leaves somebody out unseen. Temporary refusals alone are Retryable; with a final
+    one among them it is Permanent, code `recipients-refused`.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class SmtpMailer:
         timeout: float = 20.0,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
-        """`timeout` is in seconds and for each step. Raises ValueError where a password would cross a network in clear."""
+        """`timeout` is in seconds, for each step. Raises ValueError where a password would cross a network in clear."""
         if tls == "none" and password and not _is_loopback(host):
             raise ValueError("a mail password goes to another machine by TLS only: set tls to starttls or tls")
         self._host = host
