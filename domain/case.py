@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -106,6 +105,7 @@ class CaseView(Model):
     doing: str = ""  # what happens when no person is waited for
     broken: tuple[str, ...] = ()  # effect keys that are being mended
     refused: int = 0  # acts and signals that were refused
+    version: int = 0  # how many views this workflow has made: an older one never overwrites a newer
 
     @property
     def next(self) -> OpenStep | None:
@@ -125,10 +125,11 @@ class Carried(Model):
     facts: tuple[Fact, ...] = ()
     handled: tuple[str, ...] = ()
     events: tuple[CaseEvent, ...] = ()
-    broken: tuple[str, ...] = ()
+    broken: dict[str, JsonValue] = Field(default_factory=dict)  # effects being mended, by key
     patches: tuple[str, ...] = ()
     refused: int = 0
-    extra: dict[str, Any] = Field(default_factory=dict)
+    beside: dict[str, str] = Field(default_factory=dict)  # facts that a person looks at beside the case, by event id
+    version: int = 0
 
 
 class Request(Model):

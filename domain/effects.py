@@ -71,6 +71,14 @@ class ReadBilling(_Effect):
     lead_ids: tuple[str, ...]
 
 
+class AdmitRequest(_Effect):
+    """Takes a request in that a person looked at: its client and its leads, claimed one by one. Changes nothing outside."""
+
+    kind: Literal["admit-request"] = "admit-request"
+    client_id: str
+    lead_ids: tuple[str, ...]
+
+
 class ConfirmToAccounts(_Effect):
     """The confirmation e-mail to Accounts without which no credit note is issued (RL-13). Gated."""
 
@@ -105,7 +113,7 @@ class AnswerClient(_Effect):
 
 
 Gated = ConfirmToAccounts | DraftCreditNote | AuthoriseCreditNote | ListDoNotInvoice | AnswerClient
-Open = SendLetter | Nudge | TagChat | AppendRow | ReadBilling
+Open = SendLetter | Nudge | TagChat | AppendRow | ReadBilling | AdmitRequest
 Effect = Annotated[Open | Gated, Field(discriminator="kind")]
 
 
@@ -146,6 +154,7 @@ class Stage(Model):
     effects: tuple[Effect, ...] = ()
     events: tuple[CaseEvent, ...] = ()
     view: CaseView
+    closing: CaseView | None = None  # recorded instead of `view` once every effect is done
 
 
 class StageDone(Model):

@@ -21,8 +21,10 @@ class ActKind(StrEnum):
     CLAIM = "step.claim"
     RELEASE = "step.release"
     REASSIGN = "step.reassign"
+    MOVE = "step.move"
     DONE = "step.done"
     WAIVE = "step.waive"
+    RESEND = "step.resend"
     TRIAGE = "return.triage"
     FINDINGS = "return.findings"
     CONFIRM = "return.confirm"
@@ -90,8 +92,7 @@ class ClientMessage(BaseModel):
 class FactKind(StrEnum):
     BOUNCED = "bounced"
     JOINED = "joined"  # another mail about leads that are under review here
-    MOVED = "moved"  # a deadline was moved by a person; re-read from the tables
-    CANCEL = "cancel"
+    RESUMED = "resumed"  # outbound was switched on, or a hold lifted: held effects are tried again
 
 
 class Fact(BaseModel):

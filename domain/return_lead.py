@@ -1,6 +1,6 @@
 """The Return Lead SOP's words: what is asked for, what is found, what comes of it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -129,6 +129,21 @@ class StepResult(Model):
     """A step that is simply done, with a note."""
 
     note_sha256: str = ""
+
+
+class Claimed(Model):
+    """Payload of a claim or a release."""
+
+
+class Reassignment(Model):
+    to: str  # person id
+
+
+class Move(Model):
+    """A deadline moved by a person, with the reason beside it."""
+
+    due: datetime
+    reason_sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class BillingState(StrEnum):
