@@ -297,7 +297,7 @@ def _downloaded(say: Say) -> TemporalBinary:
 
 
 async def _start_once() -> None:
-    start = WorkflowEnvironment.start_local  # pyright: ignore[reportUnknownMemberType] - a bare generic of the SDK's
+    start = WorkflowEnvironment.start_local  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - a bare generic of the SDK's
     async with await start(download_dest_dir=str(_BUILD)):
         pass
 
