@@ -1,4 +1,9 @@
--- Holdfast's tables. Roles: holdfast_sops, holdfast_money, holdfast_door (created by the migrator before this runs).
+-- Holdfast's tables and who may do what with them
+-- depends:
+
+-- migrate: apply
+
+-- Roles: holdfast_sops, holdfast_money, holdfast_door (created by the migrator before this runs).
 -- People's data stands encrypted in *_ct columns (AES-256-GCM, a key per client), so that a client can be erased
 -- and the audit chain, which hashes ciphertext, stays whole.
 
@@ -6,10 +11,10 @@
 CREATE TABLE clock (one boolean PRIMARY KEY DEFAULT true CHECK (one), shift interval NOT NULL DEFAULT '0');
 INSERT INTO clock DEFAULT VALUES;
 CREATE FUNCTION holdfast_now() RETURNS timestamptz LANGUAGE sql STABLE AS
-    $$ SELECT clock_timestamp() + shift FROM clock $$;
+    $$ SELECT clock_timestamp() + shift FROM public.clock $$;  -- qualified: a role's own temporary table must not become the clock
 
 CREATE TABLE policy (  -- limits and settings of the rules, as versions; the newest row of a name counts
-    name text NOT NULL, version int NOT NULL, value jsonb NOT NULL, since timestamptz NOT NULL DEFAULT now(), act_jti text,
+    name text NOT NULL, version int NOT NULL, value jsonb NOT NULL, since timestamptz NOT NULL DEFAULT holdfast_now(), act_jti text,
     PRIMARY KEY (name, version));
 INSERT INTO policy (name, version, value) VALUES
     ('approval-limit', 1, '{"amount": "500.00", "currency": "GBP"}'),
@@ -21,13 +26,13 @@ CREATE TABLE rates (  -- how many GBP one unit of `currency` is
 
 CREATE TABLE outbound (one boolean PRIMARY KEY DEFAULT true CHECK (one),
     mode text NOT NULL DEFAULT 'off' CHECK (mode IN ('off', 'allowlist', 'on')), allow text[] NOT NULL DEFAULT '{}',
-    changed_at timestamptz NOT NULL DEFAULT now(), changed_by text NOT NULL DEFAULT '');
+    changed_at timestamptz NOT NULL DEFAULT holdfast_now(), changed_by text NOT NULL DEFAULT '');
 INSERT INTO outbound DEFAULT VALUES;
-CREATE TABLE holds (client_id text PRIMARY KEY, since timestamptz NOT NULL DEFAULT now(), set_by text NOT NULL);  -- '*': all
+CREATE TABLE holds (client_id text PRIMARY KEY, since timestamptz NOT NULL DEFAULT holdfast_now(), set_by text NOT NULL);  -- '*': all
 
 -- Directory ------------------------------------------------------------------------------------------------------------
 CREATE TABLE clients (client_id text PRIMARY KEY, name text NOT NULL, contact_id text NOT NULL DEFAULT '',
-    currency text NOT NULL DEFAULT 'GBP', csm_id text, created_at timestamptz NOT NULL DEFAULT now());
+    currency text NOT NULL DEFAULT 'GBP', csm_id text, created_at timestamptz NOT NULL DEFAULT holdfast_now());
 CREATE TABLE client_addresses (address text PRIMARY KEY, client_id text NOT NULL REFERENCES clients);  -- lower case
 CREATE TABLE client_keys (client_id text PRIMARY KEY, wrapped bytea NOT NULL);  -- wrapped by the deployment's master key; '' is the deployment's own
 CREATE TABLE departments (role text PRIMARY KEY, name text NOT NULL, address text NOT NULL);  -- role: team:return-leads, ...
@@ -37,13 +42,13 @@ CREATE TABLE memberships (person_id text REFERENCES people, role text NOT NULL, 
 CREATE TABLE stand_ins (person_id text NOT NULL REFERENCES people, stand_in_id text NOT NULL REFERENCES people,
     starts date NOT NULL, ends date NOT NULL CHECK (ends >= starts), ceiling_gbp numeric, act_jti text, PRIMARY KEY (person_id, stand_in_id, starts));
 -- Who may act for money (approver, partner, Accounts): written by the money worker from its own configuration, never by imports.
-CREATE TABLE money_people (role text NOT NULL, issuer text NOT NULL, sub text NOT NULL, name text NOT NULL, since timestamptz NOT NULL DEFAULT now(),
+CREATE TABLE money_people (role text NOT NULL, issuer text NOT NULL, sub text NOT NULL, name text NOT NULL, since timestamptz NOT NULL DEFAULT holdfast_now(),
     until timestamptz, act_jti text, PRIMARY KEY (role, issuer, sub, since));
 
 -- Leads ----------------------------------------------------------------------------------------------------------------
 CREATE TABLE leads (lead_id text PRIMARY KEY, client_id text NOT NULL REFERENCES clients, received_at timestamptz NOT NULL,
     price numeric(12,2) CHECK (price >= 0), currency text NOT NULL DEFAULT 'GBP', chat_id text NOT NULL DEFAULT '', thread_id text NOT NULL DEFAULT '',
-    price_changed boolean NOT NULL DEFAULT false, created_at timestamptz NOT NULL DEFAULT now());
+    price_changed boolean NOT NULL DEFAULT false, created_at timestamptz NOT NULL DEFAULT holdfast_now());
 CREATE INDEX ON leads (client_id);
 
 -- Intake ---------------------------------------------------------------------------------------------------------------
@@ -88,7 +93,8 @@ CREATE TABLE act_refusals (case_id text NOT NULL, digest text NOT NULL, code tex
 
 -- Audit: append-only, one hash chain -----------------------------------------------------------------------------------
 CREATE TABLE case_events (seq bigint PRIMARY KEY, case_id text NOT NULL, recorded_at timestamptz NOT NULL, kind text NOT NULL, clause text NOT NULL, step_id text NOT NULL,
-    actor text NOT NULL DEFAULT '', body_ct bytea NOT NULL,  -- encrypted canonical JSON: at, text, data
+    actor text NOT NULL DEFAULT '', client_id text NOT NULL,  -- whose key seals the body
+    body_ct bytea NOT NULL,  -- encrypted canonical JSON: at, text, data
     dedupe text NOT NULL, previous text NOT NULL, hash text NOT NULL UNIQUE, UNIQUE (case_id, dedupe));
 CREATE INDEX ON case_events (case_id, seq);
 CREATE TABLE audit_anchors (seq bigint PRIMARY KEY, hash text NOT NULL, at timestamptz NOT NULL DEFAULT holdfast_now(), kid text NOT NULL, signature text NOT NULL);
@@ -97,7 +103,8 @@ CREATE TABLE audit_anchors (seq bigint PRIMARY KEY, hash text NOT NULL, at times
 CREATE TABLE effects (key text PRIMARY KEY, case_id text NOT NULL, kind text NOT NULL, clause text NOT NULL, gated boolean NOT NULL, body jsonb NOT NULL,
     state text NOT NULL CHECK (state IN ('prepared', 'sending', 'sent', 'unknown', 'abandoned')), body_sha256 text NOT NULL DEFAULT '', reference text NOT NULL DEFAULT '',
     code text NOT NULL DEFAULT '', attempts int NOT NULL DEFAULT 0, data jsonb NOT NULL DEFAULT '{}', prepared_at timestamptz NOT NULL DEFAULT holdfast_now(),
-    sending_at timestamptz, settled_at timestamptz);
+    sending_at timestamptz, settled_at timestamptz,
+    CHECK (gated OR kind NOT IN ('confirm-to-accounts', 'draft-credit-note', 'authorise-credit-note', 'list-do-not-invoice', 'answer-client')));
 CREATE INDEX ON effects (case_id);
 CREATE INDEX ON effects (state) WHERE state IN ('sending', 'unknown');
 -- One credit per lead for ever, whatever the treatment.
@@ -111,6 +118,10 @@ CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege'; END $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON case_events FOR EACH ROW EXECUTE FUNCTION append_only();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON acts FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON audit_anchors FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON case_events FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON acts FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON audit_anchors FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 -- Who may do what ------------------------------------------------------------------------------------------------------
 GRANT USAGE ON SCHEMA public TO holdfast_sops, holdfast_money, holdfast_door;
@@ -119,6 +130,7 @@ GRANT INSERT ON case_events, acts, act_refusals, client_keys TO holdfast_sops;
 GRANT INSERT ON case_events, client_keys TO holdfast_money, holdfast_door;
 GRANT UPDATE (times) ON act_refusals TO holdfast_sops;
 GRANT INSERT, UPDATE ON cases, case_steps, case_leads, mail_threads TO holdfast_sops;
+GRANT DELETE ON case_leads TO holdfast_sops, holdfast_door;  -- a triage may name other leads than the mail did
 GRANT INSERT, UPDATE ON effects TO holdfast_sops;  -- gated rows: the trigger below lets it only prepare them
 GRANT INSERT, UPDATE ON effects, cases, case_steps TO holdfast_money;
 GRANT INSERT ON grants, do_not_invoice, mail_threads TO holdfast_money;
@@ -137,6 +149,12 @@ BEGIN
     IF TG_OP = 'UPDATE' AND (NEW.key, NEW.case_id, NEW.kind, NEW.gated) IS DISTINCT FROM (OLD.key, OLD.case_id, OLD.kind, OLD.gated) THEN
         RAISE EXCEPTION 'an effect keeps its key, case and kind' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- What was sent stays sent; what was waived can only turn out to have been sent.
+    IF TG_OP = 'UPDATE' AND NEW.state <> OLD.state AND (OLD.state = 'sent' OR (OLD.state = 'abandoned' AND NEW.state <> 'sent')) THEN
+        RAISE EXCEPTION 'effect % is %', OLD.key, OLD.state USING ERRCODE = 'check_violation';
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER gated_rows_belong_to_money BEFORE INSERT OR UPDATE ON effects FOR EACH ROW EXECUTE FUNCTION gated_rows_belong_to_money();
+
+-- migrate: rollback
