@@ -31,6 +31,7 @@ from runtime.processes import (
     free_port,
     kill,
     last_lines,
+    size_of,
     spawn,
     start_token,
 )
@@ -175,6 +176,7 @@ def prepare(data_dir: Path, password: str = "", say: Say | None = None) -> Prepa
         real = _reachable_folder(data_dir, account)
         secret = password or _kept_password(data_dir)
         if (real / "PG_VERSION").exists():
+            _noted(real)
             return Prepared(real, _binaries_of_major(real, account), account, secret)
         return Prepared(real, _initdb(real, secret, account, say), account, secret)
 
@@ -344,15 +346,9 @@ def _try_initdb(binaries: Binaries, data_dir: Path, password: str, account: Acco
 
 
 async def _adopt(prepared: Prepared) -> PostgresServer | None:
-    """The server that already runs on this folder; also clears the note that a killed one left behind."""
-    note = prepared.data_dir / "postmaster.pid"
-    try:
-        lines = note.read_text().splitlines()
-        pid, port = int(lines[0]), int(lines[3])
-    except (OSError, IndexError, ValueError):
-        return None
-    if not start_token(pid):
-        note.unlink(missing_ok=True)
+    """The server that already runs on this folder."""
+    pid, port = _noted(prepared.data_dir)
+    if not pid:
         return None
     url = _url(prepared.password, port)
     if not accepts_connections(port) or await _served_folder(url) != str(prepared.data_dir):
@@ -361,6 +357,23 @@ async def _adopt(prepared: Prepared) -> PostgresServer | None:
     return PostgresServer(
         url, port, prepared.data_dir, prepared.binaries, prepared.log, (), prepared.account, None, adopted_pid=pid
     )
+
+
+def _noted(data_dir: Path) -> tuple[int, int]:
+    """Process id and port of the server on this folder, or zeros. Clears the note that a killed one left behind.
+
+    The server itself would take a zombie of that id for a living one, and refuse to start.
+    """
+    note = data_dir / "postmaster.pid"
+    try:
+        lines = note.read_text().splitlines()
+        pid, port = int(lines[0]), int(lines[3])
+    except (OSError, IndexError, ValueError):
+        return 0, 0
+    if start_token(pid):
+        return pid, port
+    note.unlink(missing_ok=True)
+    return 0, 0
 
 
 async def _served_folder(url: str) -> str:
@@ -379,12 +392,13 @@ async def _start_process(
 ) -> "subprocess.Popen[bytes]":
     deadline = asyncio.get_running_loop().time() + _START_TIMEOUT
     while True:
+        earlier = size_of(log)
         process = spawn(command, log, account=account)
         if await _ready(process, url, deadline):
             return process
         if process.poll() is None:
             kill(process)
-        said = last_lines(log)
+        said = last_lines(log, since=earlier)
         # Sessions of a killed server live on for a moment, and the new one waits for no one.
         if _STRAY not in said or asyncio.get_running_loop().time() > deadline:
             raise LocalServerError(f"PostgreSQL did not start; its log ends with\n{said}")

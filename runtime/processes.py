@@ -113,12 +113,14 @@ def spawn(
     return process
 
 
-def last_lines(log: Path, count: int = 15) -> str:
-    """The end of a log, for an error message."""
-    if not log.exists():
-        return "(nothing was logged)"
-    lines = log.read_text(errors="replace").splitlines()
-    return "\n".join(f"    {line[:400]}" for line in lines[-count:]) or "    (nothing was logged)"
+def last_lines(log: Path, *, since: int = 0, count: int = 15) -> str:
+    """The end of a log, for an error message; `since` leaves out the bytes of earlier runs."""
+    said = log.read_bytes()[since:].decode(errors="replace").splitlines() if log.exists() else []
+    return "\n".join(f"    {line[:400]}" for line in said[-count:]) or "    (nothing was logged)"
+
+
+def size_of(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
 
 
 def record_of(name: str, pid: int, command: Sequence[str], stop_signal: signal.Signals = signal.SIGTERM) -> Record:

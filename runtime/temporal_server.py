@@ -28,7 +28,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from runtime.processes import LOOPBACK, LocalServerError, Say, free_port, kill, last_lines, spawn
+from runtime.processes import LOOPBACK, LocalServerError, Say, free_port, kill, last_lines, size_of, spawn
 
 SEARCH_ATTRIBUTES: Mapping[str, str] = {
     "CaseKind": "Keyword",
@@ -325,6 +325,7 @@ async def _started(wanted: Wanted, log: Path) -> TemporalServer:
 async def _start_process(
     command: tuple[str, ...], log: Path, address: str, namespace: str
 ) -> "subprocess.Popen[bytes]":
+    earlier = size_of(log)
     process = spawn(command, log)
     deadline = asyncio.get_running_loop().time() + _START_TIMEOUT
     while process.poll() is None and asyncio.get_running_loop().time() < deadline:
@@ -334,4 +335,4 @@ async def _start_process(
         await asyncio.sleep(0.03)
     if process.poll() is None:
         kill(process)
-    raise LocalServerError(f"the Temporal server did not start; its log ends with\n{last_lines(log)}")
+    raise LocalServerError(f"the Temporal server did not start; its log ends with\n{last_lines(log, since=earlier)}")
