@@ -189,7 +189,7 @@ async def ensure_database(url: str) -> None:
     try:
         if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
             quoted = '"' + name.replace('"', '""') + '"'
-            with suppress(asyncpg.DuplicateDatabaseError):
+            with suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
                 await connection.execute(f"CREATE DATABASE {quoted}")
     finally:
         await connection.close()
@@ -323,6 +323,7 @@ def _initdb(data_dir: Path, password: str, account: Account | None, say: Say | N
 
 
 def _try_initdb(binaries: Binaries, data_dir: Path, password: str, account: Account | None) -> str:
+    """Returns what went wrong; empty when the folder is there."""
     fresh = data_dir.with_name(f"{data_dir.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
@@ -332,17 +333,29 @@ def _try_initdb(binaries: Binaries, data_dir: Path, password: str, account: Acco
         if account:
             os.chown(fresh, account.uid, account.gid)
             os.chown(secret.name, account.uid, account.gid)
+        problem = _run_initdb(binaries, fresh, secret.name, account)
+    if not problem:
+        fresh.rename(data_dir)
+    return problem
+
+
+def _run_initdb(binaries: Binaries, folder: Path, password_file: str, account: Account | None) -> str:
+    words = ["-D", str(folder), "-U", SUPERUSER, f"--pwfile={password_file}", "--auth=scram-sha-256"]
+    words += ["--encoding=UTF8", "--locale=C", "--no-instructions"]
+    try:
         made = subprocess.run(  # noqa: S603 - a server's own tool
-            [str(binaries.folder / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "--auth=scram-sha-256",
-             f"--pwfile={secret.name}", "--encoding=UTF8", "--locale=C", "--no-instructions"],
-            capture_output=True, text=True, check=False, cwd="/",
-            user=account.uid if account else None, group=account.gid if account else None,
+            [str(binaries.folder / "initdb"), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            user=account.uid if account else None,
+            group=account.gid if account else None,
             extra_groups=[] if account else None,
-        )  # fmt: skip
-    if made.returncode != 0:
-        return made.stderr.strip() or made.stdout.strip()
-    fresh.rename(data_dir)
-    return ""
+        )
+    except OSError as error:
+        return str(error)
+    return "" if made.returncode == 0 else made.stderr.strip() or made.stdout.strip() or f"exit {made.returncode}"
 
 
 async def _adopt(prepared: Prepared) -> PostgresServer | None:

@@ -136,8 +136,13 @@ def write_record(run_dir: Path, record: Record) -> None:
 
 def read_records(run_dir: Path) -> list[Record]:
     """All records, in the order in which the processes were started."""
-    found = [Record(**json.loads(path.read_text())) for path in run_dir.glob("*.json")]
+    found = [_read_record(path) for path in run_dir.glob("*.json")]
     return sorted(found, key=lambda record: record.started_at)
+
+
+def _read_record(path: Path) -> Record:
+    kept = json.loads(path.read_text())
+    return Record(**{**kept, "command": tuple(kept["command"])})
 
 
 def forget(run_dir: Path, name: str) -> None:

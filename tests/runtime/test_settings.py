@@ -1,0 +1,100 @@
+import json
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from runtime.settings import SettingMissingError, Settings, is_loopback
+
+
+def test_everything_is_on_this_machine_unless_a_setting_says_otherwise(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, xero_port=9001)
+    assert settings.xero_url == "http://127.0.0.1:9001"
+    assert (settings.smtp_host, settings.imap_host) == ("127.0.0.1", "127.0.0.1")
+    assert settings.vendors_are_loopback
+    assert not settings.smtp_starttls
+
+
+@pytest.mark.parametrize("name", ["xero_address", "sheets_address", "livechat_address", "smtp_server", "imap_server"])
+def test_one_real_vendor_is_enough_to_be_outside(name: str) -> None:
+    secrets = {token: SecretStr("real") for token in ("xero_token", "sheets_token", "livechat_token", "imap_password")}
+    address = "https://vendor.example" if name.endswith("address") else "mail.vendor.example"
+    assert not Settings(**{name: address}, **secrets).vendors_are_loopback  # pyright: ignore[reportArgumentType]
+
+
+def test_a_real_vendor_with_the_stand_ins_secret_is_refused_by_the_settings_name() -> None:
+    with pytest.raises(ValidationError, match="HOLDFAST_XERO_TOKEN is not set"):
+        Settings(xero_address="https://api.xero.example")
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_CHASE_EVERY", "PT2H")
+    monkeypatch.setenv("HOLDFAST_TEMPORAL_PORT", "17233")
+    assert (Settings().chase_every, Settings().temporal_port) == (timedelta(hours=2), 17233)
+
+
+def test_settings_do_not_change_once_read() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().mode = "production"
+
+
+def test_passwords_are_made_once_and_kept_to_ourselves(tmp_path: Path) -> None:
+    first, second = Settings(state_dir=tmp_path), Settings(state_dir=tmp_path)
+    assert first.database_url_for("money") == second.database_url_for("money")
+    assert first.database_password("money") != first.database_password("sops")
+    kept = tmp_path / "secrets.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert set(json.loads(kept.read_text())) == {"owner", "sops", "money", "door"}
+
+
+def test_a_role_has_its_own_user_at_the_owners_server(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, database_url="postgresql://boss:x@db.example:6543/case?sslmode=require")
+    expected = f"postgresql://holdfast_door:{settings.database_password('door')}@db.example:6543/case?sslmode=require"
+    assert settings.database_url_for("door") == expected
+    assert settings.database_url_for("owner") == settings.database_url
+
+
+def test_production_makes_nothing_up(tmp_path: Path) -> None:
+    settings = Settings(
+        mode="production",
+        approver_issuer="https://login.example",
+        state_dir=tmp_path,
+        database_url_sops=SecretStr("postgresql://s"),
+    )
+    assert settings.database_url_for("sops") == "postgresql://s"
+    with pytest.raises(SettingMissingError, match="HOLDFAST_DATABASE_URL_MONEY"):
+        settings.database_url_for("money")
+    with pytest.raises(SettingMissingError, match="HOLDFAST_DATABASE_URL is"):
+        settings.database_url_for("owner")
+    assert not (tmp_path / "secrets.json").exists()
+
+
+def test_production_needs_the_approvers_identity_provider() -> None:
+    with pytest.raises(ValidationError, match="HOLDFAST_APPROVER_ISSUER"):
+        Settings(mode="production")
+
+
+def test_secrets_are_not_printed() -> None:
+    shown = repr(Settings(database_url="postgresql://u:hunter2@h/d", smtp_password=SecretStr("hunter2")))
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("", True),
+        ("localhost", True),
+        ("127.9.9.9", True),
+        ("http://127.0.0.1:8701", True),
+        ("http://[::1]:8701/x", True),
+        ("::1", True),
+        ("http://127.0.0.1.evil.example", False),
+        ("http://localhost@evil.example", False),
+        ("10.0.0.1", False),
+        ("localhost.evil.example", False),
+    ],
+)
+def test_loopback_is_told_by_the_host_alone(address: str, expected: bool) -> None:
+    assert is_loopback(address) is expected
