@@ -91,11 +91,12 @@ class Claim:
     """
 
     key: str
-    verdict: Literal["go", "look", "held", "sent", "unknown", "abandoned"]
+    verdict: Literal["go", "look", "held", "sent", "unknown", "abandoned", "needs_approval", "refused"]
     reference: str = ""
     code: str = ""
     seconds_in_flight: float = 0.0
     data: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    attempt: int = 0  # which `sending` this is, the first being 1
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class Settled:
     code: str = ""
     data: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     message_id: str = ""  # of a mail that went out: joins the case's thread
+    attempt: int = 0  # of the claim: what an older attempt says then counts no more, unless it is `sent`; 0: any
 
 
 class Ledger(Protocol):
@@ -130,7 +132,11 @@ class Ledger(Protocol):
         ...
 
     async def abandon(self, case_id: str, keys: Sequence[str], code: str) -> None:
-        """Marks effects as waived by a person: never sent after this."""
+        """Marks effects as waived by a person: never sent after this. Gated rows are left alone."""
+        ...
+
+    async def reopen(self, case_id: str, keys: Sequence[str]) -> None:
+        """A person asked for another try: `unknown` becomes `prepared` again. Gated rows are left alone."""
         ...
 
 
@@ -155,8 +161,8 @@ class CaseStore(Protocol):
 
     async def store_billing(self, case_id: str, billing: Billing) -> None: ...
 
-    async def release_leads(self, case_id: str, granted: bool) -> None:
-        """The case is over: its leads may be asked about again (those granted never succeed again)."""
+    async def tracking_row(self, case_id: str, key: str, lead_id: str) -> tuple[str, ...]:
+        """The lead's row for the RL tracking sheet (RL-7), `key` first; the same at every call of a settled case."""
         ...
 
 

@@ -1,5 +1,7 @@
 """Asking people and judging what they signed: what the workflow hands to `record_acts`, and what comes back."""
 
+from datetime import datetime
+
 from pydantic import JsonValue
 
 from domain.case import CaseEvent, CaseView, Model
@@ -25,6 +27,7 @@ class RecordActs(Model):
     role: str = ""
     claimed_by: str = ""
     subject: str = "all"
+    reference: str = ""  # the effect key a could-not step is about
     candidates: tuple[Candidate, ...] = ()
     events: tuple[CaseEvent, ...] = ()
     view: CaseView  # as it is if no act is accepted
@@ -43,4 +46,5 @@ class ActAnswer(Model):
     receipts: tuple[Receipt, ...] = ()
     claimed_by: str = ""  # after a claim, release or reassignment
     reassigned_to: str = ""
+    due: datetime | None = None  # after a move: the step's new deadline
     data: dict[str, JsonValue] = {}

@@ -61,6 +61,7 @@ class CreditNote(BaseModel):
     lines: tuple[BookLine, ...]
     status: NoteStatus = NoteStatus.DRAFT
     note_id: str = ""
+    remaining: Decimal | None = None  # not yet allocated or refunded; None: the books did not say
 
     @property
     def total(self) -> Decimal:

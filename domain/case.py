@@ -85,6 +85,7 @@ class OpenStep(Model):
     deadline: Deadline
     chased: int = 0
     reassigned_to: str = ""  # person id
+    reference: str = ""  # the effect a step is about, if it is about one
 
     @property
     def owner(self) -> str:
@@ -113,6 +114,14 @@ class CaseView(Model):
         return min(self.steps, key=lambda step: step.deadline.due, default=None)
 
 
+class Broken(Model):
+    """An effect that was not done and is being mended. Held as JSON here; `domain.effects` knows the types."""
+
+    effect: dict[str, JsonValue]
+    receipt: dict[str, JsonValue]
+    attempt: int = 0
+
+
 class Carried(Model):
     """What one run hands to the next at continue-as-new. Honoured only in a run that really continues another."""
 
@@ -125,7 +134,7 @@ class Carried(Model):
     facts: tuple[Fact, ...] = ()
     handled: tuple[str, ...] = ()
     events: tuple[CaseEvent, ...] = ()
-    broken: dict[str, JsonValue] = Field(default_factory=dict)  # effects being mended, by key
+    broken: dict[str, Broken] = Field(default_factory=dict)  # by effect key
     patches: tuple[str, ...] = ()
     refused: int = 0
     beside: dict[str, str] = Field(default_factory=dict)  # facts that a person looks at beside the case, by event id

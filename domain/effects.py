@@ -79,6 +79,13 @@ class AdmitRequest(_Effect):
     lead_ids: tuple[str, ...]
 
 
+class ReadNotes(_Effect):
+    """Reads back from the books whether the case's credit notes are allocated or refunded; changes nothing outside."""
+
+    kind: Literal["read-notes"] = "read-notes"
+    invoice_numbers: tuple[str, ...]
+
+
 class ConfirmToAccounts(_Effect):
     """The confirmation e-mail to Accounts without which no credit note is issued (RL-13). Gated."""
 
@@ -100,10 +107,9 @@ class AuthoriseCreditNote(_Effect):
 
 
 class ListDoNotInvoice(_Effect):
-    """Puts unbilled leads on Accounts' do-not-invoice list (RL-11). Gated: it is a grant."""
+    """Puts the confirmed unbilled leads on Accounts' do-not-invoice list (RL-11). Gated: it is a grant."""
 
     kind: Literal["list-do-not-invoice"] = "list-do-not-invoice"
-    lead_ids: tuple[str, ...]
 
 
 class AnswerClient(_Effect):
@@ -113,7 +119,8 @@ class AnswerClient(_Effect):
 
 
 Gated = ConfirmToAccounts | DraftCreditNote | AuthoriseCreditNote | ListDoNotInvoice | AnswerClient
-Open = SendLetter | Nudge | TagChat | AppendRow | ReadBilling | AdmitRequest
+Reading = ReadBilling | ReadNotes | AdmitRequest
+Open = SendLetter | Nudge | TagChat | AppendRow | Reading
 Effect = Annotated[Open | Gated, Field(discriminator="kind")]
 
 

@@ -46,3 +46,8 @@ def credit_note_number(case_id: str, invoice_number: str) -> str:
 def case_token(case_id: str) -> str:
     """The token in our subjects by which a reply without references still finds its case."""
     return f"RL#{_digest(case_id)[:10]}"
+
+
+def part_of(key: str) -> str:
+    """A short name for a long key, for the id of a step that is about it."""
+    return _digest(key)[:8]

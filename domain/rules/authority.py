@@ -96,6 +96,8 @@ def judge(billed: Sequence[LeadBilling], rows: Sequence[LeadRow], context: Money
 
 def _why(leads: Sequence[LeadBilling], sum_gbp: Decimal, changed: set[str], context: MoneyContext) -> str:
     for lead in leads:
+        if lead.state is BillingState.CREDITED:
+            return "already-credited-in-the-books"
         unbilled = lead.state in {BillingState.UNBILLED, BillingState.VOIDED}
         if unbilled and (not lead.gross or lead.lead_id in changed):
             return "price-missing-or-changed"

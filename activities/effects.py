@@ -1,0 +1,76 @@
+"""`perform`: the one activity by which an SOP's worker touches the world."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from pydantic import JsonValue
+from temporalio import activity
+
+from activities.beating import beating
+from activities.billing import read_billing
+from activities.carry import carry_out
+from activities.hands import World, hand_for
+from activities.ports import Ledger
+from domain.effects import AdmitRequest, Effect, Gated, Reading, ReadNotes, Receipt, ReceiptState, Stage, StageDone
+from domain.errors import VendorError
+from domain.ids import credit_note_number
+from domain.return_lead import Triage
+
+
+class EffectActivities:
+    """Activities of the SOP worker: everything but money."""
+
+    def __init__(self, world: World, ledger: Ledger) -> None:
+        self.world, self.ledger = world, ledger
+
+    @activity.defn(name="perform")
+    async def perform(self, stage: Stage) -> StageDone:
+        """Records the moment, carries out its effects once each, and answers with a receipt for each.
+
+        Gated effects are only prepared. Raises when the database is gone (Temporal tries again), never for a vendor.
+        """
+        async with beating():
+            await self.world.cases.record(stage.view, stage.events)
+            receipts = await self.carry_out(stage.view.case_id, stage.effects)
+            if stage.closing and all(receipt.done for receipt in receipts):
+                await self.world.cases.record(stage.closing, ())
+            return StageDone(receipts=receipts)
+
+    async def carry_out(self, case_id: str, effects: Sequence[Effect]) -> tuple[Receipt, ...]:
+        """A receipt for each effect, in their order."""
+        gated = [effect for effect in effects if isinstance(effect, Gated)]
+        reading = [effect for effect in effects if isinstance(effect, Reading)]
+        sending = [effect for effect in effects if effect not in gated and effect not in reading]
+        if gated:
+            await self.ledger.prepare(case_id, gated)
+        read = await asyncio.gather(*(self._read(case_id, effect) for effect in reading))
+        sent = await carry_out(
+            sending, partial(hand_for, self.world, case_id), partial(self.ledger.claim, case_id), partial(self.ledger.settle, case_id)
+        )
+        prepared = [Receipt(key=one.key, kind=one.kind, clause=one.clause, state=ReceiptState.PREPARED) for one in gated]
+        by_key = {receipt.key: receipt for receipt in (*read, *sent, *prepared)}
+        return tuple(by_key[effect.key] for effect in effects)
+
+    async def _read(self, case_id: str, effect: Reading) -> Receipt:
+        answer = Receipt(key=effect.key, kind=effect.kind, clause=effect.clause, state=ReceiptState.SENT)
+        try:
+            data = await self._data(case_id, effect)
+        except VendorError as error:
+            return answer.model_copy(update={"state": ReceiptState.FAILED, "code": error.code, "retry": True})
+        return answer.model_copy(update={"data": data})
+
+    async def _data(self, case_id: str, effect: Reading) -> dict[str, JsonValue]:
+        match effect:
+            case AdmitRequest():
+                triage = Triage(accept=True, client_id=effect.client_id, lead_ids=effect.lead_ids)
+                return {"claims": [claim.model_dump(mode="json") for claim in await self.world.cases.admit(case_id, triage)]}
+            case ReadNotes():
+                numbers = [credit_note_number(case_id, invoice) for invoice in effect.invoice_numbers]
+                notes = [await self.world.books.credit_note(number) for number in numbers]
+                return {"open": [number for number, note in zip(numbers, notes, strict=True) if note is None or note.remaining != 0]}
+            case _:
+                context = await self.world.cases.money_context(case_id)
+                billing = await read_billing(self.world, case_id, effect.lead_ids, context)
+                await self.world.cases.store_billing(case_id, billing)
+                return billing.model_dump(mode="json")

@@ -1,0 +1,55 @@
+"""What a signal turned out to be. Total: nothing that arrives can raise."""
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from domain.messages import ClientMessage, Fact, SignedAct, Unreadable
+
+Arrived = SignedAct | ClientMessage | Fact | Unreadable
+MODELS: dict[str, type[SignedAct] | type[ClientMessage] | type[Fact]] = {
+    "act": SignedAct,
+    "client_replied": ClientMessage,
+    "event": Fact,
+}
+
+
+def read(name: str, arguments: int, decode: Callable[[type[Any]], Any]) -> Arrived:
+    """The message in a signal, or why there is none. `decode` turns its one argument into a model and may raise anything."""
+    if name not in MODELS:
+        return Unreadable(signal="unknown signal", why="no signal of a case has this name")
+    if arguments != 1:
+        return Unreadable(signal=name, why=f"it has {arguments} arguments instead of one")
+    try:
+        found = decode(MODELS[name])
+    except ValidationError:
+        return Unreadable(signal=name, why="its argument is not of the documented form")
+    except Exception:  # noqa: BLE001  a converter may raise anything on bytes it was not made for
+        return Unreadable(signal=name, why="its bytes could not be decoded")
+    return found if isinstance(found, MODELS[name]) else Unreadable(signal=name, why="its argument is empty")
+
+
+@lru_cache(maxsize=4_096)
+def claimed_step(act: SignedAct, case_id: str, workflow_id: str) -> str | Unreadable:
+    """The step an act says it is for. Only a hint for routing: nothing is believed before its signature is checked."""
+    try:
+        body = json.loads(act.body)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict) or not isinstance(body.get("step_id"), str):
+        return Unreadable(signal="act", why="its body is not a signed act")
+    if body.get("case_id") != case_id or body.get("workflow_id") != workflow_id:
+        return Unreadable(signal="act", why="it was signed for another case")
+    return body["step_id"]
+
+
+def claimed_kind(act: SignedAct) -> str:
+    """The kind an act says it is; "" if it says none."""
+    try:
+        kind = json.loads(act.body).get("kind")
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    return kind if isinstance(kind, str) else ""

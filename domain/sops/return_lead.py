@@ -1,0 +1,311 @@
+"""The Return Lead SOP as data: its steps, and the effects of each of its moments (clauses RL-1 to RL-15)."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from domain.case import Model
+from domain.effects import (
+    AdmitRequest,
+    AnswerClient,
+    AppendRow,
+    Audience,
+    AuthoriseCreditNote,
+    ConfirmToAccounts,
+    DraftCreditNote,
+    Effect,
+    ListDoNotInvoice,
+    ReadBilling,
+    ReadNotes,
+    Receipt,
+    SendLetter,
+    TagChat,
+)
+from domain.ids import effect_key
+from domain.messages import ActKind
+from domain.people import Role
+from domain.return_lead import (
+    Authorisation,
+    Billing,
+    BillingState,
+    ClaimProblem,
+    Confirmation,
+    Doubt,
+    Findings,
+    LeadClaim,
+    LoopIn,
+    Reduction,
+    ReturnRequest,
+    StepResult,
+    Triage,
+    Verdict,
+)
+from domain.steps import PersonStep
+
+NOT_CHARGED = (BillingState.UNBILLED, BillingState.VOIDED)
+CREDITED = (BillingState.ISSUED, BillingState.PAID)
+DAY = timedelta(hours=24)
+
+
+class Settlement(Model):
+    """What a request has come to: the valid leads as the books bill them; everything else is refused with its reason."""
+
+    billing: Billing | None = None
+
+    @property
+    def valid(self) -> tuple[str, ...]:
+        return tuple(lead.lead_id for lead in self.billing.leads) if self.billing else ()
+
+
+def opening(request: ReturnRequest) -> tuple[Effect, ...]:
+    """RL-1, RL-2, RL-3: the sentence in the client's thread, or a plain acknowledgement; a copy in the one inbox."""
+    case_id = request.case_id
+    letters: list[Effect] = []
+    if request.loop_in is LoopIn.SEND:
+        letters.append(_letter(case_id, "loop-in", "RL-3", Audience.CLIENT_THREAD))
+    if request.loop_in is LoopIn.ACKNOWLEDGE:
+        letters.append(_letter(case_id, "acknowledge", "RL-2", Audience.CLIENT_THREAD))
+    if request.file_copy:
+        letters.append(_letter(case_id, "file-copy", "RL-1", Audience.RETURNS_INBOX))
+    return tuple(letters)
+
+
+def holding_note(request: ReturnRequest) -> tuple[Effect, ...]:
+    return (_letter(request.case_id, "holding-note", "RL-9", Audience.CLIENT_THREAD),)
+
+
+def refusal(request: ReturnRequest) -> tuple[Effect, ...]:
+    """RL-9: the detailed reason per lead, to ALL recipients of the original e-mail."""
+    return (_letter(request.case_id, "refused", "RL-9", Audience.ALL_RECIPIENTS),)
+
+
+def marks(request: ReturnRequest, lead_ids: Iterable[str]) -> tuple[Effect, ...]:
+    """RL-7 and RL-8: each valid lead marked on Live Chat and on the sheet; Accounts told of the final action."""
+    case_id, marked = request.case_id, list[Effect]()
+    for lead in lead_ids:
+        marked.append(TagChat(key=effect_key(case_id, "tag-chat", lead), clause="RL-7", lead_id=lead))
+        marked.append(AppendRow(key=effect_key(case_id, "append-row", lead), clause="RL-7", lead_id=lead))
+    return (*marked, _letter(case_id, "final-action", "RL-8", Audience.ACCOUNTS))
+
+
+def confirmed(request: ReturnRequest, billing: Billing) -> tuple[Effect, ...]:
+    """What a confirmation sets off (gated): the list (RL-11), the e-mail to Accounts (RL-13) and the drafts (RL-12)."""
+    case_id, effects = request.case_id, list[Effect]()
+    if billing.in_state(*NOT_CHARGED):
+        effects.append(ListDoNotInvoice(key=effect_key(case_id, "list-do-not-invoice"), clause="RL-11"))
+    if not billing.invoices:
+        return (*effects, AnswerClient(key=effect_key(case_id, "answer-client"), clause="RL-5", after=effects[0].key))
+    confirmation = ConfirmToAccounts(key=effect_key(case_id, "confirm-to-accounts"), clause="RL-13")
+    drafts = (
+        DraftCreditNote(key=effect_key(case_id, "draft-credit-note", one), clause="RL-12", invoice_id=one, after=confirmation.key)
+        for one in billing.invoices
+    )
+    return (*effects, confirmation, *drafts)
+
+
+def authorised(request: ReturnRequest, billing: Billing) -> tuple[Effect, ...]:
+    """What Accounts' authorisation sets off (gated): each note authorised, and then the client is told (RL-6)."""
+    case_id = request.case_id
+    notes = tuple(
+        AuthoriseCreditNote(key=effect_key(case_id, "authorise-credit-note", one), clause="RL-12", invoice_id=one) for one in billing.invoices
+    )
+    return (*notes, AnswerClient(key=effect_key(case_id, "answer-client"), clause="RL-6", after=notes[-1].key))
+
+
+def billing_effect(request: ReturnRequest, lead_ids: Sequence[str]) -> ReadBilling:
+    return ReadBilling(key=effect_key(request.case_id, "read-billing"), clause="RL-5", lead_ids=tuple(lead_ids))
+
+
+def billing_in(receipts: Sequence[Receipt]) -> Billing | None:
+    """What the books said, if they could be read in the activity that recorded an act."""
+    return next((Billing.model_validate(one.data) for one in receipts if one.kind == "read-billing" and one.done), None)
+
+
+def claims_in(receipts: Sequence[Receipt]) -> tuple[LeadClaim, ...]:
+    """The leads as the tables took them in."""
+    admitted = next((one for one in receipts if one.kind == "admit-request"), None)
+    found = admitted.data.get("claims", []) if admitted else []
+    return tuple(LeadClaim.model_validate(claim) for claim in found) if isinstance(found, list) else ()
+
+
+def to_investigate(claims: Sequence[LeadClaim]) -> tuple[str, ...]:
+    return tuple(claim.lead_id for claim in claims if claim.problem is ClaimProblem.NONE)
+
+
+def valid_in(findings: Findings) -> tuple[str, ...]:
+    return tuple(one.lead_id for one in findings.findings if one.verdict is Verdict.VALID)
+
+
+# The steps ------------------------------------------------------------------------------------------------------------
+
+
+def triage(request: ReturnRequest) -> PersonStep[Triage]:
+    """A request that can't be trusted as it came: a person looks; nothing is sent before."""
+
+    def admit(found: Triage) -> tuple[Effect, ...]:
+        if not found.accept:
+            return ()
+        key = effect_key(request.case_id, "admit-request")
+        return (AdmitRequest(key=key, clause="RL-1", client_id=found.client_id, lead_ids=found.lead_ids),)
+
+    return PersonStep(
+        name="triage",
+        clause="RL-1",
+        role=Role.RETURN_LEADS,
+        kinds=(ActKind.TRIAGE,),
+        result=Triage,
+        waiting_for=f"look at this message ({request.doubt.replace('-', ' ')})",
+        due=DAY,
+        then=admit,
+        check=lambda found: "" if not found.accept or (found.client_id and found.lead_ids) else "To accept it, name the client and the leads.",
+    )
+
+
+def look(request: ReturnRequest) -> PersonStep[StepResult]:
+    """Something arrived for a case that has ended: a person's look at it."""
+    return PersonStep(
+        name="look",
+        clause="RL-15",
+        role=Role.RETURN_LEADS,
+        kinds=(ActKind.DONE,),
+        result=StepResult,
+        waiting_for=f"look at what arrived for an ended case ({request.doubt.replace('-', ' ')})",
+    )
+
+
+def investigate(request: ReturnRequest, lead_ids: Sequence[str]) -> PersonStep[Findings]:
+    """RL-4: the team investigates, lead by lead. How the valid ones are billed is read as soon as they are found."""
+
+    def each_once(found: Findings) -> str:
+        named = sorted(one.lead_id for one in found.findings)
+        return "" if named == sorted(lead_ids) else f"Give each of the {len(lead_ids)} leads of this request exactly one finding."
+
+    def bill(found: Findings) -> tuple[Effect, ...]:
+        valid = valid_in(found)
+        return (billing_effect(request, valid),) if valid else ()
+
+    return PersonStep(
+        name="investigate",
+        clause="RL-4",
+        role=Role.RETURN_LEADS,
+        kinds=(ActKind.FINDINGS,),
+        result=Findings,
+        waiting_for=f"findings on {len(lead_ids)} leads",
+        subject="all",
+        opening=opening(request),
+        then=bill,
+        check=each_once,
+    )
+
+
+def needs_approval(request: ReturnRequest, billing: Billing) -> PersonStep[Reduction]:
+    """RL-14: above the limit, or not to be judged without an approver. For now it can only be reduced or rejected."""
+    valid = [lead.lead_id for lead in billing.leads]
+
+    def among_them(found: Reduction) -> str:
+        named = [one.lead_id for one in found.leads]
+        return "" if named and len(set(named)) == len(named) and set(named) <= set(valid) else "Withdraw one or more of the valid leads, each once."
+
+    def bill(found: Reduction) -> tuple[Effect, ...]:
+        left = left_after(valid, found)
+        return (billing_effect(request, left),) if left else ()
+
+    return PersonStep(
+        name="needs-approval",
+        clause="RL-14",
+        role=Role.RETURN_LEADS,
+        kinds=(ActKind.REDUCE,),
+        result=Reduction,
+        waiting_for=f"needs approval ({(billing.approval or 'the gate stopped it').replace('-', ' ')}): reduce or reject",
+        subject="valid",
+        then=bill,
+        check=among_them,
+    )
+
+
+def left_after(lead_ids: Iterable[str], found: Reduction) -> tuple[str, ...]:
+    gone = {one.lead_id for one in found.leads}
+    return tuple(lead for lead in lead_ids if lead not in gone)
+
+
+def take_off(request: ReturnRequest, billing: Billing) -> PersonStep[StepResult]:
+    """RL-11: leads on a draft invoice are taken off it by Accounts; the books are read back before any promise."""
+    drafts = billing.in_state(BillingState.DRAFT)
+    return PersonStep(
+        name="take-off",
+        clause="RL-11",
+        role=Role.ACCOUNTS,
+        kinds=(ActKind.TAKEN_OFF,),
+        result=StepResult,
+        waiting_for=f"take {len(drafts)} leads off draft invoices {', '.join(sorted({one.invoice_number for one in drafts}))}",
+        subject="valid",
+        then=lambda _: (billing_effect(request, [lead.lead_id for lead in billing.leads]),),
+    )
+
+
+def confirm(request: ReturnRequest, billing: Billing) -> PersonStep[Confirmation]:
+    """RL-12, RL-13: a named team member stands behind the settlement and the reply, as previewed."""
+    return PersonStep(
+        name="confirm",
+        clause="RL-13",
+        role=Role.RETURN_LEADS,
+        kinds=(ActKind.CONFIRM,),
+        result=Confirmation,
+        waiting_for=f"confirm {len(billing.leads)} valid leads and the reply",
+        subject="valid",
+        due=DAY,
+        then=lambda _: confirmed(request, billing),
+    )
+
+
+def authorise(request: ReturnRequest, billing: Billing) -> PersonStep[Authorisation]:
+    """RL-12: Accounts authorise the drafts by their own signed act; never the investigator or the confirmer."""
+    return PersonStep(
+        name="authorise",
+        clause="RL-12",
+        role=Role.ACCOUNTS,
+        kinds=(ActKind.AUTHORISE, ActKind.DECLINE),
+        result=Authorisation,
+        waiting_for=f"authorise {len(billing.invoices)} credit notes",
+        subject="issued",
+        then=lambda _: authorised(request, billing),
+    )
+
+
+def declined() -> PersonStep[StepResult]:
+    """Accounts declined: the team settles it with them, and Accounts are asked again."""
+    return PersonStep(
+        name="declined",
+        clause="RL-12",
+        role=Role.RETURN_LEADS,
+        kinds=(ActKind.DONE,),
+        result=StepResult,
+        waiting_for="Accounts declined the credit note: settle it with them",
+    )
+
+
+def allocate(request: ReturnRequest, billing: Billing) -> PersonStep[StepResult]:
+    """A paid invoice: allocating or refunding the note is Accounts' own step in the books, read back."""
+    numbers = tuple(dict.fromkeys(lead.invoice_number for lead in billing.in_state(BillingState.PAID)))
+    return PersonStep(
+        name="allocate",
+        clause="RL-12",
+        role=Role.ACCOUNTS,
+        kinds=(ActKind.ALLOCATED,),
+        result=StepResult,
+        waiting_for="allocate or refund the credit note of a paid invoice in the books",
+        subject="issued",
+        then=lambda _: (ReadNotes(key=effect_key(request.case_id, "read-notes"), clause="RL-12", invoice_numbers=numbers),),
+    )
+
+
+def allocated(receipts: Sequence[Receipt]) -> bool:
+    """Whether the books, read back, show every note allocated or refunded."""
+    return any(one.kind == "read-notes" and one.done and one.data.get("open") == [] for one in receipts)
+
+
+def is_look(request: ReturnRequest) -> bool:
+    return request.doubt in {Doubt.CASE_ENDED, Doubt.CLIENT_NOT_REACHED}
+
+
+def _letter(case_id: str, template: str, clause: str, audience: Audience) -> SendLetter:
+    return SendLetter(key=effect_key(case_id, template), clause=clause, template=template, audience=audience)

@@ -1,0 +1,54 @@
+"""The steps an SOP is written with, as data: pure, so that an SOP's choices can be read and tested without a workflow."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+from domain.case import Model
+from domain.effects import Effect, Receipt
+from domain.messages import ActKind
+from domain.people import Role
+
+R = TypeVar("R", bound=Model)
+
+
+def nothing(_: object) -> tuple[Effect, ...]:
+    return ()
+
+
+def fine(_: object) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class PersonStep(Generic[R]):
+    """A person's step: asked, chased until done, ended by a signed act whose payload is an `R`.
+
+    `opening` is carried out in the activity that asks, `then` in the one that records the act, if the act is of the first
+    of `kinds`. `check` is the SOP's own
+    objection to a result ("" if none), shown to whoever signed it. `kinds` are the acts that end the step.
+    """
+
+    name: str
+    clause: str
+    role: Role
+    kinds: tuple[ActKind, ...]
+    result: type[R]
+    waiting_for: str
+    subject: str = "step"
+    due: timedelta = timedelta(hours=48)
+    opening: tuple[Effect, ...] = ()
+    then: Callable[[R], Sequence[Effect]] = field(default=nothing)
+    check: Callable[[R], str] = field(default=fine)
+    reference: str = ""  # what the step is about, when it is one effect
+
+
+@dataclass(frozen=True)
+class Done(Generic[R]):
+    """A finished step: what was signed, by whom (person id), and what became of the effects that followed at once."""
+
+    result: R
+    by: str
+    kind: ActKind
+    receipts: tuple[Receipt, ...] = ()

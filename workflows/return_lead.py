@@ -1,0 +1,120 @@
+"""Return Lead: a client asks that leads be taken back (RL-1 to RL-15)."""
+
+import asyncio
+from collections.abc import Sequence
+
+from temporalio import workflow
+
+from domain.effects import Receipt, ReceiptState
+from domain.messages import ActKind
+from domain.return_lead import Billing, BillingState, LeadClaim, ReturnOutcome, ReturnRequest
+from domain.sops import return_lead as sop
+from workflows.base import CaseWorkflow
+from workflows.steps.case import Case
+from workflows.steps.close import close
+from workflows.steps.deadline import deadline, unless
+from workflows.steps.grant import grant
+from workflows.steps.mend import mends
+from workflows.steps.person import person
+from workflows.steps.reading import reading
+from workflows.steps.running import running
+from workflows.steps.stage import stage
+
+
+@workflow.defn
+class ReturnLead(CaseWorkflow):
+    @workflow.init
+    def __init__(self, request: ReturnRequest) -> None:
+        self.case = Case(request, "ReturnLead")
+        self.answered = False
+
+    @workflow.run
+    async def run(self, request: ReturnRequest) -> ReturnOutcome:
+        async with running(self.case, mends) as case:
+            if sop.is_look(request):
+                await person(case, sop.look(request))
+                return await close(case, ReturnOutcome(status="looked-at"), "looked at by a person", "RL-15")
+            claims = await self.admitted(request)  # RL-1
+            if not claims:
+                return await close(case, ReturnOutcome(status="not-a-request"), "not a return request", "RL-1")
+            until = await deadline(case, "holding note", "RL-9", request.holding_after)
+            valid, _ = await asyncio.gather(
+                self.settle(request, claims),
+                unless(case, "holding-note", "RL-9", until, lambda: self.answered, lambda: sop.holding_note(request)),
+            )
+            last = sop.marks(request, valid) if valid else sop.refusal(request)  # RL-7, RL-8; RL-9
+            outcome = ReturnOutcome(status="settled" if valid else "refused", valid=len(valid), refused=len(claims) - len(valid))
+            return await close(case, outcome, f"{len(valid)} of {len(claims)} leads returned", last[-1].clause, last)
+
+    async def admitted(self, request: ReturnRequest) -> Sequence[LeadClaim]:
+        """What the request asks for: as the door took it in, or as a person did where there was a doubt."""
+        if not request.doubt:
+            return request.claims
+        looked = await person(self.case, sop.triage(request))
+        self.case.client_id = looked.result.client_id or self.case.client_id
+        return sop.claims_in(looked.receipts)
+
+    async def settle(self, request: ReturnRequest, claims: Sequence[LeadClaim]) -> tuple[str, ...]:
+        """The leads that were granted, the client being answered; none: the refusal is still to be sent."""
+        granted = await self.granted(request, claims)
+        self.answered = True
+        return granted
+
+    async def granted(self, request: ReturnRequest, claims: Sequence[LeadClaim]) -> tuple[str, ...]:
+        leads = sop.to_investigate(claims)
+        if not leads:
+            await stage(self.case, "loop-in", "RL-2", sop.opening(request))  # RL-1, RL-2, RL-3
+            return ()
+        found = await person(self.case, sop.investigate(request, leads))  # RL-1 to RL-4
+        billing = await self.billed(request, sop.valid_in(found.result), found.receipts)
+        while billing := await self.within_authority(request, billing):  # RL-11, RL-14
+            confirmed = await person(self.case, sop.confirm(request, billing))  # RL-13
+            if confirmed.kind is ActKind.CONFIRM and await self.carried_out(request, billing):  # RL-5, RL-6, RL-12
+                return tuple(lead.lead_id for lead in billing.leads)
+            billing = await self.billed(request, [lead.lead_id for lead in billing.leads], ())
+        return ()
+
+    async def billed(self, request: ReturnRequest, leads: Sequence[str], receipts: Sequence[Receipt]) -> Billing | None:
+        """How the leads are billed: as read when an act was recorded, or read now."""
+        if not leads:
+            return None
+        read = sop.billing_in(receipts)
+        return read or sop.billing_in([await reading(self.case, "read-billing", sop.billing_effect(request, leads))])
+
+    async def within_authority(self, request: ReturnRequest, billing: Billing | None) -> Billing | None:
+        """The leads that may be settled without an approver, none of them on a draft invoice; None: none is left."""
+        while billing:
+            if billing.approval:
+                reduced = await person(self.case, sop.needs_approval(request, billing))  # RL-14
+                left = sop.left_after([lead.lead_id for lead in billing.leads], reduced.result)
+                billing = await self.billed(request, left, reduced.receipts)
+            elif billing.in_state(BillingState.DRAFT):
+                taken_off = await person(self.case, sop.take_off(request, billing))  # RL-11
+                billing = await self.billed(request, [lead.lead_id for lead in billing.leads], taken_off.receipts)
+            else:
+                break
+        return billing
+
+    async def carried_out(self, request: ReturnRequest, billing: Billing) -> bool:
+        """The promise, or the credit notes and then the answer. False: the gate stopped it, and it must be looked at anew."""
+        if not _granted(await grant(self.case, "settle", "RL-11", sop.confirmed(request, billing))):
+            return False
+        if not billing.invoices:
+            return True
+        while (await person(self.case, sop.authorise(request, billing))).kind is ActKind.DECLINE:  # RL-12
+            await person(self.case, sop.declined())
+        if not _granted(await grant(self.case, "credit", "RL-12", sop.authorised(request, billing))):
+            return False
+        await self.allocated(request, billing)
+        return True
+
+    async def allocated(self, request: ReturnRequest, billing: Billing) -> None:
+        """A paid invoice: Accounts allocate or refund the note; the books are read back until they show it."""
+        self.answered = True
+        while billing.in_state(BillingState.PAID):
+            if sop.allocated((await person(self.case, sop.allocate(request, billing))).receipts):
+                return
+
+
+def _granted(receipts: Sequence[Receipt]) -> bool:
+    return all(receipt.state in {ReceiptState.SENT, ReceiptState.ABANDONED} for receipt in receipts)

@@ -1,0 +1,176 @@
+"""The state of one case: what is done, what is open, what arrived. A plain object; the steps are functions that take it."""
+
+from datetime import datetime, timedelta
+
+from pydantic import JsonValue
+from temporalio import workflow
+
+from domain.acts_arrived import Arrived, claimed_step
+from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, EventKind, OpenStep, Request
+from domain.messages import ClientMessage, Fact, SignedAct, Unreadable
+
+MOST_HANDLED = 500
+MOST_WAITING = 2_000
+
+
+class Case:
+    """One execution of an SOP for one client. Handlers add to it; steps take from it."""
+
+    def __init__(self, request: Request, kind: str) -> None:
+        info = workflow.info()
+        carried = (request.carried if info.continued_run_id else None) or Carried()
+        self.request = request
+        self.kind = kind
+        self.workflow_id = info.workflow_id
+        self.opened_at = carried.opened_at or workflow.now()
+        self.done = dict(carried.done)
+        self.open = dict(carried.open)
+        self.deadlines = dict(carried.deadlines)
+        self.acts = list(carried.acts)
+        self.messages = list(carried.messages)
+        self.facts = list(carried.facts)
+        self.handled = dict.fromkeys(carried.handled)
+        self.events = list(carried.events)
+        self.broken = dict(carried.broken)
+        self.beside = dict(carried.beside)
+        self.patches = dict.fromkeys(carried.patches)
+        self.refused = carried.refused
+        self.version = carried.version
+        self.client_id = request.client_id
+        self.unreadable: dict[str, int] = {}
+        self.counted: dict[str, int] = {}
+        self.status = CaseStatus.OPEN
+        self.outcome = ""
+        self.doing = "starting"
+        self.in_flight = 0
+        self.resumed = 0
+
+    def key(self, name: str) -> str:
+        """`name` the first time, then `name.2`, ...: the same in every run, since `run` starts from the top."""
+        self.counted[name] = self.counted.get(name, 0) + 1
+        return name if self.counted[name] == 1 else f"{name}.{self.counted[name]}"
+
+    def note(self, kind: EventKind, clause: str, text: str, *, step_id: str = "", **data: JsonValue) -> None:
+        """Adds a line to the audit trail; it rides on the next activity."""
+        self.events.append(CaseEvent(kind=kind, clause=clause, at=workflow.now(), step_id=step_id, text=text, data=data))
+
+    def take_events(self) -> tuple[CaseEvent, ...]:
+        taken, self.events = tuple(self.events), []
+        return taken
+
+    def give_back(self, events: tuple[CaseEvent, ...]) -> None:
+        self.events[:0] = events
+
+    def view(self, *, without: str = "") -> CaseView:
+        """The case as it stands; `without` leaves out a step that is about to end."""
+        self.version += 1
+        return CaseView(
+            case_id=self.request.case_id,
+            workflow_id=self.workflow_id,
+            kind=self.kind,
+            client_id=self.client_id,
+            status=self.status,
+            outcome=self.outcome,
+            opened_at=self.opened_at,
+            steps=tuple(step for key, step in self.open.items() if key != without),
+            doing=self.doing,
+            broken=tuple(self.broken),
+            refused=self.refused,
+            version=self.version,
+        )
+
+    def patched(self, name: str) -> bool:
+        """`workflow.patched`, frozen for the whole life of the case across continue-as-new."""
+        if name not in self.patches and not workflow.info().continued_run_id and workflow.patched(name):
+            self.patches[name] = None
+        return name in self.patches
+
+    def arrive(self, arrived: Arrived) -> None:
+        """Remembers a signal; the same event twice counts once, and a flood is bounded."""
+        match arrived:
+            case SignedAct():
+                self._arrive_act(arrived)
+            case ClientMessage() if self._is_new(arrived.event_id):
+                self.messages.append(arrived)
+            case Fact() if self._is_new(arrived.event_id):
+                self.facts.append(arrived)
+            case Unreadable():
+                self._refuse(arrived)
+            case _:
+                pass
+
+    def _arrive_act(self, act: SignedAct) -> None:
+        step = claimed_step(act, self.request.case_id, self.workflow_id)
+        if isinstance(step, Unreadable):
+            self._refuse(step)
+        elif len(self.acts) >= MOST_WAITING:
+            self._refuse(Unreadable(signal="act", why="more acts at once than a case takes"))
+        elif act not in self.acts:
+            self.acts.append(act)
+
+    def _is_new(self, event_id: str) -> bool:
+        if event_id in self.handled:
+            return False
+        self.handled[event_id] = None
+        while len(self.handled) > MOST_HANDLED:
+            self.handled.pop(next(iter(self.handled)))
+        return True
+
+    def _refuse(self, what: Unreadable) -> None:
+        """Visible, coalesced: the first of a kind and every power of ten is a line of the audit trail."""
+        label = f"{what.signal}: {what.why}"
+        if label not in self.unreadable and len(self.unreadable) >= 20:  # noqa: PLR2004  more kinds of nonsense than that are one kind
+            label = "other signals"
+        self.unreadable[label] = times = self.unreadable.get(label, 0) + 1
+        self.refused += 1
+        if times == 10 ** (len(str(times)) - 1):
+            self.note(EventKind.UNREADABLE, "RL-15", f"A signal was refused: {label}.", times=times)
+
+    def mine(self, step_id: str) -> list[SignedAct]:
+        """The acts for a step, and those for no open step (they are refused by whoever wakes first)."""
+        return [act for act in self.acts if (to := self._step_of(act)) == step_id or to not in self.open]
+
+    def _step_of(self, act: SignedAct) -> str:
+        step = claimed_step(act, self.request.case_id, self.workflow_id)
+        return step if isinstance(step, str) else ""
+
+    def take_acts(self, step_id: str, most: int) -> tuple[SignedAct, ...]:
+        taken = tuple(self.mine(step_id)[:most])
+        self.acts = [act for act in self.acts if act not in taken]
+        return taken
+
+    def should_continue(self) -> bool:
+        """Whether this is a moment to continue as new: the history is long, and nothing is in flight."""
+        suggested = workflow.info().is_continue_as_new_suggested()
+        return suggested and self.in_flight == 0 and workflow.all_handlers_finished()
+
+    def continue_as_new(self) -> None:
+        """Hands everything to a new run, in one uninterruptible step."""
+        workflow.continue_as_new(self.request.model_copy(update={"carried": self._carried()}))
+
+    def _carried(self) -> Carried:
+        return Carried(
+            opened_at=self.opened_at,
+            done=self.done,
+            open=self.open,
+            deadlines=self.deadlines,
+            acts=tuple(self.acts),
+            messages=tuple(self.messages),
+            facts=tuple(self.facts),
+            handled=tuple(self.handled),
+            events=tuple(self.events),
+            broken=self.broken,
+            beside=self.beside,
+            patches=tuple(self.patches),
+            refused=self.refused,
+            version=self.version,
+        )
+
+    def mint(self, key: str, label: str, clause: str, after: timedelta, since: datetime | None = None) -> Deadline:
+        """The deadline of a key: made once, then remembered."""
+        if key not in self.deadlines:
+            start = since or workflow.now()
+            self.deadlines[key] = Deadline(label=label, clause=clause, since=start, after=after, due=start + after)
+        return self.deadlines[key]
+
+

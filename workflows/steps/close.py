@@ -1,0 +1,48 @@
+"""The end of a case: only when nothing is broken and no person is waited for beside it."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from domain.case import CaseStatus, EventKind, Model
+from domain.effects import Effect, Stage
+from workflows.steps.case import Case
+from workflows.steps.deadline import wait
+from workflows.steps.person import refuse_strays
+from workflows.steps.running import perform
+from workflows.steps.stage import break_down
+from workflows.steps.visibility import show
+
+O = TypeVar("O", bound=Model)  # noqa: E741  an outcome
+
+
+async def close(case: Case, outcome: O, words: str, clause: str, effects: Sequence[Effect] = ()) -> O:
+    """Carries out the last effects and closes the case; what fails is mended first."""
+    key = case.key("close")
+    if key not in case.done:
+        await _quiet(case)
+        await refuse_strays(case, clause)
+        case.note(EventKind.CLOSED, clause, f"Closed: {words}.")
+        case.doing = "closing"
+        receipts = await perform(case, _last(case, words, clause, effects))
+        break_down(case, effects, receipts)
+        case.done[key] = "null"
+    while not _is_quiet(case):
+        await _quiet(case)
+        await perform(case, _last(case, words, clause, ()))
+    case.status, case.outcome = CaseStatus.CLOSED, words
+    show(case)
+    return outcome
+
+
+def _last(case: Case, words: str, clause: str, effects: Sequence[Effect]) -> Stage:
+    view = case.view()
+    closing = case.view().model_copy(update={"status": CaseStatus.CLOSED, "outcome": words, "doing": "closed"})
+    return Stage(name="close", clause=clause, effects=tuple(effects), events=case.take_events(), view=view, closing=closing)
+
+
+def _is_quiet(case: Case) -> bool:
+    return not case.broken and not case.beside and not case.facts and not case.open
+
+
+async def _quiet(case: Case) -> None:
+    await wait(case, "mending", None, lambda: _is_quiet(case))

@@ -1,0 +1,63 @@
+"""Waiting: until something arrives or a deadline comes. The only place where a case's time passes."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import Literal
+
+from temporalio import workflow
+
+from domain.effects import Effect
+from workflows.steps.case import Case
+from workflows.steps.stage import stage
+
+Woke = Literal["act", "message", "due"]
+BESIDE: ContextVar[bool] = ContextVar("beside", default=False)
+
+
+async def wait(case: Case, label: str, until: datetime | None, met: Callable[[], bool]) -> bool:
+    """Waits until `met` or the moment `until` (None: for as long as it takes), and says whether it is met.
+
+    A decision that is there when the timer fires wins. Continue-as-new happens here and only here, between two things,
+    and only in `run` itself: what runs beside it starts again from what was carried.
+    """
+    inside = not BESIDE.get()
+    while not met() and (until is None or until > workflow.now()):
+        remaining = None if until is None else until - workflow.now()
+        try:
+            await workflow.wait_condition(lambda: met() or (inside and case.should_continue()), timeout=remaining, timeout_summary=label)
+        except TimeoutError:
+            break
+        if inside and case.should_continue():
+            case.continue_as_new()
+    return met()
+
+
+async def first(case: Case, label: str, until: datetime, *, act: str = "", message: bool = False) -> Woke:
+    """What comes first: an act for the step `act` (or for no step), a client's message, or the moment. Takes nothing."""
+
+    def came() -> Woke:
+        if act and case.mine(act):
+            return "act"
+        return "message" if message and case.messages else "due"
+
+    await wait(case, label, until, lambda: came() != "due")
+    return came()
+
+
+async def deadline(case: Case, name: str, clause: str, after: timedelta) -> datetime:
+    """An absolute moment, minted once per key: never inside a loop's condition."""
+    return case.mint(case.key(name), name, clause, after).due
+
+
+async def unless(  # noqa: PLR0913  a named promise has this many parts
+    case: Case, name: str, clause: str, until: datetime, met: Callable[[], bool], effects: Callable[[], Sequence[Effect]]
+) -> None:
+    """Does `effects` once if `met` is still false at `until`."""
+    key = case.key(f"unless-{name}")
+    if key in case.done:
+        return
+    if not await wait(case, f"{clause} {name}", until, met):
+        await stage(case, name, clause, effects())
+    case.done[key] = "null"

@@ -1,0 +1,189 @@
+"""A person's step: asked, chased until done, ended by a signed act that was checked and stored."""
+
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from temporalio import workflow
+
+from domain.acts import ActAnswer, Candidate, RecordActs
+from domain.acts_arrived import claimed_kind
+from domain.case import Deadline, EventKind, Model, OpenStep
+from domain.effects import Effect, Nudge, Receipt, Stage
+from domain.ids import effect_key
+from domain.messages import ActKind, SignedAct
+from domain.steps import Done, PersonStep
+from workflows.steps.case import Case
+from workflows.steps.deadline import first
+from workflows.steps.running import judge, perform
+from workflows.steps.stage import break_down
+from workflows.steps.visibility import show
+
+R = TypeVar("R", bound=Model)
+MOST_AT_ONCE = 50
+MOST_BYTES = 400_000
+OWNERSHIP = (ActKind.CLAIM, ActKind.RELEASE, ActKind.REASSIGN, ActKind.MOVE)
+
+
+class _Kept(Model):
+    """How a finished step is remembered."""
+
+    result: str
+    by: str
+    kind: ActKind
+    receipts: tuple[Receipt, ...] = ()
+
+
+async def person(case: Case, step: PersonStep[R], *, key: str = "") -> Done[R]:
+    """Asks whoever the step belongs to, and waits until a valid act ends it. `key` for steps that run beside the case."""
+    key = key or case.key(step.name)
+    if key in case.done:
+        kept = _Kept.model_validate_json(case.done[key])
+        return Done(step.result.model_validate_json(kept.result), kept.by, kept.kind, kept.receipts)
+    if key not in case.open:
+        await _ask(case, key, step)
+    while True:
+        waiting = case.open[key]
+        if await first(case, f"{step.clause} {waiting.deadline.label}", waiting.deadline.due, act=key) == "due":
+            await _chase(case, key, step)
+        elif done := await _hear(case, key, step):
+            return done
+
+
+async def _ask(case: Case, key: str, step: PersonStep[R]) -> None:
+    due = case.mint(key, f"{step.name} is due", step.clause, step.due)
+    case.open[key] = OpenStep(
+        step_id=key,
+        name=step.name,
+        clause=step.clause,
+        kinds=tuple(kind.value for kind in step.kinds),
+        role=step.role,
+        subject=step.subject,
+        waiting_for=step.waiting_for,
+        asked_at=workflow.now(),
+        deadline=due,
+        reference=step.reference,
+    )
+    case.note(EventKind.ASKED, step.clause, f"Asked {step.role}: {step.waiting_for}.", step_id=key, due=due.due.isoformat())
+    await _tell(case, key, step, (*step.opening, Nudge(key=_nudge(case, key, 0), clause=step.clause, step_id=key)))
+
+
+async def _chase(case: Case, key: str, step: PersonStep[R]) -> None:
+    """The deadline passed: say so, and ask again, whoever the step belongs to by now."""
+    waiting, now = case.open[key], workflow.now()
+    if not waiting.chased:
+        case.note(EventKind.BREACHED, step.clause, f"Due {waiting.deadline.due:%Y-%m-%d %H:%M} UTC and not done.", step_id=key)
+    count, every = waiting.chased + 1, case.request.chase_every
+    missed = max(0, (now - waiting.deadline.due) // every)
+    since = waiting.deadline.due + missed * every
+    following = Deadline(label=f"reminder {count + 1}", clause=step.clause, since=since, after=every, due=since + every)
+    case.open[key] = waiting.model_copy(update={"chased": count, "deadline": following})
+    case.note(EventKind.CHASED, step.clause, f"Reminded {waiting.owner} ({count}).", step_id=key, times=count)
+    await _tell(case, key, step, (Nudge(key=_nudge(case, key, count), clause=step.clause, step_id=key, chase=count),))
+
+
+def _nudge(case: Case, key: str, chase: int) -> str:
+    return effect_key(case.request.case_id, f"nudge-{key}", chase)
+
+
+async def _tell(case: Case, key: str, step: PersonStep[R], effects: tuple[Effect, ...]) -> None:
+    show(case)
+    done = await perform(case, Stage(name=key, clause=step.clause, effects=effects, events=case.take_events(), view=case.view()))
+    break_down(case, effects, done)
+
+
+async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:
+    """Has the acts that arrived judged; the step's end if one of them ends it."""
+    acts = _batch(case, key)
+    if not acts:
+        return None
+    before, after = case.view(), case.view(without=key)
+    results = [_read(act, step) for act in acts]
+    request = RecordActs(
+        case_id=case.request.case_id,
+        workflow_id=case.workflow_id,
+        step_id=key,
+        kinds=tuple(kind.value for kind in step.kinds),
+        role=step.role,
+        claimed_by=case.open[key].claimed_by,
+        subject=step.subject,
+        reference=step.reference,
+        candidates=tuple(_candidate(act, result, step) for act, result in zip(acts, results, strict=True)),
+        events=case.take_events(),
+        view=before,
+        view_after=after,
+    )
+    answer = await judge(case, request, step.clause)
+    case.refused += answer.refused
+    if answer.accepted < 0 or answer.kind in OWNERSHIP:
+        _change_owner(case, key, answer)
+        return None
+    result = results[answer.accepted]
+    if not isinstance(result, Model):
+        return None
+    return _finish(case, key, Done(result, answer.by, ActKind(answer.kind), answer.receipts), request.candidates[answer.accepted])  # pyright: ignore[reportArgumentType]
+
+
+def _finish(case: Case, key: str, done: Done[R], candidate: Candidate) -> Done[R]:
+    case.open.pop(key)
+    break_down(case, candidate.then, done.receipts)
+    case.doing = f"{key} is done"
+    kept = _Kept(result=done.result.model_dump_json(), by=done.by, kind=done.kind, receipts=done.receipts)
+    case.done[key] = kept.model_dump_json()
+    return done
+
+
+def _batch(case: Case, key: str) -> tuple[SignedAct, ...]:
+    """Up to 50 acts, and no more bytes than one activity takes."""
+    room, count = MOST_BYTES, 0
+    for act in case.mine(key)[:MOST_AT_ONCE]:
+        room -= len(act.body) + len(act.payload)
+        if room < 0 and count:
+            break
+        count += 1
+    return case.take_acts(key, count)
+
+
+def _read(act: SignedAct, step: PersonStep[R]) -> R | str:
+    """The result in an act, "" for one that only changes the owner, or why it can't be read."""
+    if claimed_kind(act) in OWNERSHIP:
+        return ""
+    try:
+        return TypeAdapter(step.result).validate_json(act.payload)
+    except ValidationError:
+        return f"The result of {step.name} is not of the documented form."
+
+
+def _candidate(act: SignedAct, result: R | str, step: PersonStep[R]) -> Candidate:
+    if isinstance(result, str):
+        return Candidate(act=act, problem=result)
+    problem = step.check(result)
+    return Candidate(act=act, problem=problem, then=() if problem or claimed_kind(act) != step.kinds[0] else tuple(step.then(result)))
+
+
+def _change_owner(case: Case, key: str, answer: ActAnswer) -> None:
+    if answer.accepted < 0:
+        show(case)
+        return
+    step = case.open[key]
+    if answer.kind == ActKind.MOVE and answer.due:
+        moved = f"moved from {step.deadline.due:%a %d %b %Y %H:%M} to {answer.due:%a %d %b %Y %H:%M} UTC by {answer.by}"
+        line = step.deadline.model_copy(update={"due": answer.due, "moved": (*step.deadline.moved, moved)})
+        case.open[key] = step.model_copy(update={"deadline": line})
+    else:
+        case.open[key] = step.model_copy(update={"claimed_by": answer.claimed_by, "reassigned_to": answer.reassigned_to})
+    show(case)
+
+
+async def refuse_strays(case: Case, clause: str) -> None:
+    """Acts that no step waits for are refused visibly, not dropped."""
+    while acts := _batch(case, ""):
+        strays = tuple(Candidate(act=act, problem="No step waits for this.") for act in acts)
+        request = RecordActs(
+            case_id=case.request.case_id,
+            workflow_id=case.workflow_id,
+            step_id="",
+            candidates=strays,
+            events=case.take_events(),
+            view=case.view(),
+        )
+        case.refused += (await judge(case, request, clause)).refused

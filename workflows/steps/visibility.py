@@ -1,0 +1,55 @@
+"""What the Temporal UI shows of a case: in words, and as search attributes. No personal data in either."""
+
+from datetime import datetime
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
+
+from domain.case import OpenStep
+from workflows.steps.case import Case
+
+STATUS = SearchAttributeKey.for_keyword("CaseStatus")
+OWNER = SearchAttributeKey.for_keyword("Owner")
+WAITING_FOR = SearchAttributeKey.for_keyword("WaitingFor")
+DUE_AT = SearchAttributeKey.for_datetime("DueAt")
+
+
+def show(case: Case) -> None:
+    """Writes the current details, and the search attributes if they changed."""
+    workflow.set_current_details(_details(case))
+    step = min(case.open.values(), key=lambda one: one.deadline.due, default=None)
+    updates = _updates(case, step)
+    if updates:
+        workflow.upsert_search_attributes(updates)
+
+
+def _updates(case: Case, step: OpenStep | None) -> list[SearchAttributeUpdate]:
+    """Nothing while a case only passes between two steps: one update a parked moment is enough."""
+    if step is None and case.status == "open":
+        return []
+    known = workflow.info().typed_search_attributes
+    wanted: list[tuple[SearchAttributeKey[str], str]] = [
+        (STATUS, case.status.value),
+        (OWNER, step.owner if step else "nobody"),
+        (WAITING_FOR, step.name if step else "nothing"),
+    ]
+    updates: list[SearchAttributeUpdate] = [key.value_set(value) for key, value in wanted if known.get(key) != value]
+    due: datetime | None = step.deadline.due if step else None
+    if known.get(DUE_AT) != due:
+        updates.append(DUE_AT.value_set(due) if due else DUE_AT.value_unset())
+    return updates
+
+
+def _details(case: Case) -> str:
+    """Where we are, who must act, by when: markdown."""
+    lines = [f"**{case.kind}** · {case.status}" + (f" · {case.outcome}" if case.outcome else "")]
+    for step in sorted(case.open.values(), key=lambda one: one.deadline.due):
+        lines.append(f"* **{step.owner}** must act: {step.waiting_for} ({step.clause}), by {step.deadline.due:%a %d %b %Y %H:%M} UTC")
+        lines.append(f"  * why then: {step.deadline.why()}" + (f"; reminded {step.chased} times" if step.chased else ""))
+    if not case.open:
+        lines.append(f"* {case.doing}")
+    lines += [f"* being mended: `{key}`" for key in case.broken]
+    if case.refused:
+        lines.append(f"* {case.refused} acts or signals were refused; the case goes on waiting")
+        lines += [f"  * {times} × {label}" for label, times in case.unreadable.items()]
+    return "\n".join(lines)
