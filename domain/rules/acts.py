@@ -192,7 +192,7 @@ def fingerprint(act: SignedAct) -> str:
     return digest("\n".join((act.body, act.payload, act.signature)).encode(errors="surrogatepass"))
 
 
-def unproven(act: SignedAct, keys: Keys) -> Proof:
+def prove(act: SignedAct, keys: Keys) -> Proof:
     """The proof of an act's signature, over its bytes as received. Raises Refused; nothing is parsed before."""
     raw = _raw(act.body, MOST_ACT_BYTES)
     if not act.signature:
@@ -207,7 +207,7 @@ def unproven(act: SignedAct, keys: Keys) -> Proof:
 
 def open_act(act: SignedAct, keys: Keys) -> Opened:
     """The act, if its signature is good and every byte is as it must be. Raises Refused."""
-    proof = unproven(act, keys)
+    proof = prove(act, keys)
     body = parse_body(act.body)
     if body.kid != proof.kid:
         raise refuse("bad-signature")

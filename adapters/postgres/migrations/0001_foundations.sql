@@ -86,10 +86,16 @@ CREATE TABLE texts (sha256 text NOT NULL, client_id text NOT NULL, content_ct by
 -- What people signed: append-only --------------------------------------------------------------------------------------
 CREATE TABLE acts (jti text PRIMARY KEY, case_id text NOT NULL, workflow_id text NOT NULL, step_id text NOT NULL, kind text NOT NULL, subject_sha256 text NOT NULL,
     issuer text NOT NULL, sub text NOT NULL, person_id text NOT NULL DEFAULT '', auth text NOT NULL, body text NOT NULL, payload text NOT NULL, signature text NOT NULL,
+    subject text NOT NULL,  -- what was decided about, lines and amounts: the JSON whose SHA-256 was signed
+    seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE,  -- the order of acceptance: the latest act counts
     accepted_at timestamptz NOT NULL DEFAULT holdfast_now());
 CREATE INDEX ON acts (case_id, step_id);
-CREATE TABLE act_refusals (case_id text NOT NULL, digest text NOT NULL, code text NOT NULL, times int NOT NULL DEFAULT 1, first_at timestamptz NOT NULL DEFAULT holdfast_now(),
+CREATE TABLE act_refusals (case_id text NOT NULL, digest text NOT NULL,  -- of the act as it arrived; '' for all those without a good signature
+    code text NOT NULL, sentence text NOT NULL DEFAULT '', times int NOT NULL DEFAULT 1, first_at timestamptz NOT NULL DEFAULT holdfast_now(),
     PRIMARY KEY (case_id, digest, code));
+CREATE FUNCTION stamp_act() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN NEW.accepted_at := public.holdfast_now(); RETURN NEW; END $$;  -- whoever inserts an act can't choose its time
+CREATE TRIGGER stamped BEFORE INSERT ON acts FOR EACH ROW EXECUTE FUNCTION stamp_act();
 
 -- Audit: append-only, one hash chain -----------------------------------------------------------------------------------
 CREATE TABLE case_events (seq bigint PRIMARY KEY, case_id text NOT NULL, recorded_at timestamptz NOT NULL, kind text NOT NULL, clause text NOT NULL, step_id text NOT NULL,
@@ -109,9 +115,10 @@ CREATE INDEX ON effects (case_id);
 CREATE INDEX ON effects (state) WHERE state IN ('sending', 'unknown');
 -- One credit per lead for ever, whatever the treatment.
 CREATE TABLE grants (lead_id text PRIMARY KEY, case_id text NOT NULL, client_id text NOT NULL, contact_id text NOT NULL, treatment text NOT NULL CHECK (treatment IN ('no-charge', 'credit-note')),
-    gross numeric(12,2) NOT NULL, currency text NOT NULL, gbp numeric(12,4), invoice_id text NOT NULL DEFAULT '', invoice_number text NOT NULL DEFAULT '',
+    gross numeric(12,2) NOT NULL, currency text NOT NULL, gbp numeric NOT NULL, invoice_id text NOT NULL DEFAULT '', invoice_number text NOT NULL DEFAULT '',
     approved_jti text NOT NULL DEFAULT '', effect_key text NOT NULL, granted_at timestamptz NOT NULL DEFAULT holdfast_now());
 CREATE INDEX ON grants (contact_id, granted_at);
+CREATE TABLE effect_acts (key text NOT NULL REFERENCES effects, jti text NOT NULL REFERENCES acts, PRIMARY KEY (key, jti));  -- what a gated effect rests on
 CREATE TABLE do_not_invoice (lead_id text PRIMARY KEY, case_id text NOT NULL, client_id text NOT NULL, since timestamptz NOT NULL DEFAULT holdfast_now());
 
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
@@ -133,8 +140,9 @@ GRANT INSERT, UPDATE ON cases, case_steps, case_leads, mail_threads TO holdfast_
 GRANT DELETE ON case_leads TO holdfast_sops, holdfast_door;  -- a triage may name other leads than the mail did
 GRANT INSERT, UPDATE ON effects TO holdfast_sops;  -- gated rows: the trigger below lets it only prepare them
 GRANT INSERT, UPDATE ON effects, cases, case_steps TO holdfast_money;
-GRANT INSERT ON grants, do_not_invoice, mail_threads TO holdfast_money;
-GRANT INSERT, UPDATE ON money_people TO holdfast_money;
+GRANT INSERT ON grants, effect_acts, do_not_invoice, mail_threads TO holdfast_money;
+GRANT UPDATE (treatment, invoice_id, invoice_number) ON grants TO holdfast_money;  -- the books decide which, when it is acted on
+GRANT INSERT, UPDATE (until) ON money_people TO holdfast_money;
 GRANT INSERT, UPDATE ON inbox, cases, case_leads, case_steps, clients, departments, people, memberships, stand_ins, leads, outbound TO holdfast_door;
 GRANT INSERT, UPDATE, DELETE ON client_addresses, holds TO holdfast_door;
 GRANT INSERT ON mail_threads, texts, audit_anchors TO holdfast_door;
