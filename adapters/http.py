@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from ipaddress import ip_address
+from ssl import SSLContext
 from typing import Any, Literal, NoReturn, Protocol
 from urllib.parse import urlsplit
 
@@ -70,6 +72,7 @@ class VendorClient:
             headers={"accept": "application/json", "content-type": "application/json", **(headers or {})},
             follow_redirects=False,
             trust_env=False,
+            verify=_tls(),
         )
 
     async def aclose(self) -> None:
@@ -165,6 +168,11 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
     except (ValueError, TypeError):
         return None
     return min(max(wait, timedelta(0)), _LONGEST_WAIT)
+
+
+@cache
+def _tls() -> SSLContext:
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 def _no_code(_: object) -> str:

@@ -292,15 +292,14 @@ class Simulator(ABC):
 async def serving(simulator: Sim, port: int = 0) -> AsyncGenerator[Sim]:
     """Runs a simulator in this process, on loopback; port 0 takes a free one. Raises OSError if the port is taken."""
     with _bound(port) as listener:
-        server = _Embedded(_configured(simulator))
+        server = _Embedded(_configured(simulator), simulator.closing)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await server.ready.wait()
-            simulator.url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+            simulator.url = _address(listener)
             yield simulator
         finally:
             simulator.closing.set()
-            server.should_exit = True
             await task
 
 
@@ -321,22 +320,46 @@ def main(make: Callable[[Path | None, str], Simulator], argv: list[str] | None =
 async def _serve(make: Callable[[Path | None, str], Simulator], options: argparse.Namespace) -> int:
     simulator = make(options.state, options.token)
     with _bound(options.port) as listener:
-        sys.stdout.write(f"{simulator.name} listens on http://{LOOPBACK}:{listener.getsockname()[1]}\n")
-        sys.stdout.flush()
-        await uvicorn.Server(_configured(simulator)).serve(sockets=[listener])
+        simulator.url = _address(listener)
+        await _Standalone(simulator).serve(sockets=[listener])
     return 0
+
+
+class _Standalone(uvicorn.Server):
+    """Prints its address once it listens."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        super().__init__(_configured(simulator))
+        self._simulator = simulator
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        sys.stdout.write(f"{self._simulator.name} listens on {self._simulator.url}\n")
+        sys.stdout.flush()
 
 
 class _Embedded(uvicorn.Server):
     """Says when it listens, and leaves the signal handlers of the process that it runs in alone."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, closing: asyncio.Event) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self.closing = closing
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.closing.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in (*self.servers, *(sockets or [])):
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.wait_for(self._wait_tasks_to_complete(), timeout=2)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -352,6 +375,10 @@ def _bound(port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _address(listener: socket.socket) -> str:
+    return f"http://{LOOPBACK}:{listener.getsockname()[1]}"
 
 
 def _configured(simulator: Simulator) -> uvicorn.Config:

@@ -120,7 +120,7 @@ class XeroSimulator(Simulator):
             case "edit_credit_note" | "edit_invoice":
                 self._overwrite(document, read_fields(kind, what["set"]))
             case "set_invoice_status" | "set_credit_note_status":
-                document["Status"] = what["status"]
+                document |= read_fields(kind, {"Status": what["status"]})
             case "add_invoice_line":
                 added = read_fields(kind, {"LineItems": [what["line"]]})["LineItems"]
                 self._overwrite(document, {"LineItems": [*_bare_lines(document), *added]})
