@@ -4,9 +4,9 @@ Dovecot refuses to serve mail as root, so it runs as `nobody` when started by ro
 """
 
 import asyncio
-import getpass
 import grp
 import os
+import pwd
 import shutil
 import smtplib
 import socket
@@ -83,7 +83,7 @@ def _free_ports(count: int) -> list[int]:
 def _identity() -> tuple[str, str]:
     if os.geteuid() == 0:
         return "nobody", "nogroup"
-    return getpass.getuser(), grp.getgrgid(os.getegid()).gr_name
+    return pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
 
 
 @contextmanager

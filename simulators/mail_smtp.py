@@ -28,6 +28,7 @@ _AT_DATA: tuple[FaultKind, ...] = (
     "drop-after-accept",
     "slow",
 )
+_FAILED = {"Action": "failed", "Status": "5.1.1", "Diagnostic-Code": "smtp; 550 5.1.1 no such mailbox"}
 _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
 
 logging.getLogger("mail.log").setLevel(logging.ERROR)
@@ -85,6 +86,13 @@ def stamp(content: bytes, *, authserv_id: str, mail_from: str, authenticated_as:
     return own.encode("utf-8", "replace") + kept + rest
 
 
+def _block(fields: dict[str, str]) -> EmailMessage:
+    block = EmailMessage(policy=SMTP_POLICY)
+    for name, value in fields.items():
+        block[name] = value
+    return block
+
+
 def bounce(content: bytes, *, authserv_id: str, mail_from: str, unknown: str) -> bytes:
     """A delivery status report (RFC 3464) about one recipient, quoting the headers of the message."""
     original = b"".join(_split(content)[0])
@@ -93,8 +101,7 @@ def bounce(content: bytes, *, authserv_id: str, mail_from: str, unknown: str) ->
     status = EmailMessage(policy=SMTP_POLICY)
     status["Content-Type"] = "message/delivery-status"
     status.set_payload(
-        f"Reporting-MTA: dns; {authserv_id}\n\nFinal-Recipient: rfc822; {unknown}\n"
-        "Action: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 no such mailbox\n"
+        [_block({"Reporting-MTA": f"dns; {authserv_id}"}), _block(_FAILED | {"Final-Recipient": f"rfc822; {unknown}"})]
     )
     quoted = EmailMessage(policy=SMTP_POLICY)
     quoted["Content-Type"] = "text/rfc822-headers"

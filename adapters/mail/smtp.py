@@ -138,7 +138,7 @@ class SmtpMailer:
             port=self._port,
             timeout=self._timeout,
             use_tls=self._tls == "tls",
-            start_tls=self._tls == "starttls",
+            start_tls=False,
             tls_context=self._tls_context,
             local_hostname=self._helo,
         )
@@ -147,6 +147,8 @@ class SmtpMailer:
         """Everything before DATA: whatever fails here, nobody has received anything."""
         try:
             await client.connect()
+            if self._tls == "starttls":
+                await self._encrypt(client)
             if self._login:
                 await client.login(*self._login)
             await self._envelope(client, mail)
@@ -156,6 +158,13 @@ class SmtpMailer:
             raise Permanent(_VENDOR, "not-supported", "the mail server lacks what this message needs") from error
         except (aiosmtplib.SMTPException, OSError) as error:
             raise Retryable(_VENDOR, "unreachable", "the mail server could not be reached") from error
+
+    @staticmethod
+    async def _encrypt(client: aiosmtplib.SMTP) -> None:
+        await client.ehlo()
+        if not client.supports_extension("starttls"):
+            raise aiosmtplib.SMTPNotSupported("STARTTLS is not offered")
+        await client.starttls()
 
     async def _envelope(self, client: aiosmtplib.SMTP, mail: OutgoingMail) -> None:
         recipients = list(dict.fromkeys((*mail.to, *mail.cc)))
