@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 Say = Callable[[str], None]
 """Takes one line of progress for a person to read."""
@@ -141,8 +142,9 @@ def read_records(run_dir: Path) -> list[Record]:
 
 
 def _read_record(path: Path) -> Record:
-    kept = json.loads(path.read_text())
-    return Record(**{**kept, "command": tuple(kept["command"])})
+    kept: dict[str, Any] = json.loads(path.read_text())
+    kept["command"] = tuple(kept["command"])
+    return Record(**kept)
 
 
 def forget(run_dir: Path, name: str) -> None:
