@@ -15,7 +15,7 @@ class ActActivities:
 
     @activity.defn(name="record_acts")
     async def record_acts(self, request: RecordActs) -> ActAnswer:
-        """Judges up to 50 acts against one step. Refusals are recorded and visible; at most one act is accepted."""
+        """Judges a batch of acts against one step. Refusals are recorded and visible; at most one act is accepted."""
         async with beating():
             answer = await self.acts.record(request)
             if answer.accepted < 0:

@@ -1,7 +1,7 @@
 """Heartbeats for activities that wait on others: a worker that died is noticed in seconds."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from temporalio import activity
@@ -10,7 +10,7 @@ EVERY = 3.0
 
 
 @asynccontextmanager
-async def beating() -> AsyncIterator[None]:
+async def beating() -> AsyncGenerator[None]:
     """Heartbeats every three seconds while the block runs."""
 
     async def beat() -> None:

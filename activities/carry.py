@@ -41,16 +41,32 @@ async def carry_out(
     receipts: dict[str, Receipt] = {}
     for wave in waves(effects, needs):
         ready = [effect for effect in wave if all(receipts[key].done for key in needs(effect) if key in receipts)]
-        receipts |= {effect.key: _receipt(effect, ReceiptState.SKIPPED, "waits-for-another") for effect in wave if effect not in ready}
+        receipts |= {
+            effect.key: _receipt(effect, ReceiptState.SKIPPED, "waits-for-another")
+            for effect in wave
+            if effect not in ready
+        }
         receipts |= await _carry_out_wave(ready, make, claim, settle)
     return tuple(receipts[effect.key] for effect in effects)
 
 
-async def _carry_out_wave(effects: Sequence[Effect], make: MakeHand, claim: ClaimAll, settle: SettleAll) -> dict[str, Receipt]:
-    made = dict(zip((effect.key for effect in effects), await asyncio.gather(*(_make(make, effect) for effect in effects)), strict=True))
+async def _carry_out_wave(
+    effects: Sequence[Effect], make: MakeHand, claim: ClaimAll, settle: SettleAll
+) -> dict[str, Receipt]:
+    made = dict(
+        zip(
+            (effect.key for effect in effects),
+            await asyncio.gather(*(_make(make, effect) for effect in effects)),
+            strict=True,
+        )
+    )
     hands = {key: hand for key, hand in made.items() if not isinstance(hand, VendorError)}
     by_key = {effect.key: effect for effect in effects}
-    claims = await claim([Intent(by_key[key], hand.body_sha256, hand.recipients) for key, hand in hands.items()]) if hands else ()
+    claims = (
+        await claim([Intent(by_key[key], hand.body_sha256, hand.recipients) for key, hand in hands.items()])
+        if hands
+        else ()
+    )
     outcomes = await asyncio.gather(*(_one(by_key[claim.key], hands[claim.key], claim) for claim in claims))
     settled = [outcome[0] for outcome in outcomes if outcome[0] is not None]
     if settled:
@@ -99,7 +115,9 @@ async def _unclear(effect: Effect, hand: Hand, code: str) -> tuple[Settled | Non
     if isinstance(seen, Sent):
         return _as_sent(effect, seen)
     if seen == "cannot-tell" and hand.resend:
-        return None, _receipt(effect, ReceiptState.FAILED, code, retry=True)  # stays `sending`: the next attempt looks again
+        return None, _receipt(
+            effect, ReceiptState.FAILED, code, retry=True
+        )  # stays `sending`: the next attempt looks again
     if seen == "missing" and hand.resend:
         return None, _receipt(effect, ReceiptState.FAILED, code, retry=True)
     return Settled(effect, "unknown", code=code), _receipt(effect, ReceiptState.UNKNOWN, code)
@@ -137,7 +155,15 @@ def _failed(effect: Effect, error: VendorError) -> Receipt:
     return _receipt(effect, ReceiptState.FAILED, error.code, retry=isinstance(error, Retryable))
 
 
-def _receipt(effect: Effect, state: ReceiptState, code: str = "", *, reference: str = "", retry: bool = False, data: dict[str, object] | None = None) -> Receipt:
+def _receipt(
+    effect: Effect,
+    state: ReceiptState,
+    code: str = "",
+    *,
+    reference: str = "",
+    retry: bool = False,
+    data: dict[str, object] | None = None,
+) -> Receipt:
     return Receipt.model_validate(
         {
             "key": effect.key,

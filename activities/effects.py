@@ -46,9 +46,14 @@ class EffectActivities:
             await self.ledger.prepare(case_id, gated)
         read = await asyncio.gather(*(self._read(case_id, effect) for effect in reading))
         sent = await carry_out(
-            sending, partial(hand_for, self.world, case_id), partial(self.ledger.claim, case_id), partial(self.ledger.settle, case_id)
+            sending,
+            partial(hand_for, self.world, case_id),
+            partial(self.ledger.claim, case_id),
+            partial(self.ledger.settle, case_id),
         )
-        prepared = [Receipt(key=one.key, kind=one.kind, clause=one.clause, state=ReceiptState.PREPARED) for one in gated]
+        prepared = [
+            Receipt(key=one.key, kind=one.kind, clause=one.clause, state=ReceiptState.PREPARED) for one in gated
+        ]
         by_key = {receipt.key: receipt for receipt in (*read, *sent, *prepared)}
         return tuple(by_key[effect.key] for effect in effects)
 
@@ -64,11 +69,19 @@ class EffectActivities:
         match effect:
             case AdmitRequest():
                 triage = Triage(accept=True, client_id=effect.client_id, lead_ids=effect.lead_ids)
-                return {"claims": [claim.model_dump(mode="json") for claim in await self.world.cases.admit(case_id, triage)]}
+                return {
+                    "claims": [claim.model_dump(mode="json") for claim in await self.world.cases.admit(case_id, triage)]
+                }
             case ReadNotes():
                 numbers = [credit_note_number(case_id, invoice) for invoice in effect.invoice_numbers]
                 notes = [await self.world.books.credit_note(number) for number in numbers]
-                return {"open": [number for number, note in zip(numbers, notes, strict=True) if note is None or note.remaining != 0]}
+                return {
+                    "open": [
+                        number
+                        for number, note in zip(numbers, notes, strict=True)
+                        if note is None or note.remaining != 0
+                    ]
+                }
             case _:
                 context = await self.world.cases.money_context(case_id)
                 billing = await read_billing(self.world, case_id, effect.lead_ids, context)

@@ -78,7 +78,7 @@ class TagHand:
     """The mark on Live Chat (RL-7); a lead without a chat is recorded as such."""
 
     resend = True
-    recipients = ("vendor:livechat",)
+    recipients: tuple[str, ...] = ("vendor:livechat",)
 
     def __init__(self, chat: LiveChat, chat_id: str, thread_id: str) -> None:
         self.chat, self.chat_id, self.thread_id = chat, chat_id, thread_id
@@ -101,7 +101,7 @@ class RowHand:
     """The row on the RL tracking sheet (RL-7), found again by its key."""
 
     resend = True
-    recipients = ("vendor:sheets",)
+    recipients: tuple[str, ...] = ("vendor:sheets",)
 
     def __init__(self, sheet: Sheet, row: tuple[str, ...]) -> None:
         self.sheet, self.row = sheet, row
@@ -124,7 +124,7 @@ class DraftHand:
     """A draft credit note, found again by the number that is ours (RL-12)."""
 
     resend = True
-    recipients = ("vendor:xero",)
+    recipients: tuple[str, ...] = ("vendor:xero",)
 
     def __init__(self, books: Books, note: CreditNote, key: str) -> None:
         self.books, self.note, self.key = books, note, key
@@ -149,7 +149,7 @@ class AuthoriseHand:
     """Authorises a draft that is exactly what was signed for, and reads it back (RL-12)."""
 
     resend = True
-    recipients = ("vendor:xero",)
+    recipients: tuple[str, ...] = ("vendor:xero",)
 
     def __init__(self, books: Books, note: CreditNote, key: str) -> None:
         self.books, self.note, self.key = books, note, key
@@ -158,7 +158,11 @@ class AuthoriseHand:
     async def do(self) -> Sent:
         found = await self.books.credit_note(self.note.number)
         if found is None or not same_note(self.note, found):
-            raise Permanent("xero", "draft-differs", "the draft is not what was confirmed: put it right in the books, then try again")
+            raise Permanent(
+                "xero",
+                "draft-differs",
+                "the draft is not what was confirmed: put it right in the books, then try again",
+            )
         if found.status is NoteStatus.AUTHORISED:
             return _of_note(found)
         await self.books.authorise_credit_note(self.note.number, self.key)
@@ -178,7 +182,7 @@ class ListHand:
     """The do-not-invoice list is a table of our own: the ledger's own commit puts the leads on it (RL-11)."""
 
     resend = True
-    recipients = ()
+    recipients: tuple[str, ...] = ()
 
     def __init__(self, lead_ids: tuple[str, ...]) -> None:
         self.body_sha256 = digest(canonical(list(lead_ids)))
@@ -207,7 +211,9 @@ class World:
     chat: LiveChat
 
 
-async def hand_for(world: World, case_id: str, effect: Effect, billing: Billing | None = None, contact_id: str = "") -> Hand:
+async def hand_for(
+    world: World, case_id: str, effect: Effect, billing: Billing | None = None, contact_id: str = ""
+) -> Hand:
     """The hand of an effect. Raises Permanent when its rows do not allow it to be carried out at all."""
     match effect:
         case SendLetter() | Nudge() | ConfirmToAccounts() | AnswerClient():
@@ -232,5 +238,3 @@ def _note(case_id: str, invoice_id: str, billing: Billing | None, contact_id: st
     if not leads:
         raise Permanent("xero", "no-leads", "no confirmed lead stands on this invoice any more")
     return credit_note(ids.credit_note_number(case_id, leads[0].invoice_number), contact_id, leads)
-
-

@@ -25,7 +25,6 @@ from domain.errors import VendorError
 from domain.gate import MoneyContext, Permit
 from domain.return_lead import Billing
 
-
 ORDER: dict[type[Effect], int] = {
     ListDoNotInvoice: 0,
     ConfirmToAccounts: 0,
@@ -61,7 +60,9 @@ class MoneyActivities:
             return tuple(_unread(permit, error) for permit in permits)
         return await self._through_the_gate(case_id, permits, billing, context)
 
-    async def _through_the_gate(self, case_id: str, permits: Sequence[Permit], billing: Billing, context: MoneyContext) -> tuple[Receipt, ...]:
+    async def _through_the_gate(
+        self, case_id: str, permits: Sequence[Permit], billing: Billing, context: MoneyContext
+    ) -> tuple[Receipt, ...]:
         by_key = {permit.key: permit for permit in permits}
 
         async def make(effect: Effect) -> Hand:
@@ -93,9 +94,17 @@ def _leads(permits: Sequence[Permit]) -> tuple[str, ...]:
 
 
 def _stopped(permit: Permit) -> Receipt:
-    return Receipt(key=permit.key, kind=permit.effect.kind, clause=permit.effect.clause, state=ReceiptState.REFUSED, code=permit.code)
+    return Receipt(
+        key=permit.key,
+        kind=permit.effect.kind,
+        clause=permit.effect.clause,
+        state=ReceiptState.REFUSED,
+        code=permit.code,
+    )
 
 
 def _unread(permit: Permit, error: VendorError) -> Receipt:
     effect = permit.effect
-    return Receipt(key=permit.key, kind=effect.kind, clause=effect.clause, state=ReceiptState.FAILED, code=error.code, retry=True)
+    return Receipt(
+        key=permit.key, kind=effect.kind, clause=effect.clause, state=ReceiptState.FAILED, code=error.code, retry=True
+    )

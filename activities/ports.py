@@ -185,7 +185,9 @@ class Gate(Protocol):
         """Re-verifies the stored acts of each key; refusals come back as permits with a `code`."""
         ...
 
-    async def claim(self, case_id: str, permits: Sequence[Permit], billing: Billing, intents: Sequence[Intent]) -> tuple[Claim, ...]:
+    async def claim(
+        self, case_id: str, permits: Sequence[Permit], billing: Billing, intents: Sequence[Intent]
+    ) -> tuple[Claim, ...]:
         """Recomputes the sum under the client's lock, reserves the grants and commits `sending`, in one transaction."""
         ...
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from domain.case import CaseEvent, CaseView, Model
 from domain.effects import Effect, Receipt
@@ -18,7 +18,7 @@ class Candidate(Model):
 
 
 class RecordActs(Model):
-    """Up to 50 acts at once, judged against one open step. Acts for a step that is not open are refused as strays."""
+    """A batch of acts, judged against one open step. Acts for a step that is not open are refused as strays."""
 
     case_id: str
     workflow_id: str
@@ -47,4 +47,4 @@ class ActAnswer(Model):
     claimed_by: str = ""  # after a claim, release or reassignment
     reassigned_to: str = ""
     due: datetime | None = None  # after a move: the step's new deadline
-    data: dict[str, JsonValue] = {}
+    data: dict[str, JsonValue] = Field(default_factory=dict)

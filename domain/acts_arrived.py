@@ -1,11 +1,10 @@
 """What a signal turned out to be. Total: nothing that arrives can raise."""
 
-import json
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domain.messages import ClientMessage, Fact, SignedAct, Unreadable
 
@@ -32,24 +31,36 @@ def read(name: str, arguments: int, decode: Callable[[type[Any]], Any]) -> Arriv
     return found if isinstance(found, MODELS[name]) else Unreadable(signal=name, why="its argument is empty")
 
 
+class Claimed(BaseModel):
+    """What an act says of itself. Only a hint for routing: nothing is believed before its signature is checked."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+    step_id: str
+    kind: str
+    case_id: str
+    workflow_id: str
+
+
 @lru_cache(maxsize=4_096)
-def claimed_step(act: SignedAct, case_id: str, workflow_id: str) -> str | Unreadable:
-    """The step an act says it is for. Only a hint for routing: nothing is believed before its signature is checked."""
+def claimed(body: str) -> Claimed | None:
+    """What the body of an act says, or None if it is not one."""
     try:
-        body = json.loads(act.body)
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict) or not isinstance(body.get("step_id"), str):
+        return Claimed.model_validate_json(body)
+    except (ValidationError, RecursionError):
+        return None
+
+
+def claimed_step(act: SignedAct, case_id: str, workflow_id: str) -> str | Unreadable:
+    """The step an act says it is for, or why it can't be for this case."""
+    said = claimed(act.body)
+    if said is None:
         return Unreadable(signal="act", why="its body is not a signed act")
-    if body.get("case_id") != case_id or body.get("workflow_id") != workflow_id:
+    if (said.case_id, said.workflow_id) != (case_id, workflow_id):
         return Unreadable(signal="act", why="it was signed for another case")
-    return body["step_id"]
+    return said.step_id
 
 
 def claimed_kind(act: SignedAct) -> str:
     """The kind an act says it is; "" if it says none."""
-    try:
-        kind = json.loads(act.body).get("kind")
-    except (ValueError, AttributeError, RecursionError):
-        return ""
-    return kind if isinstance(kind, str) else ""
+    said = claimed(act.body)
+    return said.kind if said else ""

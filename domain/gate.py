@@ -3,6 +3,8 @@
 from datetime import date, datetime
 from decimal import Decimal
 
+from pydantic import Field
+
 from domain.case import Model
 from domain.effects import Effect
 from domain.money import Currency, Money
@@ -36,7 +38,9 @@ class MoneyContext(Model):
     limit_gbp: Decimal
     rates: tuple[Rate, ...] = ()
     granted_month_gbp: Decimal = Decimal(0)  # this contact, this calendar month, other cases, without an approver
-    granted_invoice_gbp: dict[str, Decimal] = {}  # by invoice id, without an approver, other cases, of earlier months
+    granted_invoice_gbp: dict[str, Decimal] = Field(
+        default_factory=dict
+    )  # by invoice id, without an approver, other cases, of earlier months
     credited_leads: tuple[str, ...] = ()  # granted already, for ever
 
 

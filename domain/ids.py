@@ -5,8 +5,12 @@ Ids hold no personal data: they show in the Temporal UI, in search attributes an
 
 from hashlib import sha256
 
-SOPS_QUEUE = "holdfast-sops"
-MONEY_QUEUE = "holdfast-money"
+SOPS_QUEUE = "holdfast"
+
+
+def money_queue(sops_queue: str = SOPS_QUEUE) -> str:
+    """The task queue of the money worker that belongs to a queue of workflows."""
+    return f"{sops_queue}-money"
 
 
 def _digest(key: str) -> str:

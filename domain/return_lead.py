@@ -40,6 +40,7 @@ class Doubt(StrEnum):
     ORIGINAL_UNREADABLE = "original-unreadable"
     NO_LEADS = "no-leads"
     UNREADABLE_LEADS = "unreadable-leads"
+    UNREADABLE_MAIL = "unreadable-mail"  # too large or broken: nothing of it can be trusted
     CASE_ENDED = "case-ended"  # something arrived for a case that is over
     CLIENT_NOT_REACHED = "client-not-reached"
 

@@ -8,7 +8,7 @@ from typing import Any
 from domain.errors import Refused
 
 
-def canonical(value: Any) -> str:  # noqa: ANN401  any JSON value
+def canonical(value: Any) -> str:
     """JSON with sorted keys, no spaces and no floats: equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_reject)
 

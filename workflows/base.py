@@ -11,7 +11,6 @@ from domain.case import CaseView, Deadline
 from workflows.steps.case import Case
 
 
-
 class CaseWorkflow:
     """Signals `act` (SignedAct), `client_replied` (ClientMessage) and `event` (Fact); query `view`, `clock`.
 
@@ -21,9 +20,11 @@ class CaseWorkflow:
 
     case: Case
 
-    @workflow.signal(dynamic=True, description="act: a signed act; client_replied: a client's message; event: a fact by its id")
+    @workflow.signal(
+        dynamic=True, description="act: a signed act; client_replied: a client's message; event: a fact by its id"
+    )
     def signal(self, name: str, args: Sequence[RawValue]) -> None:
-        def decode(model: type[Any]) -> Any:  # noqa: ANN401
+        def decode(model: type[Any]) -> Any:
             return workflow.payload_converter().from_payload(args[0].payload, model)
 
         self.case.arrive(read(name, len(args), decode))

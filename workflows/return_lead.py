@@ -43,7 +43,9 @@ class ReturnLead(CaseWorkflow):
                 unless(case, "holding-note", "RL-9", until, lambda: self.answered, lambda: sop.holding_note(request)),
             )
             last = sop.marks(request, valid) if valid else sop.refusal(request)  # RL-7, RL-8; RL-9
-            outcome = ReturnOutcome(status="settled" if valid else "refused", valid=len(valid), refused=len(claims) - len(valid))
+            outcome = ReturnOutcome(
+                status="settled" if valid else "refused", valid=len(valid), refused=len(claims) - len(valid)
+            )
             return await close(case, outcome, f"{len(valid)} of {len(claims)} leads returned", last[-1].clause, last)
 
     async def admitted(self, request: ReturnRequest) -> Sequence[LeadClaim]:

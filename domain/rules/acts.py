@@ -295,7 +295,11 @@ def unfit(result: Model, leads: Sequence[str], now: int) -> str:
             named = [one.lead_id for one in findings]
             if sorted(named) != sorted(leads):
                 return "leads-do-not-fit"
-            return "" if all(_SHA256.fullmatch(each) for one in findings for each in one.evidence) else "evidence-malformed"
+            return (
+                ""
+                if all(_SHA256.fullmatch(each) for one in findings for each in one.evidence)
+                else "evidence-malformed"
+            )
         case Reduction(leads=withdrawn):
             named = [one.lead_id for one in withdrawn]
             fits = named and len(set(named)) == len(named) and set(named) <= set(leads)

@@ -52,11 +52,11 @@ class Answer(Model):
 
 
 class Done(Model):
-    """What was done outside so far: credit notes by invoice id, authorised ones, leads whose listing was given up."""
+    """What was done outside so far: credit notes by invoice id, authorised ones, whether the listing was given up."""
 
     notes: Mapping[str, str] = {}
     authorised: frozenset[str] = frozenset()
-    not_listed: frozenset[str] = frozenset()
+    not_listed: bool = False
 
 
 def valid_leads(leads: Sequence[CaseLead], findings: Findings, reductions: Sequence[Reduction]) -> tuple[CaseLead, ...]:
@@ -68,7 +68,6 @@ def valid_leads(leads: Sequence[CaseLead], findings: Findings, reductions: Seque
 
 def answer(
     case_id: str,
-    leads: Sequence[CaseLead],
     valid: Sequence[CaseLead],
     refused: Sequence[RefusedLead],
     done: Done,
@@ -102,8 +101,8 @@ def _credited(lead: LeadBilling, done: Done, *, foreseen: bool) -> bool:
 
 
 def _not_charged(lead: LeadBilling, done: Done, *, foreseen: bool) -> bool:
-    unbilled = {BillingState.UNBILLED, BillingState.VOIDED} | ({BillingState.DRAFT} if foreseen else set())
-    return lead.state in unbilled and lead.lead_id not in done.not_listed
+    unbilled = lead.state in {BillingState.UNBILLED, BillingState.VOIDED}
+    return not done.not_listed and (unbilled or (foreseen and lead.state is BillingState.DRAFT))
 
 
 def _by_invoice(case_id: str, leads: Sequence[LeadBilling], done: Done) -> tuple[Credit, ...]:

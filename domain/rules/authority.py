@@ -52,7 +52,7 @@ ACT_RULES: dict[ActKind, ActRule] = {
 
 
 def may_sign(kind: str, auth: str, *, local_counts: bool) -> str:
-    """ "" if this `auth` may make this `kind`, else a refusal code. `local_counts`: every vendor address is loopback."""
+    """A refusal code, empty if this `auth` may make this `kind`. `local_counts`: every vendor address is loopback."""
     if kind not in ACT_RULES:
         return "unknown-kind"
     if auth not in ACT_RULES[ActKind(kind)].auth or (auth == Auth.LOCAL and not local_counts):
@@ -83,7 +83,9 @@ def judge(billed: Sequence[LeadBilling], rows: Sequence[LeadRow], context: Money
     leads = tuple(in_gbp(lead, context) for lead in billed)
     total = sum((lead.gbp or Decimal(0) for lead in leads), Decimal(0))
     invoices = dict.fromkeys(lead.invoice_id for lead in leads if lead.invoice_id)
-    granted = context.granted_month_gbp + sum((context.granted_invoice_gbp.get(one, Decimal(0)) for one in invoices), Decimal(0))
+    granted = context.granted_month_gbp + sum(
+        (context.granted_invoice_gbp.get(one, Decimal(0)) for one in invoices), Decimal(0)
+    )
     changed = {row.lead_id for row in rows if row.price_changed or not row.price}
     return Billing(
         leads=leads,

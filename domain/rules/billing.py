@@ -36,7 +36,9 @@ def share(amount: Decimal, position: int, among: int) -> Decimal:
 def bill(leads: Sequence[LeadRow], invoices: Iterable[Invoice], notes: Iterable[CreditNote]) -> tuple[LeadBilling, ...]:
     """How each lead is billed now. `gbp` is left open: rates are the authority rules' business."""
     placed = _places(invoices)
-    credited = {lead for note in notes if note.status is not NoteStatus.VOIDED for line in note.lines for lead in named(line)}
+    credited = {
+        lead for note in notes if note.status is not NoteStatus.VOIDED for line in note.lines for lead in named(line)
+    }
     return tuple(_one(lead, placed.get(lead.lead_id), lead.lead_id in credited) for lead in leads)
 
 
@@ -78,10 +80,16 @@ def credit_note(number: str, contact_id: str, leads: Sequence[LeadBilling]) -> C
     """The credit note for exactly these leads of one invoice: a line a lead, gross to the penny."""
     first = leads[0]
     lines = tuple(
-        BookLine(description=f"Returned lead {lead.lead_id}", net=lead.net or Decimal(0), tax=(lead.gross or Decimal(0)) - (lead.net or Decimal(0)))
+        BookLine(
+            description=f"Returned lead {lead.lead_id}",
+            net=lead.net or Decimal(0),
+            tax=(lead.gross or Decimal(0)) - (lead.net or Decimal(0)),
+        )
         for lead in leads
     )
-    return CreditNote(number=number, contact_id=contact_id, currency=first.currency, reference=first.invoice_number, lines=lines)
+    return CreditNote(
+        number=number, contact_id=contact_id, currency=first.currency, reference=first.invoice_number, lines=lines
+    )
 
 
 def same_note(wanted: CreditNote, found: CreditNote) -> bool:

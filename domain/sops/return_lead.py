@@ -96,7 +96,9 @@ def confirmed(request: ReturnRequest, billing: Billing) -> tuple[Effect, ...]:
         return (*effects, AnswerClient(key=effect_key(case_id, "answer-client"), clause="RL-5", after=effects[0].key))
     confirmation = ConfirmToAccounts(key=effect_key(case_id, "confirm-to-accounts"), clause="RL-13")
     drafts = (
-        DraftCreditNote(key=effect_key(case_id, "draft-credit-note", one), clause="RL-12", invoice_id=one, after=confirmation.key)
+        DraftCreditNote(
+            key=effect_key(case_id, "draft-credit-note", one), clause="RL-12", invoice_id=one, after=confirmation.key
+        )
         for one in billing.invoices
     )
     return (*effects, confirmation, *drafts)
@@ -106,7 +108,8 @@ def authorised(request: ReturnRequest, billing: Billing) -> tuple[Effect, ...]:
     """What Accounts' authorisation sets off (gated): each note authorised, and then the client is told (RL-6)."""
     case_id = request.case_id
     notes = tuple(
-        AuthoriseCreditNote(key=effect_key(case_id, "authorise-credit-note", one), clause="RL-12", invoice_id=one) for one in billing.invoices
+        AuthoriseCreditNote(key=effect_key(case_id, "authorise-credit-note", one), clause="RL-12", invoice_id=one)
+        for one in billing.invoices
     )
     return (*notes, AnswerClient(key=effect_key(case_id, "answer-client"), clause="RL-6", after=notes[-1].key))
 
@@ -156,7 +159,11 @@ def triage(request: ReturnRequest) -> PersonStep[Triage]:
         waiting_for=f"look at this message ({request.doubt.replace('-', ' ')})",
         due=DAY,
         then=admit,
-        check=lambda found: "" if not found.accept or (found.client_id and found.lead_ids) else "To accept it, name the client and the leads.",
+        check=lambda found: (
+            ""
+            if not found.accept or (found.client_id and found.lead_ids)
+            else "To accept it, name the client and the leads."
+        ),
     )
 
 
@@ -177,7 +184,11 @@ def investigate(request: ReturnRequest, lead_ids: Sequence[str]) -> PersonStep[F
 
     def each_once(found: Findings) -> str:
         named = sorted(one.lead_id for one in found.findings)
-        return "" if named == sorted(lead_ids) else f"Give each of the {len(lead_ids)} leads of this request exactly one finding."
+        return (
+            ""
+            if named == sorted(lead_ids)
+            else f"Give each of the {len(lead_ids)} leads of this request exactly one finding."
+        )
 
     def bill(found: Findings) -> tuple[Effect, ...]:
         valid = valid_in(found)
@@ -203,7 +214,11 @@ def needs_approval(request: ReturnRequest, billing: Billing) -> PersonStep[Reduc
 
     def among_them(found: Reduction) -> str:
         named = [one.lead_id for one in found.leads]
-        return "" if named and len(set(named)) == len(named) and set(named) <= set(valid) else "Withdraw one or more of the valid leads, each once."
+        return (
+            ""
+            if named and len(set(named)) == len(named) and set(named) <= set(valid)
+            else "Withdraw one or more of the valid leads, each once."
+        )
 
     def bill(found: Reduction) -> tuple[Effect, ...]:
         left = left_after(valid, found)
@@ -294,7 +309,9 @@ def allocate(request: ReturnRequest, billing: Billing) -> PersonStep[StepResult]
         result=StepResult,
         waiting_for="allocate or refund the credit note of a paid invoice in the books",
         subject="issued",
-        then=lambda _: (ReadNotes(key=effect_key(request.case_id, "read-notes"), clause="RL-12", invoice_numbers=numbers),),
+        then=lambda _: (
+            ReadNotes(key=effect_key(request.case_id, "read-notes"), clause="RL-12", invoice_numbers=numbers),
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """The Return Lead SOP's texts as data: letters, reasons and instructions, each beside the clause it carries out.
 
-Texts are Jinja2 sources; `adapters/letters` fills them in. What comes from outside reaches them as values, never as source.
+Texts are Jinja2 sources; `adapters/letters` fills them in. What comes from outside reaches them as values,
+never as source.
 """
 
 from domain.case import Model
@@ -189,8 +190,10 @@ CONFIRM_TO_ACCOUNTS = Template(  # RL-12, RL-13
     text="""\
 Hello Accounts,
 
-The Return Lead Team confirms that the leads below are valid returns of {{ client_name }}. This e-mail is the confirmation
-without which no credit note is issued (RL-13). It covers exactly these leads and these amounts, VAT included, and no others:
+The Return Lead Team confirms that the leads below are valid returns of {{ client_name }}. This e-mail is the
+confirmation
+without which no credit note is issued (RL-13). It covers exactly these leads and these amounts, VAT included,
+and no others:
 
 {% for credit in answer.credits %}
 Invoice {{ credit.invoice_number }}, credit note {{ credit.number }}, {{ credit.total | money(credit.currency) }} in all
@@ -227,7 +230,8 @@ The return-lead request of {{ client_name }} is settled. This is the final actio
 {% endfor %}
 {% for credit in answer.credits %}
 {% for lead in credit.leads %}
-  {{ lead.lead_id }}  valid, credited: {{ lead.gross | money(credit.currency) }} of invoice {{ credit.invoice_number }}, \
+  {{ lead.lead_id }}  valid, credited: {{ lead.gross | money(credit.currency) }} of invoice {{
+  credit.invoice_number }}, \
 credit note {{ credit.number }}
 {% endfor %}
 {% endfor %}
@@ -257,7 +261,8 @@ FILE_COPY = Template(  # RL-1
     internal=True,
     subject="[{{ token }}] Return-lead request of {{ client_name }}, opened without an e-mail",
     text="""\
-This return-lead request was opened at {{ opened_at }} without an e-mail from the client. This is the copy for the returns
+This return-lead request was opened at {{ opened_at }} without an e-mail from the client. This is the copy for
+the returns
 inbox, where all returns are tracked (RL-1).
 
 Client: {{ client_name }} ({{ client_id }})
@@ -289,15 +294,19 @@ PROBLEM_TEXTS: dict[ClaimProblem, str] = {
         "again if you meant another one."
     ),
     ClaimProblem.OTHER_CLIENT: (
-        "This number is not one of your leads, so you were not charged for it. Please check the number, and write to us "
+        "This number is not one of your leads, so you were not charged for it. Please check the number, and "
+        "write to us "
         "again if you meant another one."
     ),
     ClaimProblem.ALREADY_RETURNED: (
         "This lead has been returned before. A lead is credited once, so there is nothing more to take off for it."
     ),
-    ClaimProblem.TWICE: "Your request names this lead more than once. We have looked at it once; the answer is in this e-mail.",
+    ClaimProblem.TWICE: (
+        "Your request names this lead more than once. We have looked at it once; the answer is in this e-mail."
+    ),
     ClaimProblem.ELSEWHERE: (
-        "We are already looking into this lead because of an earlier request of yours. You will have our answer about it "
+        "We are already looking into this lead because of an earlier request of yours. You will have our answer "
+        "about it "
         "there."
     ),
 }
@@ -309,12 +318,18 @@ DOUBT_TEXTS: dict[Doubt, str] = {
         "Our mail server could not confirm that the e-mail really comes from the address it gives. It may be forged."
     ),
     Doubt.ORIGINAL_UNREADABLE: (
-        "A department forwarded the e-mail, but the client's own message can't be read in it, so we don't know whom to answer."
+        "A department forwarded the e-mail, but the client's own message can't be read in it, so we don't know "
+        "whom to answer."
     ),
     Doubt.NO_LEADS: "No lead number could be found in the e-mail or its attachments.",
     Doubt.UNREADABLE_LEADS: "Part of the e-mail or its attachments could not be read, so some leads may be missing.",
+    Doubt.UNREADABLE_MAIL: (
+        "The e-mail is too large or broken, so it was not read. It still lies in the returns inbox; open it there."
+    ),
     Doubt.CASE_ENDED: "Somebody wrote about a case that is already closed.",
-    Doubt.CLIENT_NOT_REACHED: "An e-mail of ours about a case that is already closed came back: the client did not receive it.",
+    Doubt.CLIENT_NOT_REACHED: (
+        "An e-mail of ours about a case that is already closed came back: the client did not receive it."
+    ),
 }
 
 _SHOW = """\
@@ -325,7 +340,7 @@ _SHOW = """\
 _COMPLETE = "holdfast step complete {{ case_id }} {{ step_id }}"
 
 _TRIAGE = Instruction(
-    clause="RL-4",
+    clause="RL-1",
     title="Look at a return request that can't be taken as it came",
     text="""\
 Something about this request means that a person has to look before anything is done. Nothing has been sent to anybody.
@@ -388,17 +403,18 @@ You don't need to look at invoices: how each lead is billed is read from the boo
 )
 
 _CONFIRM = Instruction(
-    clause="RL-12",
-    title="Confirm the valid leads to Accounts",
+    clause="RL-13",
+    title="Confirm the valid leads and the answer to the client",
     text="""\
-Some of the valid leads of {{ client_name }} are on an issued invoice. Accounts issue a credit note only once a named member
-of the Return Lead Team confirms it (RL-12, RL-13). That is you, now.
+A named member of the Return Lead Team stands behind what {{ client_name }} is promised: the leads that won't
+be charged, and
+the leads for which Accounts issue a credit note. Accounts do so only upon this confirmation (RL-12, RL-13).
 
 1. Look at the settlement and at the answer the client will get, and check every lead and amount.
 """
     + _SHOW
     + """\
-2. If everything is right, confirm. The preview is shown once more; your name goes on the e-mail to Accounts.
+2. If everything is right, confirm. The answer is shown once more, and your name stands under it.
      """
     + _COMPLETE
     + """ --confirm
@@ -411,7 +427,8 @@ _NEEDS_APPROVAL = Instruction(
     clause="RL-14",
     title="The returns are above the limit: reduce or reject them",
     text="""\
-The valid leads of {{ client_name }} can't be granted without approval. Together with what was granted this month and on the
+The valid leads of {{ client_name }} can't be granted without approval. Together with what was granted this
+month and on the
 same invoices they come to more than {{ limit }}, or a price or an exchange rate is missing or changed.
 {% if total %}
 These leads alone come to {{ total }}.
@@ -435,7 +452,8 @@ _TAKE_OFF = Instruction(
     clause="RL-11",
     title="Take the returned leads off the draft invoice",
     text="""\
-These leads of {{ client_name }} are valid returns and stand on an invoice that has not been issued yet. No invoice may be
+These leads of {{ client_name }} are valid returns and stand on an invoice that has not been issued yet. No
+invoice may be
 issued for them (RL-11):
 
 {% for lead in draft_leads %}
@@ -457,7 +475,8 @@ _AUTHORISE = Instruction(
     clause="RL-12",
     title="Authorise the credit note",
     text="""\
-The Return Lead Team confirmed these leads of {{ client_name }} by e-mail (RL-13), and a draft credit note is in the books:
+The Return Lead Team confirmed these leads of {{ client_name }} by e-mail (RL-13), and a draft credit note is
+in the books:
 
 {% for credit in answer.credits %}
   {{ credit.number }} for invoice {{ credit.invoice_number }}: {{ credit.total | money(credit.currency) }}
@@ -471,7 +490,8 @@ The Return Lead Team confirmed these leads of {{ client_name }} by e-mail (RL-13
 """
     + _SHOW
     + """\
-3. If everything agrees, authorise it here, with your name. Holdfast then authorises it in Xero: don't do it there yourself.
+3. If everything agrees, authorise it here, with your name. Holdfast then authorises it in Xero: don't do it
+   there yourself.
      """
     + _COMPLETE
     + """ --authorise
@@ -480,6 +500,26 @@ The Return Lead Team confirmed these leads of {{ client_name }} by e-mail (RL-13
     + _COMPLETE
     + """ --decline --reason "..."
 Whoever investigated or confirmed these leads can't authorise the credit note.
+""",
+)
+
+_DECLINED = Instruction(
+    clause="RL-12",
+    title="Accounts declined the credit note: settle it with them",
+    text="""\
+Accounts would not authorise the credit note for the leads of {{ client_name }}. Nothing has been credited, and
+the client has
+not been told anything yet.
+
+1. Read the reason they gave.
+"""
+    + _SHOW
+    + """\
+2. Talk to Accounts. If the draft in Xero is wrong (client, invoice, leads or amounts), it is put right there.
+3. Once you agree, say so. Accounts are then asked to authorise again.
+     """
+    + _COMPLETE
+    + """ --done --note "..."
 """,
 )
 
@@ -494,7 +534,8 @@ A credit note was issued for an invoice that {{ client_name }} has already paid,
 {% endfor %}
 
 1. Open the credit note in Xero.
-2. If the client has another open invoice, allocate the credit to it. Otherwise make the refund the way Accounts always do.
+2. If the client has another open invoice, allocate the credit to it. Otherwise make the refund the way
+   Accounts always do.
    Holdfast never pays anything out.
 3. Say that it is done:
      """
@@ -548,7 +589,8 @@ An e-mail of ours to {{ client_name }} came back: at least one of its recipients
     + _SHOW
     + """\
 2. Check the address with the client: ring them on a number from our records.
-3. Send them the text by hand from the returns inbox, so that it is tracked there (RL-1). If their address changed, have it
+3. Send them the text by hand from the returns inbox, so that it is tracked there (RL-1). If their address
+   changed, have it
    corrected in our records.
 4. Say what you did:
      """
@@ -565,7 +607,8 @@ _LOOK = Instruction(
     clause="RL-15",
     title="Look at something that came in for a case that is closed",
     text="""\
-Something came in for a case that is already closed{% if linked_to %} ({{ linked_to }}){% endif %}. Nobody has answered it.
+Something came in for a case that is already closed{% if linked_to %} ({{ linked_to }}){% endif %}. Nobody has
+answered it.
 {% if doubt %}
 
 What: {{ doubt }}
@@ -578,7 +621,8 @@ What: {{ doubt }}
 {% if linked_to %}
      holdfast case show {{ linked_to }}
 {% endif %}
-2. Answer from the returns inbox if an answer is needed. If the client names other leads, ask for a new e-mail about them,
+2. Answer from the returns inbox if an answer is needed. If the client names other leads, ask for a new e-mail
+   about them,
    or open a request yourself:
      holdfast return-lead open request.json
 3. Say what you did:
@@ -595,6 +639,7 @@ INSTRUCTIONS: dict[str, Instruction] = {
     "needs-approval": _NEEDS_APPROVAL,
     "take-off": _TAKE_OFF,
     "authorise": _AUTHORISE,
+    "declined": _DECLINED,
     "allocate": _ALLOCATE,
     "could-not": _COULD_NOT,
     "not-reached": _NOT_REACHED,

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 from temporalio import workflow
 
 from domain.acts_arrived import Arrived, claimed_step
-from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, EventKind, OpenStep, Request
+from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, EventKind, Request
 from domain.messages import ClientMessage, Fact, SignedAct, Unreadable
 
 MOST_HANDLED = 500
@@ -44,6 +44,7 @@ class Case:
         self.doing = "starting"
         self.in_flight = 0
         self.resumed = 0
+        self.refusals = 0
 
     def key(self, name: str) -> str:
         """`name` the first time, then `name.2`, ...: the same in every run, since `run` starts from the top."""
@@ -52,7 +53,9 @@ class Case:
 
     def note(self, kind: EventKind, clause: str, text: str, *, step_id: str = "", **data: JsonValue) -> None:
         """Adds a line to the audit trail; it rides on the next activity."""
-        self.events.append(CaseEvent(kind=kind, clause=clause, at=workflow.now(), step_id=step_id, text=text, data=data))
+        self.events.append(
+            CaseEvent(kind=kind, clause=clause, at=workflow.now(), step_id=step_id, text=text, data=data)
+        )
 
     def take_events(self) -> tuple[CaseEvent, ...]:
         taken, self.events = tuple(self.events), []
@@ -172,5 +175,3 @@ class Case:
             start = since or workflow.now()
             self.deadlines[key] = Deadline(label=label, clause=clause, since=start, after=after, due=start + after)
         return self.deadlines[key]
-
-

@@ -37,7 +37,9 @@ async def close(case: Case, outcome: O, words: str, clause: str, effects: Sequen
 def _last(case: Case, words: str, clause: str, effects: Sequence[Effect]) -> Stage:
     view = case.view()
     closing = case.view().model_copy(update={"status": CaseStatus.CLOSED, "outcome": words, "doing": "closed"})
-    return Stage(name="close", clause=clause, effects=tuple(effects), events=case.take_events(), view=view, closing=closing)
+    return Stage(
+        name="close", clause=clause, effects=tuple(effects), events=case.take_events(), view=view, closing=closing
+    )
 
 
 def _is_quiet(case: Case) -> bool:

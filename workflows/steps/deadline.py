@@ -1,6 +1,5 @@
 """Waiting: until something arrives or a deadline comes. The only place where a case's time passes."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
@@ -26,7 +25,9 @@ async def wait(case: Case, label: str, until: datetime | None, met: Callable[[],
     while not met() and (until is None or until > workflow.now()):
         remaining = None if until is None else until - workflow.now()
         try:
-            await workflow.wait_condition(lambda: met() or (inside and case.should_continue()), timeout=remaining, timeout_summary=label)
+            await workflow.wait_condition(
+                lambda: met() or (inside and case.should_continue()), timeout=remaining, timeout_summary=label
+            )
         except TimeoutError:
             break
         if inside and case.should_continue():
@@ -51,8 +52,13 @@ async def deadline(case: Case, name: str, clause: str, after: timedelta) -> date
     return case.mint(case.key(name), name, clause, after).due
 
 
-async def unless(  # noqa: PLR0913  a named promise has this many parts
-    case: Case, name: str, clause: str, until: datetime, met: Callable[[], bool], effects: Callable[[], Sequence[Effect]]
+async def unless(
+    case: Case,
+    name: str,
+    clause: str,
+    until: datetime,
+    met: Callable[[], bool],
+    effects: Callable[[], Sequence[Effect]],
 ) -> None:
     """Does `effects` once if `met` is still false at `until`."""
     key = case.key(f"unless-{name}")

@@ -41,7 +41,12 @@ async def grant(case: Case, name: str, clause: str, effects: Sequence[Effect]) -
 
 def _ask(case: Case, clause: str, keys: tuple[str, ...]) -> Grant:
     return Grant(
-        case_id=case.request.case_id, workflow_id=case.workflow_id, clause=clause, keys=keys, events=case.take_events(), view=case.view()
+        case_id=case.request.case_id,
+        workflow_id=case.workflow_id,
+        clause=clause,
+        keys=keys,
+        events=case.take_events(),
+        view=case.view(),
     )
 
 
@@ -54,4 +59,6 @@ async def _repair(case: Case, key: str, attempt: int, effects: dict[str, Effect]
         due = case.mint(f"{key} again {attempt}", "trying again", broken.clause, pause).due
         await wait(case, f"{broken.clause} {broken.kind} again", due, lambda: case.resumed != seen)
         return
-    await person(case, could_not(effects[broken.key], broken, waivable=False), key=f"could-not:{part_of(broken.key)}.{attempt}")
+    await person(
+        case, could_not(effects[broken.key], broken, waivable=False), key=f"could-not:{part_of(broken.key)}.{attempt}"
+    )

@@ -29,19 +29,19 @@ async def mends(case: Case) -> None:
     BESIDE.set(True)
     started: dict[str, asyncio.Task[None]] = {}
 
-    def waiting() -> list[str]:
+    def to_start() -> list[str]:
         return [key for key in (*case.broken, *case.beside) if key not in started]
+
+    def over() -> list[str]:
+        return [key for key in started if key not in case.broken and key not in case.beside]
 
     while True:
         _sort_facts(case)
-        for key in waiting():
+        for key in to_start():
             started[key] = asyncio.create_task(_mend(case, key) if key in case.broken else _look(case, key))
-        await workflow.wait_condition(lambda: bool(case.facts or waiting()) or any(key for key in started if _over(case, key)))
-        started = {key: task for key, task in started.items() if not _over(case, key)}
-
-
-def _over(case: Case, key: str) -> bool:
-    return key not in case.broken and key not in case.beside
+        await workflow.wait_condition(lambda: bool(case.facts or to_start() or over()))
+        for key in over():
+            del started[key]
 
 
 def _sort_facts(case: Case) -> None:
@@ -82,7 +82,9 @@ async def _mend(case: Case, key: str) -> None:
         else:
             await person(case, could_not(_effect(broken), _last(broken)), key=f"could-not:{part_of(key)}.{attempt}")
         receipt = await _again(case, broken)
-        case.broken[key] = broken.model_copy(update={"receipt": receipt.model_dump(mode="json"), "attempt": attempt + 1})
+        case.broken[key] = broken.model_copy(
+            update={"receipt": receipt.model_dump(mode="json"), "attempt": attempt + 1}
+        )
         if receipt.done:
             break
     case.broken.pop(key, None)
@@ -126,7 +128,13 @@ async def _again(case: Case, broken: Broken) -> Receipt:
     effect = _effect(broken).model_copy(update={"after": ""})
     if _moot(case, broken):
         return _last(broken)
-    stage = Stage(name=f"again {effect.kind}", clause=effect.clause, effects=(effect,), events=case.take_events(), view=case.view())
+    stage = Stage(
+        name=f"again {effect.kind}",
+        clause=effect.clause,
+        effects=(effect,),
+        events=case.take_events(),
+        view=case.view(),
+    )
     (receipt,) = await perform(case, stage)
     return receipt
 

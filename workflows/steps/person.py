@@ -1,5 +1,6 @@
 """A person's step: asked, chased until done, ended by a signed act that was checked and stored."""
 
+from datetime import timedelta
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,14 +14,15 @@ from domain.ids import effect_key
 from domain.messages import ActKind, SignedAct
 from domain.steps import Done, PersonStep
 from workflows.steps.case import Case
-from workflows.steps.deadline import first
+from workflows.steps.deadline import first, wait
 from workflows.steps.running import judge, perform
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
 
 R = TypeVar("R", bound=Model)
-MOST_AT_ONCE = 50
+MOST_AT_ONCE = 200
 MOST_BYTES = 400_000
+PATIENCE_WITH_REFUSALS = 5
 OWNERSHIP = (ActKind.CLAIM, ActKind.RELEASE, ActKind.REASSIGN, ActKind.MOVE)
 
 
@@ -47,6 +49,16 @@ async def person(case: Case, step: PersonStep[R], *, key: str = "") -> Done[R]:
             await _chase(case, key, step)
         elif done := await _hear(case, key, step):
             return done
+        else:
+            await _let_a_flood_settle(case)
+
+
+async def _let_a_flood_settle(case: Case) -> None:
+    """Refusals in a row are heard in growing batches, so that a flood of forged acts costs little."""
+    case.refusals += 1
+    if case.refusals > PATIENCE_WITH_REFUSALS:
+        pause = timedelta(seconds=min(30, 2 ** (case.refusals - PATIENCE_WITH_REFUSALS)))
+        await wait(case, "letting a flood of refused acts settle", workflow.now() + pause, lambda: False)
 
 
 async def _ask(case: Case, key: str, step: PersonStep[R]) -> None:
@@ -63,7 +75,9 @@ async def _ask(case: Case, key: str, step: PersonStep[R]) -> None:
         deadline=due,
         reference=step.reference,
     )
-    case.note(EventKind.ASKED, step.clause, f"Asked {step.role}: {step.waiting_for}.", step_id=key, due=due.due.isoformat())
+    case.note(
+        EventKind.ASKED, step.clause, f"Asked {step.role}: {step.waiting_for}.", step_id=key, due=due.due.isoformat()
+    )
     await _tell(case, key, step, (*step.opening, Nudge(key=_nudge(case, key, 0), clause=step.clause, step_id=key)))
 
 
@@ -71,7 +85,9 @@ async def _chase(case: Case, key: str, step: PersonStep[R]) -> None:
     """The deadline passed: say so, and ask again, whoever the step belongs to by now."""
     waiting, now = case.open[key], workflow.now()
     if not waiting.chased:
-        case.note(EventKind.BREACHED, step.clause, f"Due {waiting.deadline.due:%Y-%m-%d %H:%M} UTC and not done.", step_id=key)
+        case.note(
+            EventKind.BREACHED, step.clause, f"Due {waiting.deadline.due:%Y-%m-%d %H:%M} UTC and not done.", step_id=key
+        )
     count, every = waiting.chased + 1, case.request.chase_every
     missed = max(0, (now - waiting.deadline.due) // every)
     since = waiting.deadline.due + missed * every
@@ -87,7 +103,9 @@ def _nudge(case: Case, key: str, chase: int) -> str:
 
 async def _tell(case: Case, key: str, step: PersonStep[R], effects: tuple[Effect, ...]) -> None:
     show(case)
-    done = await perform(case, Stage(name=key, clause=step.clause, effects=effects, events=case.take_events(), view=case.view()))
+    done = await perform(
+        case, Stage(name=key, clause=step.clause, effects=effects, events=case.take_events(), view=case.view())
+    )
     break_down(case, effects, done)
 
 
@@ -114,13 +132,16 @@ async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:
     )
     answer = await judge(case, request, step.clause)
     case.refused += answer.refused
+    case.refusals = 0 if answer.accepted >= 0 else case.refusals
     if answer.accepted < 0 or answer.kind in OWNERSHIP:
         _change_owner(case, key, answer)
         return None
     result = results[answer.accepted]
     if not isinstance(result, Model):
         return None
-    return _finish(case, key, Done(result, answer.by, ActKind(answer.kind), answer.receipts), request.candidates[answer.accepted])  # pyright: ignore[reportArgumentType]
+    return _finish(
+        case, key, Done(result, answer.by, ActKind(answer.kind), answer.receipts), request.candidates[answer.accepted]
+    )
 
 
 def _finish(case: Case, key: str, done: Done[R], candidate: Candidate) -> Done[R]:
@@ -133,7 +154,7 @@ def _finish(case: Case, key: str, done: Done[R], candidate: Candidate) -> Done[R
 
 
 def _batch(case: Case, key: str) -> tuple[SignedAct, ...]:
-    """Up to 50 acts, and no more bytes than one activity takes."""
+    """Up to 200 acts, and no more bytes than one activity takes."""
     room, count = MOST_BYTES, 0
     for act in case.mine(key)[:MOST_AT_ONCE]:
         room -= len(act.body) + len(act.payload)
@@ -157,7 +178,9 @@ def _candidate(act: SignedAct, result: R | str, step: PersonStep[R]) -> Candidat
     if isinstance(result, str):
         return Candidate(act=act, problem=result)
     problem = step.check(result)
-    return Candidate(act=act, problem=problem, then=() if problem or claimed_kind(act) != step.kinds[0] else tuple(step.then(result)))
+    return Candidate(
+        act=act, problem=problem, then=() if problem or claimed_kind(act) != step.kinds[0] else tuple(step.then(result))
+    )
 
 
 def _change_owner(case: Case, key: str, answer: ActAnswer) -> None:
@@ -170,7 +193,9 @@ def _change_owner(case: Case, key: str, answer: ActAnswer) -> None:
         line = step.deadline.model_copy(update={"due": answer.due, "moved": (*step.deadline.moved, moved)})
         case.open[key] = step.model_copy(update={"deadline": line})
     else:
-        case.open[key] = step.model_copy(update={"claimed_by": answer.claimed_by, "reassigned_to": answer.reassigned_to})
+        case.open[key] = step.model_copy(
+            update={"claimed_by": answer.claimed_by, "reassigned_to": answer.reassigned_to}
+        )
     show(case)
 
 

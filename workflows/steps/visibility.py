@@ -1,6 +1,7 @@
 """What the Temporal UI shows of a case: in words, and as search attributes. No personal data in either."""
 
 from datetime import datetime
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
@@ -20,10 +21,10 @@ def show(case: Case) -> None:
     step = min(case.open.values(), key=lambda one: one.deadline.due, default=None)
     updates = _updates(case, step)
     if updates:
-        workflow.upsert_search_attributes(updates)
+        workflow.upsert_search_attributes(updates)  # pyright: ignore[reportUnknownMemberType]  the SDK's own annotation
 
 
-def _updates(case: Case, step: OpenStep | None) -> list[SearchAttributeUpdate]:
+def _updates(case: Case, step: OpenStep | None) -> list[SearchAttributeUpdate[Any]]:
     """Nothing while a case only passes between two steps: one update a parked moment is enough."""
     if step is None and case.status == "open":
         return []
@@ -33,7 +34,9 @@ def _updates(case: Case, step: OpenStep | None) -> list[SearchAttributeUpdate]:
         (OWNER, step.owner if step else "nobody"),
         (WAITING_FOR, step.name if step else "nothing"),
     ]
-    updates: list[SearchAttributeUpdate] = [key.value_set(value) for key, value in wanted if known.get(key) != value]
+    updates: list[SearchAttributeUpdate[Any]] = [
+        key.value_set(value) for key, value in wanted if known.get(key) != value
+    ]
     due: datetime | None = step.deadline.due if step else None
     if known.get(DUE_AT) != due:
         updates.append(DUE_AT.value_set(due) if due else DUE_AT.value_unset())
@@ -44,12 +47,16 @@ def _details(case: Case) -> str:
     """Where we are, who must act, by when: markdown."""
     lines = [f"**{case.kind}** · {case.status}" + (f" · {case.outcome}" if case.outcome else "")]
     for step in sorted(case.open.values(), key=lambda one: one.deadline.due):
-        lines.append(f"* **{step.owner}** must act: {step.waiting_for} ({step.clause}), by {step.deadline.due:%a %d %b %Y %H:%M} UTC")
-        lines.append(f"  * why then: {step.deadline.why()}" + (f"; reminded {step.chased} times" if step.chased else ""))
+        lines.append(
+            f"* **{step.owner}** must act: {step.waiting_for} ({step.clause}), by {step.deadline.due:%a %d %b %Y %H:%M} UTC"
+        )
+        lines.append(
+            f"  * why then: {step.deadline.why()}" + (f"; reminded {step.chased} times" if step.chased else "")
+        )
     if not case.open:
         lines.append(f"* {case.doing}")
     lines += [f"* being mended: `{key}`" for key in case.broken]
     if case.refused:
         lines.append(f"* {case.refused} acts or signals were refused; the case goes on waiting")
-        lines += [f"  * {times} × {label}" for label, times in case.unreadable.items()]
+        lines += [f"  * {times} times: {label}" for label, times in case.unreadable.items()]
     return "\n".join(lines)

@@ -1,0 +1,238 @@
+"""Whether a gated effect rests on what people signed: pure, over acts that stand and effects that were sent.
+
+Amounts and the month's sum are another matter (`domain.rules.authority`), judged when the effect is claimed.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from domain.effects import AnswerClient, AuthoriseCreditNote, ConfirmToAccounts, DraftCreditNote, Effect, ListDoNotInvoice
+from domain.gate import Permit, SignedLead
+from domain.messages import ActKind
+from domain.people import Role
+from domain.return_lead import BillingState, LeadBilling
+from domain.rules.acts import excluded
+from domain.rules.stored_acts import Standing, Word
+from domain.subject import SubjectLine
+
+GATE_REFUSALS: dict[str, str] = {
+    "no-such-effect": "There is no such effect about money in this case.",
+    "wrong-workflow": "It was asked for by another workflow than the case's own.",
+    "no-findings": "No signed findings are on record for this case.",
+    "findings-incomplete": "The signed findings do not cover every lead of this case.",
+    "not-confirmed": "No team member has confirmed this settlement by a signed act.",
+    "lines-changed": "The leads found valid are no longer those that were confirmed: confirm anew.",
+    "contact-changed": "The client's contact in the books is no longer the one that was signed for.",
+    "amount-not-signed": "A lead was confirmed without an amount: confirm anew.",
+    "nothing-confirmed": "Nothing of what was confirmed is for this to be done about.",
+    "not-confirmed-to-accounts": "Accounts have not been sent the team's confirmation of exactly these leads (RL-13).",
+    "not-drafted": "There is no draft of exactly this credit note.",
+    "not-authorised": "Accounts have not authorised this credit note by a signed act.",
+    "declined": "Accounts have declined this credit note.",
+    "not-accounts": "Whoever authorised was not one of Accounts' people at that time.",
+    "may-not-confirm": "Whoever confirmed is an approver.",
+    "may-not-authorise": "Whoever authorised had investigated or confirmed, or is an approver.",
+    "not-credited-yet": "A credit note that would be promised is not authorised yet.",
+    "billing-unknown": "How a lead is billed could not be read from the books.",
+    "billing-changed": "A lead is billed otherwise than when it was signed for: confirm anew.",
+    "already-credited": "The books already hold a credit for a lead that was not granted here.",
+    "already-invoiced": "A lead that was to be kept off an invoice has been invoiced: confirm anew.",
+    "still-on-draft-invoice": "A lead still stands on a draft invoice: nothing can be promised before it is taken off.",
+    "amount-above-signed": "The amount in the books is above the one that was signed for.",
+    "already-granted": "A lead was already granted in another case: one credit per lead, for ever.",
+    "another-effect": "The effect is not the one that was prepared.",
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    """A gated effect that was sent, and the acts it rests on."""
+
+    key: str
+    effect: Effect
+    jtis: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the tables say about a case at one moment. `roles`: money roles by who had them when their act was accepted."""
+
+    case_leads: tuple[str, ...]
+    contact_id: str
+    word: Word
+    sent: Sequence[Done] = ()
+    roles: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])  # by jti
+
+    def roles_of(self, act: Standing) -> frozenset[str]:
+        return self.roles.get(act.row.jti, frozenset())
+
+
+def permit(effect: Effect, facts: Facts, pending: Collection[str] = ()) -> Permit:
+    """The gate's answer for one effect. `pending`: keys that are carried out before it in the same moment."""
+    match effect:
+        case AnswerClient() if not facts.word.valid:
+            return Permit(key=effect.key, effect=effect, code=_nothing_promised(facts), jtis=_jtis(facts.word.findings))
+        case ConfirmToAccounts() | DraftCreditNote() | AuthoriseCreditNote() | ListDoNotInvoice() | AnswerClient():
+            lines = _lines(effect, facts)
+            code = _unconfirmed(facts) or ("" if lines else "nothing-confirmed") or _unready(effect, facts, lines, pending)
+            return _permit(effect, facts, lines, code)
+        case _:
+            return Permit(key=effect.key, effect=effect, code="no-such-effect")
+
+
+def misfit(effect: Effect, signed: SignedLead, line: SubjectLine | None, billed: LeadBilling | None, *, granted: bool) -> str:
+    """Why a lead as the books bill it now is not what was signed for; "" if it is.
+
+    `line` is the signed line, `granted` whether this case already holds the lead's grant. Missing prices are not
+    judged here: they need an approver (`authority.judge`).
+    """
+    if billed is None or line is None:
+        return "billing-unknown"
+    if billed.state is BillingState.CREDITED:
+        return "already-credited"
+    if billed.currency != signed.currency or (billed.gross is not None and billed.gross > signed.gross):
+        return "amount-above-signed"
+    if billed.gross is None and granted:
+        return "billing-unknown"
+    return _misplaced(effect, line, billed)
+
+
+def _misplaced(effect: Effect, line: SubjectLine, billed: LeadBilling) -> str:
+    issued = billed.state in {BillingState.ISSUED, BillingState.PAID}
+    if issued and billed.invoice_id != line.invoice_id:
+        return "already-invoiced" if not line.invoice_id else "billing-changed"
+    match effect:
+        case DraftCreditNote() | AuthoriseCreditNote() if not issued:
+            return "billing-changed"
+        case AnswerClient() | ListDoNotInvoice() if billed.state is BillingState.DRAFT:
+            return "still-on-draft-invoice"
+        case _:
+            return ""
+
+
+def _permit(effect: Effect, facts: Facts, lines: Sequence[SubjectLine], code: str) -> Permit:
+    confirmation, authorisation = facts.word.confirmation, facts.word.authorisation
+    used = [facts.word.findings, confirmation]
+    if isinstance(effect, AuthoriseCreditNote):
+        used.append(authorisation)
+    leads = tuple(SignedLead(lead_id=one.lead_id, gross=one.gross or Decimal(0), currency=one.currency) for one in lines)
+    return Permit(
+        key=effect.key,
+        effect=effect,
+        code=code,
+        leads=leads,
+        jtis=_jtis(*used),
+        confirmed_by=confirmation.row.person_id if confirmation else "",
+    )
+
+
+def _jtis(*acts: Standing | None) -> tuple[str, ...]:
+    return tuple(act.row.jti for act in acts if act)
+
+
+def _lines(effect: Effect, facts: Facts) -> tuple[SubjectLine, ...]:
+    """The signed lines an effect is about."""
+    confirmation = facts.word.confirmation
+    if confirmation is None:
+        return ()
+    match effect:
+        case DraftCreditNote(invoice_id=invoice) | AuthoriseCreditNote(invoice_id=invoice):
+            return confirmation.subject.on_invoice(invoice) if invoice else ()
+        case ListDoNotInvoice():
+            return confirmation.subject.on_invoice("")
+        case _:
+            return confirmation.subject.lines
+
+
+def _nothing_promised(facts: Facts) -> str:
+    """An answer that grants nothing needs no confirmation, only the findings (if there was anything to find out)."""
+    return _unfound(facts) if facts.case_leads else ""
+
+
+def _unfound(facts: Facts) -> str:
+    found = facts.word.findings
+    if found is None:
+        return "no-findings"
+    return "" if set(facts.case_leads) <= set(found.subject.lead_ids) else "findings-incomplete"
+
+
+def _unconfirmed(facts: Facts) -> str:
+    """Findings and a confirmation of exactly the leads that are valid now, signed after them, contact and evidence included."""
+    if code := _unfound(facts):
+        return code
+    confirmation, valid = facts.word.confirmation, facts.word.valid
+    if confirmation is None:
+        return "not-confirmed"
+    if code := excluded(ActKind.CONFIRM, confirmation.who, facts.roles_of(confirmation), facts.word.past):
+        return code
+    subject = confirmation.subject
+    signed = {line.lead_id: line.evidence for line in subject.lines}
+    if subject.of != "valid" or signed != {lead: valid[lead] for lead in facts.case_leads if lead in valid}:
+        return "lines-changed"
+    if subject.contact_id != facts.contact_id:
+        return "contact-changed"
+    return "amount-not-signed" if any(line.gross is None for line in subject.lines) else ""
+
+
+def _unready(effect: Effect, facts: Facts, lines: Sequence[SubjectLine], pending: Collection[str]) -> str:
+    """What has to have happened before this effect, for exactly these lines."""
+    match effect:
+        case DraftCreditNote():
+            done = effect.after in pending or _sent_for(ConfirmToAccounts, facts, lines)
+            return "" if done else "not-confirmed-to-accounts"
+        case AuthoriseCreditNote():
+            drafted = _sent_for(DraftCreditNote, facts, lines)
+            return _unauthorised(facts, lines) or ("" if drafted else "not-drafted")
+        case AnswerClient():
+            return _uncredited(facts, lines, pending)
+        case _:
+            return ""
+
+
+def _unauthorised(facts: Facts, lines: Sequence[SubjectLine]) -> str:
+    act = facts.word.authorisation
+    if act is None:
+        return "not-authorised"
+    if act.kind is ActKind.DECLINE:
+        return "declined"
+    if Role.ACCOUNTS.value not in facts.roles_of(act):
+        return "not-accounts"
+    if code := excluded(ActKind.AUTHORISE, act.who, facts.roles_of(act), facts.word.past):
+        return code
+    same = act.subject.of == "issued" and _alike(act.subject.on_invoice(lines[0].invoice_id), lines)
+    return "" if same and act.subject.contact_id == facts.contact_id else "lines-changed"
+
+
+def _uncredited(facts: Facts, lines: Sequence[SubjectLine], pending: Collection[str]) -> str:
+    """Each invoice's credit note is authorised before the client is told so."""
+    invoices = {line.invoice_id for line in lines if line.invoice_id}
+    sent = {
+        invoice
+        for invoice in invoices
+        if _sent_for(AuthoriseCreditNote, facts, [line for line in lines if line.invoice_id == invoice])
+    }
+    coming = bool(pending)  # judged again, with nothing pending, when it is claimed
+    return "" if sent == invoices or coming else "not-credited-yet"
+
+
+def _sent_for(kind: type[Effect], facts: Facts, lines: Sequence[SubjectLine]) -> bool:
+    """Whether an effect of this kind was sent for exactly these lines, resting on a confirmation that said the same."""
+    return any(isinstance(one.effect, kind) and _rests_on_same(one, facts.word, lines) for one in facts.sent)
+
+
+def _rests_on_same(done: Done, word: Word, lines: Sequence[SubjectLine]) -> bool:
+    invoice = lines[0].invoice_id
+    if isinstance(done.effect, DraftCreditNote | AuthoriseCreditNote) and done.effect.invoice_id != invoice:
+        return False
+    acts = [act for jti in done.jtis if (act := word.by_jti(jti)) and act.kind is ActKind.CONFIRM]
+    return any(_alike(act.subject.on_invoice(invoice), lines) for act in acts)
+
+
+def _alike(some: Sequence[SubjectLine], others: Sequence[SubjectLine]) -> bool:
+    def core(lines: Sequence[SubjectLine]) -> list[tuple[str, Decimal | None, str]]:
+        return sorted((line.lead_id, line.gross, line.currency) for line in lines)
+
+    return core(some) == core(others)
+
+

@@ -1,0 +1,169 @@
+"""What people signed about a case, out of the stored acts that prove themselves.
+
+A row in the table proves nothing: each act is verified anew, as of the moment it was accepted, by whoever relies on it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from domain.errors import Refused
+from domain.messages import ActKind, SignedAct
+from domain.people import Identity
+from domain.return_lead import Findings, Reduction, Verdict
+from domain.rules.acts import Keys, Opened, Past, open_act, untimely
+from domain.rules.authority import may_sign
+from domain.subject import Subject
+from domain.texts import digest
+
+
+@dataclass(frozen=True)
+class StoredAct:
+    """A row of the acts table. `accepted_at`: whole seconds since 1970, written by the database itself."""
+
+    seq: int
+    jti: str
+    case_id: str
+    workflow_id: str
+    step_id: str
+    kind: str
+    subject: str
+    subject_sha256: str
+    issuer: str
+    sub: str
+    person_id: str
+    auth: str
+    act: SignedAct
+    accepted_at: int
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What a process believes in, from its own configuration. `local_counts`: every vendor address is loopback."""
+
+    keys: Keys
+    deployment: str
+    local_counts: bool
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A stored act that proves itself."""
+
+    row: StoredAct
+    opened: Opened
+    subject: Subject
+
+    @property
+    def kind(self) -> ActKind:
+        return self.opened.kind
+
+    @property
+    def who(self) -> Identity:
+        return self.opened.body.actor
+
+
+@dataclass(frozen=True)
+class Word:
+    """What counts of what was said about a case: the latest findings, confirmation and decision of Accounts."""
+
+    acts: tuple[Standing, ...] = ()
+
+    @property
+    def findings(self) -> Standing | None:
+        return self._latest(ActKind.FINDINGS)
+
+    @property
+    def confirmation(self) -> Standing | None:
+        return self._latest(ActKind.CONFIRM)
+
+    @property
+    def authorisation(self) -> Standing | None:
+        """The latest of an authorisation and its refusal: a withdrawal wins."""
+        return self._latest(ActKind.AUTHORISE, ActKind.DECLINE)
+
+    @property
+    def past(self) -> Past:
+        return Past(investigators=self._actors(ActKind.FINDINGS), confirmers=self._actors(ActKind.CONFIRM))
+
+    @property
+    def withdrawn(self) -> frozenset[str]:
+        reductions = [act.opened.result for act in self.acts if act.kind is ActKind.REDUCE]
+        return frozenset(one.lead_id for each in reductions if isinstance(each, Reduction) for one in each.leads)
+
+    @property
+    def valid(self) -> dict[str, tuple[str, ...]]:
+        """Evidence hashes by lead: those found valid by the latest findings and not withdrawn."""
+        found = self.findings.opened.result if self.findings else None
+        if not isinstance(found, Findings):
+            return {}
+        valid = {one.lead_id: one.evidence for one in found.findings if one.verdict is Verdict.VALID}
+        return {lead_id: evidence for lead_id, evidence in valid.items() if lead_id not in self.withdrawn}
+
+    def by_jti(self, jti: str) -> Standing | None:
+        return next((act for act in self.acts if act.row.jti == jti), None)
+
+    def _latest(self, *kinds: ActKind) -> Standing | None:
+        return next((act for act in reversed(self.acts) if act.kind in kinds), None)
+
+    def _actors(self, kind: ActKind) -> frozenset[Identity]:
+        return frozenset(act.who for act in self.acts if act.kind is kind)
+
+
+def word(rows: Iterable[StoredAct], trust: Trust) -> Word:
+    """The acts that stand, in the order they were accepted; rows that prove nothing are as if they were not there."""
+    standing = (stands(row, trust) for row in sorted(rows, key=lambda one: one.seq))
+    return Word(tuple(act for act in standing if act))
+
+
+def stands(row: StoredAct, trust: Trust) -> Standing | None:
+    """The act if it proves itself as of its acceptance, else None. Retirement of its key since then changes nothing."""
+    try:
+        opened = open_act(row.act, trust.keys)
+        subject = Subject.model_validate_json(row.subject)
+    except (Refused, ValidationError):
+        return None
+    faults = (
+        _unlike(row, opened, trust),
+        _late(row, opened),
+        _misjudged(opened, trust),
+        subject.json_text != row.subject,
+    )
+    return None if any(faults) else Standing(row, opened, subject)
+
+
+def latest_owner_acts(word: Word, step_id: str) -> Sequence[Standing]:
+    """The claims, releases and reassignments of a step, in order."""
+    kinds = {ActKind.CLAIM, ActKind.RELEASE, ActKind.REASSIGN}
+    return [act for act in word.acts if act.row.step_id == step_id and act.kind in kinds]
+
+
+def _unlike(row: StoredAct, opened: Opened, trust: Trust) -> bool:
+    body = opened.body
+    said = (
+        body.jti,
+        body.case_id,
+        body.workflow_id,
+        body.step_id,
+        body.kind,
+        body.subject_sha256,
+        body.auth,
+        body.actor,
+    )
+    stored = (row.jti, row.case_id, row.workflow_id, row.step_id, row.kind, row.subject_sha256, row.auth)
+    whole = digest(row.subject) == body.subject_sha256 and body.deployment == trust.deployment
+    return not whole or said != (*stored, Identity(issuer=row.issuer, sub=row.sub))
+
+
+def _late(row: StoredAct, opened: Opened) -> bool:
+    retired = opened.retired_at
+    if retired is not None and max(opened.body.iat, row.accepted_at) > retired:
+        return True
+    return bool(untimely(opened.body, row.accepted_at))
+
+
+def _misjudged(opened: Opened, trust: Trust) -> bool:
+    return bool(may_sign(opened.body.kind, opened.body.auth, local_counts=trust.local_counts)) or bool(
+        opened.body.acting_for
+    )

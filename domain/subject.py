@@ -1,0 +1,99 @@
+"""What a person decides about, as it is signed: lines and amounts out of the tables, in one exact form."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Literal
+
+from domain.case import Model
+from domain.ids import credit_note_number
+from domain.money import Currency
+from domain.return_lead import BillingState, LeadBilling
+from domain.texts import canonical, digest
+
+SetName = Literal["all", "valid", "issued", "step"]
+
+
+class SubjectLine(Model):
+    """One lead. `gross` is what would be granted for it; how (no charge, credit note) the books decide when it is done."""
+
+    lead_id: str
+    gross: Decimal | None = None
+    net: Decimal | None = None
+    currency: Currency = "GBP"
+    invoice_id: str = ""
+    invoice_number: str = ""
+    evidence: tuple[str, ...] = ()
+
+
+class SubjectNote(Model):
+    """A credit note that would be authorised; `total` is gross."""
+
+    number: str
+    invoice_id: str
+    invoice_number: str
+    total: Decimal
+    currency: Currency
+
+
+class Subject(Model):
+    case_id: str
+    of: SetName
+    client_id: str = ""
+    contact_id: str = ""
+    step_id: str = ""
+    reference: str = ""
+    lines: tuple[SubjectLine, ...] = ()
+    notes: tuple[SubjectNote, ...] = ()
+
+    @property
+    def json_text(self) -> str:
+        return canonical(self.model_dump(mode="json"))
+
+    @property
+    def sha256(self) -> str:
+        return digest(self.json_text)
+
+    @property
+    def lead_ids(self) -> tuple[str, ...]:
+        return tuple(line.lead_id for line in self.lines)
+
+    def on_invoice(self, invoice_id: str) -> tuple[SubjectLine, ...]:
+        return tuple(line for line in self.lines if line.invoice_id == invoice_id)
+
+
+def line_of(lead_id: str, billing: LeadBilling | None, evidence: tuple[str, ...]) -> SubjectLine:
+    """The line of a valid lead as it was last read from the books."""
+    if billing is None:
+        return SubjectLine(lead_id=lead_id, evidence=evidence)
+    return SubjectLine(
+        lead_id=lead_id,
+        gross=billing.gross,
+        net=billing.net,
+        currency=billing.currency,
+        invoice_id=billing.invoice_id,
+        invoice_number=billing.invoice_number,
+        evidence=evidence,
+    )
+
+
+def is_issued(billing: LeadBilling | None) -> bool:
+    return billing is not None and billing.state in {BillingState.ISSUED, BillingState.PAID}
+
+
+def notes_of(case_id: str, lines: Iterable[SubjectLine]) -> tuple[SubjectNote, ...]:
+    """One credit note an invoice, for exactly these lines."""
+    by_invoice: dict[str, list[SubjectLine]] = {}
+    for line in lines:
+        by_invoice.setdefault(line.invoice_id, []).append(line)
+    return tuple(_note(case_id, on_it) for on_it in by_invoice.values())
+
+
+def _note(case_id: str, lines: list[SubjectLine]) -> SubjectNote:
+    first = lines[0]
+    return SubjectNote(
+        number=credit_note_number(case_id, first.invoice_number),
+        invoice_id=first.invoice_id,
+        invoice_number=first.invoice_number,
+        total=sum((line.gross or Decimal(0) for line in lines), Decimal(0)),
+        currency=first.currency,
+    )

@@ -1,0 +1,155 @@
+"""The worker: the composition root, the only place where ports meet adapters.
+
+    python worker.py --queues sops     workflows, and every effect but money
+    python worker.py --queues money    gated effects, under its own database role and configuration
+
+Run any number of each. SIGTERM lets what runs finish (30 s).
+"""
+
+import argparse
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.acts import ActActivities
+from activities.effects import EffectActivities
+from activities.hands import World
+from activities.money import MoneyActivities
+from adapters.letters.letters import PostgresLetters
+from adapters.livechat.desk import LiveChatDesk
+from adapters.mail.smtp import SmtpMailer
+from adapters.postgres import pool as database
+from adapters.postgres.acts import PostgresActs
+from adapters.postgres.cases import PostgresCases
+from adapters.postgres.crypto import Vault, load_master
+from adapters.postgres.gate import PostgresGate, sync_money_people
+from adapters.postgres.ledger import PostgresLedger
+from adapters.postgres.pool import Pool
+from adapters.sheets.sheet import GoogleSheet
+from adapters.xero.books import XeroBooks
+from domain.errors import HoldfastError
+from domain.ids import SOPS_QUEUE, money_queue
+from runtime.connect import connect
+from runtime.keys import Keyring, ring_path
+from runtime.logs import configure_logging
+from runtime.metrics import metrics_runtime
+from runtime.processes import LocalServerError
+from runtime.settings import Settings
+from workflows.return_lead import ReturnLead
+
+WORKFLOWS = [ReturnLead]
+GRACE = timedelta(seconds=30)
+log = structlog.get_logger("worker")
+
+
+def open_world(settings: Settings, pool: Pool, vault: Vault, stack: AsyncExitStack) -> World:
+    """The adapters of the outside world; closed with `stack`."""
+    books = XeroBooks(settings.xero_url, settings.xero_tenant_id, settings.xero_token.get_secret_value())
+    sheet = GoogleSheet(settings.sheets_url, settings.sheets_id, settings.sheets_token.get_secret_value())
+    chat = LiveChatDesk(settings.livechat_url, settings.livechat_token.get_secret_value())
+    for client in (books, sheet, chat):
+        stack.push_async_callback(client.aclose)
+    mailer = SmtpMailer(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.smtp_user,
+        settings.smtp_password.get_secret_value(),
+        tls="starttls" if settings.smtp_starttls else "none",
+    )
+    letters = PostgresLetters(pool, vault, settings)
+    return World(cases=PostgresCases(pool, vault), letters=letters, mailer=mailer, books=books, sheet=sheet, chat=chat)
+
+
+@asynccontextmanager
+async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_QUEUE) -> AsyncGenerator[Worker]:
+    """Workflows, `perform` and `record_acts`."""
+    async with AsyncExitStack() as stack:
+        pool = await database.connect(settings.database_url_for("sops"), application="holdfast-sops")
+        stack.push_async_callback(pool.close)
+        vault = Vault(load_master(settings.keys_dir))
+        ledger = PostgresLedger(pool, vault)
+        effects = EffectActivities(open_world(settings, pool, vault, stack), ledger)
+        acts = PostgresActs(
+            pool,
+            vault,
+            Keyring(ring_path(settings.keys_dir)),
+            deployment=settings.deployment,
+            local_counts=settings.mode == "local" and settings.vendors_are_loopback,
+        )
+        worker = Worker(
+            client,
+            task_queue=queue,
+            workflows=WORKFLOWS,
+            activities=[effects.perform, ActActivities(acts, ledger, effects).record_acts],
+            graceful_shutdown_timeout=GRACE,
+            sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
+        )
+        yield await stack.enter_async_context(worker)
+
+
+@asynccontextmanager
+async def money_worker(settings: Settings, client: Client, *, queue: str = SOPS_QUEUE) -> AsyncGenerator[Worker]:
+    """The one activity that grants: own role, own keys, own list of who may act for money."""
+    async with AsyncExitStack() as stack:
+        pool = await database.connect(settings.database_url_for("money"), application="holdfast-money")
+        stack.push_async_callback(pool.close)
+        vault = Vault(load_master(settings.keys_dir))
+        await sync_money_people(pool, vault, settings)
+        gate = PostgresGate(
+            pool,
+            vault,
+            Keyring(ring_path(settings.keys_dir)),
+            deployment=settings.deployment,
+            local_counts=settings.mode == "local" and settings.vendors_are_loopback,
+        )
+        money = MoneyActivities(open_world(settings, pool, vault, stack), gate)
+        worker = Worker(
+            client, task_queue=money_queue(queue), activities=[money.grant], graceful_shutdown_timeout=GRACE
+        )
+        yield await stack.enter_async_context(worker)
+
+
+async def run(settings: Settings, queues: str) -> None:
+    """Runs one worker until SIGTERM or SIGINT."""
+    port, name = (
+        (settings.money_metrics_port, "MONEY_METRICS") if queues == "money" else (settings.metrics_port, "METRICS")
+    )
+    runtime = metrics_runtime(port, f"HOLDFAST_{name}_PORT", tags={"queues": queues})
+    client = await connect(settings, runtime=runtime)
+    stop = asyncio.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
+    start = partial(money_worker if queues == "money" else sops_worker, settings, client)
+    async with start():
+        log.info("worker_started", queues=queues, deployment=settings.deployment)
+        await stop.wait()
+        log.info("worker_stopping", queues=queues)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--queues", choices=("sops", "money"), required=True)
+    queues = parser.parse_args().queues
+    settings = Settings()
+    configure_logging(settings.log_format, process=f"worker-{queues}")
+    try:
+        asyncio.run(run(settings, queues))
+    except (HoldfastError, LocalServerError, RuntimeError) as error:
+        log.error("worker_failed", error=str(error))  # noqa: TRY400  the message says what to do
+        return 1
+    finally:
+        gc.collect()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
