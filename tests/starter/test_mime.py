@@ -177,6 +177,7 @@ def test_machines_are_recognised(line: str, *, automatic: bool) -> None:
         (f'{OURS}; dkim=fail reason="x; dmarc=pass header.from=acme.example"', False),
         (f"{OURS}; dkim=fail (x; dmarc=pass header.from=acme.example)", False),
         (f"{OURS}; dmarc=fail header.from=acme.example; dmarc=pass header.from=acme.example", False),
+        (f"{OURS}; dmarc=pass header.from=acme.example; dmarc=fail header.from=acme.example", False),
         (f"{OURS}; dmarc=passed header.from=acme.example", False),
         (f"{OURS}; dmarc=fail (x; dmarc=pass header.from=acme.example", False),
         ("", False),
