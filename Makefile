@@ -1,0 +1,52 @@
+# A thin layer over the tools: each target sets up what it needs, and is quick the second time.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.set-up
+
+.PHONY: setup demo test test-long up down lint fmt clauses requirements
+
+setup: $(STAMP)
+
+$(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py
+	@touch $@
+
+demo: setup
+	@$(BIN)/holdfast demo
+
+up: setup
+	@$(BIN)/holdfast up
+
+down: setup
+	@$(BIN)/holdfast down
+
+test: setup
+	@$(BIN)/python tools/system_packages.py
+	@$(BIN)/python tools/temporal_ready.py
+	@$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-long: setup
+	@$(BIN)/python tools/system_packages.py
+	@$(BIN)/python tools/temporal_ready.py
+	@$(BIN)/python -m pytest -m long $(ARGS)
+
+clauses: setup
+	@$(BIN)/python -m tools.clauses
+
+lint: setup
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+fmt: setup
+	@$(BIN)/ruff check --fix-only
+	@$(BIN)/ruff format
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make requirements"
+
+requirements: setup
+	@$(COMPILE) $(ARGS) requirements/uv.in --output-file requirements/uv.txt
+	@$(COMPILE) $(ARGS) requirements/base.in --output-file requirements/base.txt
+	@$(COMPILE) $(ARGS) --constraints requirements/base.txt requirements/dev.in --output-file requirements/dev.txt
