@@ -1,0 +1,32 @@
+"""A pytest plugin: writes which tests marked with a clause passed, for `make clauses`."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+RESULTS = Path(__file__).resolve().parent.parent / ".build" / "clauses.json"
+_outcomes: dict[str, dict[str, str]] = defaultdict(dict)
+_clauses: dict[str, list[str]] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        named = [str(name) for mark in item.iter_markers("clause") for name in mark.args]
+        if named:
+            _clauses[item.nodeid] = named
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" or report.failed or report.skipped:
+        for name in _clauses.get(report.nodeid, ()):
+            worse = _outcomes[name].get(report.nodeid) in {"failed", "skipped"}
+            _outcomes[name][report.nodeid] = _outcomes[name][report.nodeid] if worse else report.outcome
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Only a run of every marked test says what is carried out."""
+    if session.config.option.file_or_dir in ([], ["tests"]) and not session.config.option.collectonly:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(_outcomes, indent=1, sort_keys=True))
