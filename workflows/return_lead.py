@@ -27,6 +27,7 @@ class ReturnLead(CaseWorkflow):
     def __init__(self, request: ReturnRequest) -> None:
         self.case = Case(request, "ReturnLead")
         self.answered = False
+        self.stopped = ""
 
     @workflow.run
     async def run(self, request: ReturnRequest) -> ReturnOutcome:
@@ -70,7 +71,7 @@ class ReturnLead(CaseWorkflow):
         found = await person(self.case, sop.investigate(request, leads))  # RL-1 to RL-4
         billing = await self.billed(request, sop.valid_in(found.result), found.receipts)
         while billing := await self.within_authority(request, billing):  # RL-11, RL-14
-            confirmed = await person(self.case, sop.confirm(request, billing))  # RL-13
+            confirmed = await person(self.case, sop.confirm(request, billing, self.stopped))  # RL-13
             if confirmed.kind is ActKind.CONFIRM and await self.carried_out(request, billing):  # RL-5, RL-6, RL-12
                 return tuple(lead.lead_id for lead in billing.leads)
             billing = await self.billed(request, [lead.lead_id for lead in billing.leads], ())
@@ -99,13 +100,13 @@ class ReturnLead(CaseWorkflow):
 
     async def carried_out(self, request: ReturnRequest, billing: Billing) -> bool:
         """The promise, or the credit notes and then the answer. False: the gate stopped it, and it must be looked at anew."""
-        if not _granted(await grant(self.case, "settle", "RL-11", sop.confirmed(request, billing))):
+        if not self.granted_all(await grant(self.case, "settle", "RL-11", sop.confirmed(request, billing))):
             return False
         if not billing.invoices:
             return True
         while (await person(self.case, sop.authorise(request, billing))).kind is ActKind.DECLINE:  # RL-12
             await person(self.case, sop.declined())
-        if not _granted(await grant(self.case, "credit", "RL-12", sop.authorised(request, billing))):
+        if not self.granted_all(await grant(self.case, "credit", "RL-12", sop.authorised(request, billing))):
             return False
         await self.allocated(request, billing)
         return True
@@ -117,6 +118,7 @@ class ReturnLead(CaseWorkflow):
             if sop.allocated((await person(self.case, sop.allocate(request, billing))).receipts):
                 return
 
-
-def _granted(receipts: Sequence[Receipt]) -> bool:
-    return all(receipt.state in {ReceiptState.SENT, ReceiptState.ABANDONED} for receipt in receipts)
+    def granted_all(self, receipts: Sequence[Receipt]) -> bool:
+        """Whether the gate let everything through; if not, why is shown with the step that follows."""
+        self.stopped = next((one.code for one in receipts if not one.done), "")
+        return not self.stopped

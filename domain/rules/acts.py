@@ -271,7 +271,8 @@ def entitlement(kind: ActKind, actor: Actor, role: str, own: Ownership, past: Pa
     rule = ACT_RULES[kind]
     asked_of = rule.role.value if rule.role else role
     given = not rule.money and own.reassigned_to == actor.person_id
-    if asked_of not in actor.roles and not given:
+    manages = kind in OWNERSHIP and asked_of in actor.manages
+    if asked_of not in actor.roles and not given and not manages:
         return "not-asked"
     return _not_theirs(kind, actor, role, own) or excluded(kind, actor.identity, actor.roles, past)
 
@@ -377,7 +378,7 @@ def _not_theirs(kind: ActKind, actor: Actor, role: str, own: Ownership) -> str:
 
 
 def _only_once(text: str, code: str) -> None:
-    """Refuses a JSON object that names a key twice: which of the two counts would be the reader's guess."""
+    """Refuses a JSON object that names a key twice (which one counts would be the reader's guess), and NUL in it."""
 
     def pairs(found: list[tuple[str, object]]) -> dict[str, object]:
         made = dict(found)
@@ -385,6 +386,8 @@ def _only_once(text: str, code: str) -> None:
             raise refuse(code)
         return made
 
+    if "\\u0000" in text:  # canonical JSON escapes it; no table takes it
+        raise refuse(code)
     try:
         json.loads(text, object_pairs_hook=pairs)
     except (ValueError, RecursionError):

@@ -37,8 +37,11 @@ class Credit(Model):
 
 
 class RefusedLead(Model):
+    """`text` is what the client reads. `problem` says why it was not looked into, if it was not."""
+
     lead_id: str
     text: str
+    problem: ClaimProblem = ClaimProblem.NONE
 
 
 class Answer(Model):

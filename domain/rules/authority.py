@@ -41,8 +41,8 @@ ACT_RULES: dict[ActKind, ActRule] = {
     ActKind.WAIVE: ActRule(money=False, auth=_PEOPLE),
     ActKind.RESEND: ActRule(money=True, auth=_PEOPLE),
     ActKind.TRIAGE: ActRule(money=True, auth=_PEOPLE),
-    ActKind.FINDINGS: ActRule(money=True, auth=_PEOPLE),
-    ActKind.CONFIRM: ActRule(money=True, auth=_PEOPLE),
+    ActKind.FINDINGS: ActRule(money=True, auth=_PEOPLE, role=Role.RETURN_LEADS),  # RL-4
+    ActKind.CONFIRM: ActRule(money=True, auth=_PEOPLE, role=Role.RETURN_LEADS),  # RL-13
     ActKind.REDUCE: ActRule(money=True, auth=_PEOPLE),
     ActKind.TAKEN_OFF: ActRule(money=True, auth=_PEOPLE, role=Role.ACCOUNTS),
     ActKind.AUTHORISE: ActRule(money=True, auth=_PEOPLE, role=Role.ACCOUNTS),

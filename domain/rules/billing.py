@@ -4,26 +4,20 @@ A lead belongs to the invoice line whose description names it. A line that names
 going to the first ones, so that the shares of a line always add up to the line.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_DOWN, Decimal
 
 from domain.books import BookLine, CreditNote, Invoice, InvoiceStatus, NoteStatus
 from domain.gate import LeadRow
+from domain.mail import lead_ids_in
 from domain.return_lead import BillingState, LeadBilling, billing_state
 
-LEAD_ID = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z]{1,4}-\d{3,10}(?![\w-])")
 PENNY = Decimal("0.01")
-
-
-def lead_ids(text: str) -> tuple[str, ...]:
-    """The lead ids in a text, upper case, in order, duplicates kept."""
-    return tuple(found.upper() for found in LEAD_ID.findall(text))
 
 
 def named(line: BookLine) -> tuple[str, ...]:
     """The leads a line of the books is about, each once."""
-    return tuple(dict.fromkeys(lead_ids(line.description)))
+    return tuple(dict.fromkeys(lead_ids_in(line.description)))
 
 
 def share(amount: Decimal, position: int, among: int) -> Decimal:

@@ -7,7 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from domain.effects import AnswerClient, AuthoriseCreditNote, ConfirmToAccounts, DraftCreditNote, Effect, ListDoNotInvoice
+from domain.effects import (
+    AnswerClient,
+    AuthoriseCreditNote,
+    ConfirmToAccounts,
+    DraftCreditNote,
+    Effect,
+    ListDoNotInvoice,
+)
 from domain.gate import Permit, SignedLead
 from domain.messages import ActKind
 from domain.people import Role
@@ -75,13 +82,17 @@ def permit(effect: Effect, facts: Facts, pending: Collection[str] = ()) -> Permi
             return Permit(key=effect.key, effect=effect, code=_nothing_promised(facts), jtis=_jtis(facts.word.findings))
         case ConfirmToAccounts() | DraftCreditNote() | AuthoriseCreditNote() | ListDoNotInvoice() | AnswerClient():
             lines = _lines(effect, facts)
-            code = _unconfirmed(facts) or ("" if lines else "nothing-confirmed") or _unready(effect, facts, lines, pending)
+            code = (
+                _unconfirmed(facts) or ("" if lines else "nothing-confirmed") or _unready(effect, facts, lines, pending)
+            )
             return _permit(effect, facts, lines, code)
         case _:
             return Permit(key=effect.key, effect=effect, code="no-such-effect")
 
 
-def misfit(effect: Effect, signed: SignedLead, line: SubjectLine | None, billed: LeadBilling | None, *, granted: bool) -> str:
+def misfit(
+    effect: Effect, signed: SignedLead, line: SubjectLine | None, billed: LeadBilling | None, *, granted: bool
+) -> str:
     """Why a lead as the books bill it now is not what was signed for; "" if it is.
 
     `line` is the signed line, `granted` whether this case already holds the lead's grant. Missing prices are not
@@ -116,7 +127,9 @@ def _permit(effect: Effect, facts: Facts, lines: Sequence[SubjectLine], code: st
     used = [facts.word.findings, confirmation]
     if isinstance(effect, AuthoriseCreditNote):
         used.append(authorisation)
-    leads = tuple(SignedLead(lead_id=one.lead_id, gross=one.gross or Decimal(0), currency=one.currency) for one in lines)
+    leads = tuple(
+        SignedLead(lead_id=one.lead_id, gross=one.gross or Decimal(0), currency=one.currency) for one in lines
+    )
     return Permit(
         key=effect.key,
         effect=effect,
@@ -234,5 +247,3 @@ def _alike(some: Sequence[SubjectLine], others: Sequence[SubjectLine]) -> bool:
         return sorted((line.lead_id, line.gross, line.currency) for line in lines)
 
     return core(some) == core(others)
-
-

@@ -257,7 +257,7 @@ def take_off(request: ReturnRequest, billing: Billing) -> PersonStep[StepResult]
     )
 
 
-def confirm(request: ReturnRequest, billing: Billing) -> PersonStep[Confirmation]:
+def confirm(request: ReturnRequest, billing: Billing, stopped: str = "") -> PersonStep[Confirmation]:
     """RL-12, RL-13: a named team member stands behind the settlement and the reply, as previewed."""
     return PersonStep(
         name="confirm",
@@ -265,7 +265,8 @@ def confirm(request: ReturnRequest, billing: Billing) -> PersonStep[Confirmation
         role=Role.RETURN_LEADS,
         kinds=(ActKind.CONFIRM,),
         result=Confirmation,
-        waiting_for=f"confirm {len(billing.leads)} valid leads and the reply",
+        waiting_for=f"confirm {len(billing.leads)} valid leads and the reply"
+        + (f" (stopped: {stopped})" if stopped else ""),
         subject="valid",
         due=DAY,
         then=lambda _: confirmed(request, billing),

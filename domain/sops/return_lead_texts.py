@@ -191,9 +191,8 @@ CONFIRM_TO_ACCOUNTS = Template(  # RL-12, RL-13
 Hello Accounts,
 
 The Return Lead Team confirms that the leads below are valid returns of {{ client_name }}. This e-mail is the
-confirmation
-without which no credit note is issued (RL-13). It covers exactly these leads and these amounts, VAT included,
-and no others:
+confirmation without which no credit note is issued (RL-13). It covers exactly these leads and these amounts, VAT
+included, and no others:
 
 {% for credit in answer.credits %}
 Invoice {{ credit.invoice_number }}, credit note {{ credit.number }}, {{ credit.total | money(credit.currency) }} in all
@@ -242,7 +241,11 @@ credit note {{ credit.number }}
   {{ lead_id }}  valid, but not settled by Holdfast: to be settled in the books by hand
 {% endfor %}
 {% for one in answer.refused %}
+{% if one.problem %}
+  {{ one.lead_id }}  not looked into ({{ one.problem.replace("-", " ") }}): nothing changes
+{% else %}
   {{ one.lead_id }}  not returned: to be charged as usual
+{% endif %}
 {% endfor %}
 
 {% if confirmed_by %}
@@ -373,9 +376,10 @@ _INVESTIGATE = Instruction(
     text="""\
 {{ client_name }} asks to return these leads:
 
-"""
-    + _LEAD_LIST
-    + """
+{% for lead_id in to_investigate %}
+  {{ lead_id }}
+{% endfor %}
+
 1. Take the step, so that nobody else does the same work.
      holdfast step claim {{ case_id }} {{ step_id }}
 2. Read what the client says about each lead.
@@ -661,6 +665,9 @@ This is reminder number {{ chase }}: the step below is still open.
 Client: {{ client_name }}
 Case: {{ case_id }}
 Asked of: {{ owner }}
+{% if fell_back %}
+Why you: {{ fell_back }}
+{% endif %}
 Due: {{ due }}
 {% if why_due %}
 Why then: {{ why_due }}
