@@ -164,6 +164,8 @@ class LeadBilling(Model):
     invoice_id: str = ""
     invoice_number: str = ""
     line_id: str = ""
+    account_code: str = ""  # the books' own, of the invoice line
+    tax_type: str = ""
     gross: Decimal | None = None
     net: Decimal | None = None
     currency: Currency = "GBP"

@@ -121,6 +121,8 @@ class XeroSimulator(Simulator):
                 self._overwrite(document, read_fields(kind, what["set"]))
             case "set_invoice_status" | "set_credit_note_status":
                 document |= read_fields(kind, {"Status": what["status"]})
+            case "allocate_credit_note":
+                document |= {"RemainingCredit": 0, "Status": "PAID"}
             case "add_invoice_line":
                 added = read_fields(kind, {"LineItems": [what["line"]]})["LineItems"]
                 self._overwrite(document, {"LineItems": [*_bare_lines(document), *added]})

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from temporalio import workflow
 
-from domain.effects import Receipt, ReceiptState
+from domain.effects import Receipt
 from domain.messages import ActKind
 from domain.return_lead import Billing, BillingState, LeadClaim, ReturnOutcome, ReturnRequest
 from domain.sops import return_lead as sop

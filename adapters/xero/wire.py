@@ -105,6 +105,7 @@ class WireInvoice(WireDocument):
 class WireCreditNote(WireDocument):
     credit_note_id: str = Field(alias="CreditNoteID")
     credit_note_number: str = Field(alias="CreditNoteNumber", default="")
+    remaining_credit: Number | None = Field(alias="RemainingCredit", default=None)
 
 
 class WirePages(_Wire):
@@ -142,6 +143,7 @@ def credit_note(wire: WireCreditNote) -> CreditNote:
         lines=_lines(wire),
         status=_known(_NOTE_STATUS, wire.status),
         note_id=wire.credit_note_id,
+        remaining=wire.remaining_credit,
     )
 
 

@@ -64,6 +64,8 @@ def _one(lead: LeadRow, place: tuple[Invoice, BookLine] | None, credited: bool) 
         invoice_id=invoice.invoice_id,
         invoice_number=invoice.number,
         line_id=line.line_id,
+        account_code=line.account_code,
+        tax_type=line.tax_type,
         gross=share(line.gross, position, among),
         net=share(line.net, position, among),
         currency=invoice.currency,
@@ -78,6 +80,8 @@ def credit_note(number: str, contact_id: str, leads: Sequence[LeadBilling]) -> C
             description=f"Returned lead {lead.lead_id}",
             net=lead.net or Decimal(0),
             tax=(lead.gross or Decimal(0)) - (lead.net or Decimal(0)),
+            account_code=lead.account_code,
+            tax_type=lead.tax_type,
         )
         for lead in leads
     )
