@@ -265,8 +265,7 @@ FILE_COPY = Template(  # RL-1
     subject="[{{ token }}] Return-lead request of {{ client_name }}, opened without an e-mail",
     text="""\
 This return-lead request was opened at {{ opened_at }} without an e-mail from the client. This is the copy for
-the returns
-inbox, where all returns are tracked (RL-1).
+the returns inbox, where all returns are tracked (RL-1).
 
 Client: {{ client_name }} ({{ client_id }})
 Case: {{ case_id }}
@@ -411,8 +410,8 @@ _CONFIRM = Instruction(
     title="Confirm the valid leads and the answer to the client",
     text="""\
 A named member of the Return Lead Team stands behind what {{ client_name }} is promised: the leads that won't
-be charged, and
-the leads for which Accounts issue a credit note. Accounts do so only upon this confirmation (RL-12, RL-13).
+be charged, and the leads for which Accounts issue a credit note. Accounts do so only upon this confirmation
+(RL-12, RL-13).
 
 1. Look at the settlement and at the answer the client will get, and check every lead and amount.
 """
@@ -432,8 +431,7 @@ _NEEDS_APPROVAL = Instruction(
     title="The returns are above the limit: reduce or reject them",
     text="""\
 The valid leads of {{ client_name }} can't be granted without approval. Together with what was granted this
-month and on the
-same invoices they come to more than {{ limit }}, or a price or an exchange rate is missing or changed.
+month and on the same invoices they come to more than {{ limit }}, or a price or an exchange rate is missing or changed.
 {% if total %}
 These leads alone come to {{ total }}.
 {% endif %}
@@ -457,8 +455,7 @@ _TAKE_OFF = Instruction(
     title="Take the returned leads off the draft invoice",
     text="""\
 These leads of {{ client_name }} are valid returns and stand on an invoice that has not been issued yet. No
-invoice may be
-issued for them (RL-11):
+invoice may be issued for them (RL-11):
 
 {% for lead in draft_leads %}
   {{ lead.lead_id }} on draft invoice {{ lead.invoice_number }}
@@ -512,8 +509,8 @@ _DECLINED = Instruction(
     title="Accounts declined the credit note: settle it with them",
     text="""\
 Accounts would not authorise the credit note for the leads of {{ client_name }}. Nothing has been credited, and
-the client has
-not been told anything yet.
+the client has not been told
+anything yet.
 
 1. Read the reason they gave.
 """
@@ -594,8 +591,7 @@ An e-mail of ours to {{ client_name }} came back: at least one of its recipients
     + """\
 2. Check the address with the client: ring them on a number from our records.
 3. Send them the text by hand from the returns inbox, so that it is tracked there (RL-1). If their address
-   changed, have it
-   corrected in our records.
+   changed, have it corrected in our records.
 4. Say what you did:
      """
     + _COMPLETE
@@ -626,8 +622,7 @@ What: {{ doubt }}
      holdfast case show {{ linked_to }}
 {% endif %}
 2. Answer from the returns inbox if an answer is needed. If the client names other leads, ask for a new e-mail
-   about them,
-   or open a request yourself:
+   about them, or open a request yourself:
      holdfast return-lead open request.json
 3. Say what you did:
      """

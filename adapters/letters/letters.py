@@ -1,0 +1,260 @@
+"""Letters out of the SOP's texts and the tables: who receives them, where in the thread, and what they say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from adapters.letters.render import fill_in, subject_line
+from adapters.postgres.correspondence import CaseFacts, Mailbox, read_case, read_step
+from adapters.postgres.crypto import Vault
+from adapters.postgres.directory import Addressed, PostgresDirectory
+from adapters.postgres.pool import Pool
+from domain import ids
+from domain.case import OpenStep
+from domain.effects import AnswerClient, Audience, ConfirmToAccounts, Effect, Nudge, SendLetter
+from domain.errors import Permanent, Refused
+from domain.mail import OutgoingMail
+from domain.people import Role
+from domain.return_lead import Doubt, LeadBilling
+from domain.rules.answer import Answer, CaseLead, RefusedLead, answer, valid_leads
+from domain.sops import return_lead_texts as sop
+from domain.texts import digest
+from domain.thread import CaseThread
+from runtime.settings import Settings
+
+_LONDON = ZoneInfo("Europe/London")
+_TEAM = "CommVersion Return Leads"
+Values = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The answer as the client will read it, and the SHA-256 of it that a confirmation signs."""
+
+    text: str
+    sha256: str
+
+
+class PostgresLetters:
+    """The port `Letters`. Reads everything afresh; the same effect makes the same Message-ID."""
+
+    def __init__(self, pool: Pool, vault: Vault, settings: Settings, directory: PostgresDirectory) -> None:
+        self._pool, self._vault, self._settings, self._directory = pool, vault, settings, directory
+
+    async def compose(self, case_id: str, effect: Effect) -> OutgoingMail:
+        """The mail of one effect. Raises Permanent when nobody may receive it or a text of it is missing."""
+        try:
+            writer = _Writer(await read_case(self._pool, self._vault, case_id), self._settings)
+            if not isinstance(effect, Nudge):
+                return writer.letter(effect)
+            step = await read_step(self._pool, case_id, effect.step_id)
+        except Refused as error:
+            raise Permanent("letters", error.code, str(error)) from error
+        asked = await self._directory.addressed(step.role, case_id, step.claimed_by or step.reassigned_to)
+        return writer.nudge(effect, step, asked)
+
+    async def preview(self, case_id: str) -> Preview:
+        """The answer as it will read if everything goes well. Raises Refused if there is no such case."""
+        writer = _Writer(await read_case(self._pool, self._vault, case_id), self._settings)
+        text = fill_in(sop.ANSWER.text, writer.values(foreseen=True))
+        return Preview(text=text, sha256=digest(text))
+
+    async def instructions(self, case_id: str, step_id: str) -> str:
+        """What whoever does a step has to do, in full. Raises Refused if there is no such case or step."""
+        facts = await read_case(self._pool, self._vault, case_id)
+        step = await read_step(self._pool, case_id, step_id)
+        return _Writer(facts, self._settings).instructions(step)
+
+
+def answer_of(facts: CaseFacts, *, foreseen: bool = False) -> Answer:
+    """What the client is told of each lead. Raises Permanent if a reason that he is to read is missing."""
+    valid = valid_leads(facts.leads, facts.findings, facts.reductions)
+    refused = _refused(facts, {lead.lead_id for lead in valid})
+    return answer(facts.case_id, valid, refused, facts.done, foreseen=foreseen)
+
+
+def _refused(facts: CaseFacts, valid: set[str]) -> list[RefusedLead]:
+    shas = {one.lead_id: one.text_sha256 for one in facts.findings.findings}
+    shas |= {one.lead_id: one.text_sha256 for reduction in facts.reductions for one in reduction.leads}
+    judged = bool(facts.findings.findings)
+    return [
+        RefusedLead(lead_id=lead.lead_id, text=_reason(facts, lead, shas), problem=lead.problem)
+        for lead in facts.leads
+        if lead.problem or (judged and lead.lead_id not in valid)
+    ]
+
+
+def _reason(facts: CaseFacts, lead: CaseLead, shas: dict[str, str]) -> str:
+    if lead.problem:
+        return sop.PROBLEM_TEXTS[lead.problem]
+    try:
+        return facts.texts[shas[lead.lead_id]]
+    except KeyError:
+        raise Permanent(
+            "letters", "reason-missing", f"the client can't be told why {lead.lead_id} is refused: no text"
+        ) from None
+
+
+class _Writer:
+    """One case's letters."""
+
+    def __init__(self, facts: CaseFacts, settings: Settings) -> None:
+        self.facts, self.settings = facts, settings
+        self.token = ids.case_token(facts.case_id)
+
+    def letter(self, effect: Effect) -> OutgoingMail:
+        match effect:
+            case SendLetter(template=template, audience=audience):
+                return self._make(effect.key, sop.TEMPLATES[template], audience, loop_in=template == "loop-in")
+            case AnswerClient():
+                return self._make(effect.key, sop.ANSWER, Audience.ALL_RECIPIENTS)
+            case ConfirmToAccounts():
+                values = self.values(foreseen=True)
+                return self._internal(effect.key, sop.CONFIRM_TO_ACCOUNTS, values, self._team(Audience.ACCOUNTS))
+            case _:
+                raise Permanent("letters", "not-a-letter", f"{effect.kind} is not a letter")
+
+    def _make(self, key: str, template: sop.Template, audience: Audience, *, loop_in: bool = False) -> OutgoingMail:
+        if template.internal != (audience in {Audience.ACCOUNTS, Audience.RETURNS_INBOX}):
+            raise Permanent("letters", "wrong-audience", f"this letter is not one for {audience}")
+        values = self.values()
+        if template.internal:
+            return self._internal(key, template, values, self._team(audience))
+        return self._to_client(key, template, values, loop_in=loop_in)
+
+    def nudge(self, effect: Nudge, step: OpenStep, asked: Addressed) -> OutgoingMail:
+        """Asks whoever the step belongs to by now, with its instructions."""
+        known = sop.INSTRUCTIONS[step.name]
+        values = self.values(foreseen=True) | {
+            "chase": effect.chase,
+            "title": known.title,
+            "due": _moment(step.deadline.due),
+            "why_due": step.deadline.why(),
+            "owner": step.owner,
+            "owner_name": asked.to[0].name if len(asked.to) == 1 else "",
+            "fell_back": asked.fell_back,
+            "clause": step.clause,
+            "instructions": self.instructions(step),
+        }
+        return self._internal(effect.key, sop.NUDGE, values, [Mailbox(one.email, one.name) for one in asked.to])
+
+    def instructions(self, step: OpenStep) -> str:
+        """The SOP's instructions of a step, with this case's leads, amounts and commands."""
+        values = self.values(foreseen=True) | {
+            "step_id": step.step_id,
+            "waiting_for": step.waiting_for,
+            "broken": [
+                {"what": one.kind.replace("-", " "), "clause": one.clause, "code": one.code}
+                for one in self.facts.effects
+                if one.key == step.reference
+            ],
+        }
+        return fill_in(sop.INSTRUCTIONS[step.name].text, values)
+
+    def values(self, *, foreseen: bool = False) -> Values:
+        """What a text may name."""
+        facts, thread = self.facts, self.facts.thread
+        said = answer_of(facts, foreseen=foreseen)
+        billed = [lead.billing for lead in valid_leads(facts.leads, facts.findings, facts.reductions) if lead.billing]
+        return {
+            "answer": said,
+            "case_id": facts.case_id,
+            "client_id": facts.client_id,
+            "client_name": facts.client_name,
+            "confirmed_at": _moment(facts.confirmed_at) if facts.confirmed_at else "",
+            "confirmed_by": facts.confirmed_by,
+            "department_name": (thread.department_name if thread else "") or "CommVersion",
+            "doubt": sop.DOUBT_TEXTS.get(Doubt(str(facts.request.get("doubt", ""))), ""),
+            "draft_leads": [one for one in billed if one.state == "draft"],
+            "lead_ids": list(dict.fromkeys(lead.lead_id for lead in facts.leads)),
+            "to_investigate": [lead.lead_id for lead in facts.leads if not lead.problem],
+            "limit": str(facts.limit),
+            "linked_to": facts.linked_to,
+            "note": str(facts.request.get("note", "")),
+            "opened_at": _moment(facts.opened_at),
+            "reply_subject": _reply_subject(thread),
+            "sent_on": f"{thread.sent_at.astimezone(_LONDON):%d %B %Y}" if thread and thread.sent_at else "",
+            "token": self.token,
+            "total": _total(billed),
+        }
+
+    def _team(self, audience: Audience) -> tuple[Mailbox, ...]:
+        """Our own addresses: those of the directory, else of the settings."""
+        if audience is Audience.RETURNS_INBOX:
+            return (Mailbox(self.settings.returns_inbox, _TEAM),)
+        known = self.facts.departments.get(Role.ACCOUNTS)
+        address = known.address if known else self.settings.accounts_address
+        return (Mailbox(address, known.name if known else "Accounts"),) if address else ()
+
+    def _internal(
+        self, key: str, template: sop.Template, values: dict[str, object], to: Sequence[Mailbox]
+    ) -> OutgoingMail:
+        """To our own people only; a client's address among them stops it."""
+        inbox, addresses = self.settings.returns_inbox.lower(), _unique([one.address for one in to])
+        outside = {*self.facts.client_addresses, *([self.facts.thread.sender] if self.facts.thread else [])}
+        if not addresses:
+            raise _nobody("nobody of ours would receive this e-mail: add the department")
+        if outside & set(addresses):
+            raise Permanent(
+                "letters", "internal-mail-to-client", "this internal e-mail would reach the client: correct the address"
+            )
+        return OutgoingMail(
+            message_id=ids.message_id(key, self.settings.mail_domain),
+            sender=inbox,
+            sender_name=_TEAM,
+            to=addresses,
+            cc=() if inbox in addresses or template is sop.NUDGE else (inbox,),
+            subject=subject_line(template.subject, values),
+            text=fill_in(template.text, values),
+        )
+
+    def _to_client(self, key: str, template: sop.Template, values: Values, *, loop_in: bool) -> OutgoingMail:
+        """In the client's thread, to the client and everybody else of the original mail, the returns inbox in copy."""
+        thread, inbox = self.facts.thread, self.settings.returns_inbox.lower()
+        client = self._client_address(thread)
+        if thread is None or not client:
+            raise _nobody("nobody can say whom to answer: the client's own address is not known")
+        sender, name = (thread.department, thread.department_name) if loop_in and thread.department else (inbox, _TEAM)
+        return OutgoingMail(
+            message_id=ids.message_id(key, self.settings.mail_domain),
+            sender=sender,
+            sender_name=name,
+            to=(client,),
+            cc=_unique([*thread.to, *thread.cc, inbox], without=client),
+            subject=subject_line(template.subject, values),
+            text=fill_in(template.text, values),
+            in_reply_to=thread.message_id,
+            references=_unique([*thread.references, thread.message_id], lower=False),
+        )
+
+    def _client_address(self, thread: CaseThread | None) -> str:
+        """The sender of the original; where nobody could read it, the client's only address, never one of several."""
+        if thread and thread.sender:
+            return thread.sender.lower()
+        return self.facts.client_addresses[0] if len(self.facts.client_addresses) == 1 else ""
+
+
+def _nobody(message: str) -> Permanent:
+    return Permanent("letters", "nobody-to-send-to", message)
+
+
+def _total(billed: Sequence[LeadBilling]) -> str:
+    """What the valid leads come to in GBP, "" unless each has a rate that counts."""
+    amounts = [lead.gbp for lead in billed]
+    known = [amount for amount in amounts if amount is not None]
+    return f"GBP {sum(known):,.2f}" if known and len(known) == len(amounts) else ""
+
+
+def _unique(values: Sequence[str], *, without: str = "", lower: bool = True) -> tuple[str, ...]:
+    found = dict.fromkeys(value.lower() if lower else value for value in values if value)
+    return tuple(value for value in found if value != without)
+
+
+def _reply_subject(thread: CaseThread | None) -> str:
+    subject = (thread.subject if thread else "").strip() or "Your returned leads"
+    return subject if subject.lower().startswith("re:") else f"Re: {subject}"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(_LONDON):%a %d %b %Y, %H:%M} London time"

@@ -1,0 +1,193 @@
+"""What letters are made of, read from the tables in one snapshot."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from asyncpg import Record
+
+from adapters.postgres import policy
+from adapters.postgres.crypto import ClientKey, SealedError, Vault
+from adapters.postgres.pool import Connection, Pool, transaction
+from domain.case import OpenStep
+from domain.errors import Refused
+from domain.money import Money
+from domain.return_lead import Findings, LeadBilling, Reduction, Verdict
+from domain.rules.answer import CaseLead, Done
+from domain.thread import CaseThread
+
+_NOTES = ("draft-credit-note", "authorise-credit-note")
+_AUTHORISED = ("authorise-credit-note", "sent")
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    address: str
+    name: str
+
+
+@dataclass(frozen=True)
+class SentEffect:
+    """An effect as the ledger holds it."""
+
+    key: str
+    kind: str
+    clause: str
+    state: str
+    reference: str
+    code: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """A case as its letters tell of it. `texts` are the human words by their SHA-256."""
+
+    case_id: str
+    client_id: str
+    client_name: str
+    client_addresses: tuple[str, ...]
+    status: str
+    thread: CaseThread | None
+    request: Mapping[str, Any]
+    linked_to: str
+    opened_at: datetime
+    leads: tuple[CaseLead, ...]
+    findings: Findings
+    reductions: tuple[Reduction, ...]
+    texts: Mapping[str, str]
+    effects: tuple[SentEffect, ...]
+    confirmed_by: str
+    confirmed_at: datetime | None
+    limit: Money
+    departments: Mapping[str, Mailbox] = field(default_factory=dict[str, Mailbox])
+
+    @property
+    def done(self) -> Done:
+        """What was done outside so far, as the answer's rules want it."""
+        notes = [one for one in self.effects if one.kind in _NOTES]
+        return Done(
+            notes={one.body["invoice_id"]: one.reference for one in notes if one.reference},
+            authorised=frozenset(
+                one.body["invoice_id"] for one in notes if one.kind == _NOTES[1] and one.state == "sent"
+            ),
+            not_listed=any(one.kind == "list-do-not-invoice" and one.state == "abandoned" for one in self.effects),
+        )
+
+
+async def read_case(pool: Pool, vault: Vault, case_id: str) -> CaseFacts:
+    """Everything about a case. Raises Refused `no-such-case`."""
+    async with transaction(pool, reading=True) as conn:
+        return await _case(conn, vault, case_id)
+
+
+async def read_step(pool: Pool, case_id: str, step_id: str) -> OpenStep:
+    """A person's step as the case last showed it. Raises Refused `no-such-step`."""
+    async with transaction(pool, reading=True) as conn:
+        query = "SELECT view FROM case_steps WHERE case_id = $1 AND step_id = $2"
+        view = await conn.fetchval(query, case_id, step_id)
+    if view is None:
+        raise Refused("no-such-step", f"the case has no step {step_id}")
+    return OpenStep.model_validate(view)
+
+
+async def _case(conn: Connection, vault: Vault, case_id: str) -> CaseFacts:
+    row = await conn.fetchrow(
+        "SELECT c.*, coalesce(k.name, '') AS client_name FROM cases c LEFT JOIN clients k USING (client_id)"
+        " WHERE case_id = $1",
+        case_id,
+    )
+    if row is None:
+        raise Refused("no-such-case", f"there is no case {case_id}")
+    key = await vault.known_key(conn, row["client_id"])
+    findings, reductions = await _acts(conn, case_id, "return.findings"), await _acts(conn, case_id, "return.reduce")
+    found = Findings.model_validate_json(findings[-1]["payload"]) if findings else Findings(findings=())
+    reduced = tuple(Reduction.model_validate_json(one["payload"]) for one in reductions)
+    confirmed = await _confirmed(conn, case_id)
+    return CaseFacts(
+        case_id=case_id,
+        client_id=row["client_id"],
+        client_name=row["client_name"] or row["client_id"] or "a client we don't know yet",
+        client_addresses=await _client_addresses(conn, row["client_id"]),
+        status=row["status"],
+        thread=_thread(row["thread_ct"], key, await vault.known_key(conn, "")),
+        request=row["request"],
+        linked_to=row["linked_to"],
+        opened_at=row["opened_at"],
+        leads=await _leads(conn, case_id),
+        findings=found,
+        reductions=reduced,
+        texts=await _texts(conn, key, row["client_id"], _wanted(found, reduced)),
+        effects=await _effects(conn, case_id),
+        confirmed_by=confirmed["name"] if confirmed else "",
+        confirmed_at=confirmed["accepted_at"] if confirmed else None,
+        limit=await policy.approval_limit(conn),
+        departments=await _departments(conn),
+    )
+
+
+def _thread(sealed: bytes | None, *keys: ClientKey | None) -> CaseThread | None:
+    """A thread that arrived before its client was known is sealed with the deployment's key."""
+    for key in keys:
+        with suppress(SealedError):
+            if key and sealed:
+                return CaseThread.model_validate_json(key.open(sealed))
+    return None
+
+
+async def _acts(conn: Connection, case_id: str, kind: str) -> list[Record]:
+    return await conn.fetch("SELECT payload FROM acts WHERE case_id = $1 AND kind = $2 ORDER BY seq", case_id, kind)
+
+
+async def _confirmed(conn: Connection, case_id: str) -> Record | None:
+    return await conn.fetchrow(
+        "SELECT coalesce(p.name, a.person_id) AS name, a.accepted_at FROM acts a LEFT JOIN people p USING (person_id)"
+        " WHERE a.case_id = $1 AND a.kind = 'return.confirm' ORDER BY a.seq DESC LIMIT 1",
+        case_id,
+    )
+
+
+async def _leads(conn: Connection, case_id: str) -> tuple[CaseLead, ...]:
+    rows = await conn.fetch(
+        "SELECT lead_id, problem, billing FROM case_leads WHERE case_id = $1 ORDER BY ordinal", case_id
+    )
+    return tuple(
+        CaseLead(
+            lead_id=row["lead_id"],
+            problem=row["problem"],
+            billing=LeadBilling.model_validate(row["billing"]) if row["billing"] else None,
+        )
+        for row in rows
+    )
+
+
+def _wanted(findings: Findings, reductions: Sequence[Reduction]) -> set[str]:
+    refused = {one.text_sha256 for one in findings.findings if one.verdict is Verdict.NOT_VALID}
+    return refused | {one.text_sha256 for reduction in reductions for one in reduction.leads}
+
+
+async def _texts(conn: Connection, key: ClientKey | None, client_id: str, wanted: set[str]) -> dict[str, str]:
+    if key is None:
+        return {}
+    query = "SELECT sha256, content_ct FROM texts WHERE client_id = $1 AND sha256 = ANY($2)"
+    return {
+        row["sha256"]: key.open(row["content_ct"]).decode() for row in await conn.fetch(query, client_id, list(wanted))
+    }
+
+
+async def _effects(conn: Connection, case_id: str) -> tuple[SentEffect, ...]:
+    columns = "key, kind, clause, state, reference, code, body"
+    rows = await conn.fetch(f"SELECT {columns} FROM effects WHERE case_id = $1 ORDER BY prepared_at, key", case_id)  # noqa: S608
+    return tuple(SentEffect(**dict(row)) for row in rows)
+
+
+async def _client_addresses(conn: Connection, client_id: str) -> tuple[str, ...]:
+    rows = await conn.fetch("SELECT address FROM client_addresses WHERE client_id = $1 ORDER BY address", client_id)
+    return tuple(row["address"] for row in rows)
+
+
+async def _departments(conn: Connection) -> dict[str, Mailbox]:
+    rows = await conn.fetch("SELECT role, name, address FROM departments")
+    return {row["role"]: Mailbox(row["address"], row["name"]) for row in rows}
