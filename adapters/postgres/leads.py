@@ -1,0 +1,142 @@
+"""The leads of a case: which may be investigated, and how they stand in the tables."""
+
+from collections.abc import Sequence
+
+from asyncpg import Record
+
+from adapters.postgres.pool import Connection
+from domain.errors import Permanent
+from domain.gate import LeadRow
+from domain.money import Money
+from domain.return_lead import ClaimProblem, Findings, LeadClaim, Reduction, Verdict
+
+
+async def claim_leads(conn: Connection, case_id: str, client_id: str, lead_ids: Sequence[str]) -> tuple[LeadClaim, ...]:
+    """Makes `lead_ids` the leads of a case, in this order, and says of each whether it is under review here now.
+
+    A lead that can't be claimed keeps its reason: unknown, another client's, returned before, named twice, or under
+    review in another case (`case_leads.elsewhere` says which). The same ids again are answered as the first time;
+    others replace them. The case must be there.
+    """
+    await conn.execute("SELECT 1 FROM cases WHERE case_id = $1 FOR UPDATE", case_id)
+    before = await conn.fetch("SELECT lead_id, problem FROM case_leads WHERE case_id = $1 ORDER BY ordinal", case_id)
+    if [row["lead_id"] for row in before] == list(lead_ids):
+        return tuple(_claim(row) for row in before)
+    await conn.execute("DELETE FROM case_leads WHERE case_id = $1", case_id)
+    problems = await _problems(conn, client_id, lead_ids)
+    # Taken in the order of their ids, so that two cases about the same leads can't wait for each other.
+    for lead_id, ordinal, problem in sorted(zip(lead_ids, range(1, len(lead_ids) + 1), problems, strict=True)):
+        if problem is not ClaimProblem.NONE or not await _take(conn, case_id, ordinal, lead_id):
+            await _refuse(conn, case_id, ordinal, lead_id, problem or ClaimProblem.ELSEWHERE)
+    return await claims(conn, case_id)
+
+
+async def claims(conn: Connection, case_id: str) -> tuple[LeadClaim, ...]:
+    rows = await conn.fetch("SELECT lead_id, problem FROM case_leads WHERE case_id = $1 ORDER BY ordinal", case_id)
+    return tuple(_claim(row) for row in rows)
+
+
+async def lead_rows(conn: Connection, case_id: str, lead_ids: Sequence[str]) -> tuple[LeadRow, ...]:
+    """The case's own leads in the order asked for. Raises Permanent `unknown-lead` if one is not among them."""
+    query = """SELECT l.* FROM leads l JOIN cases c ON c.client_id = l.client_id
+               WHERE c.case_id = $1 AND l.lead_id = ANY($2)
+                 AND EXISTS (SELECT FROM case_leads cl WHERE cl.case_id = $1 AND cl.lead_id = l.lead_id)"""
+    found = {row["lead_id"]: row for row in await conn.fetch(query, case_id, list(lead_ids))}
+    missing = [lead_id for lead_id in lead_ids if lead_id not in found]
+    if missing:
+        raise Permanent("holdfast", "unknown-lead", f"{', '.join(missing)}: not a lead of this case and client")
+    return tuple(_lead(found[lead_id]) for lead_id in lead_ids)
+
+
+async def tracking_row(conn: Connection, case_id: str, key: str, lead_id: str) -> tuple[str, ...]:
+    """RL-7: key, lead, client, asked for on, verdict, reason, what follows, invoice, case. No cell at the end is empty.
+
+    Raises Permanent `unknown-lead`.
+    """
+    row = await conn.fetchrow(_TRACKED, case_id, lead_id)
+    if row is None:
+        raise Permanent("holdfast", "unknown-lead", f"{lead_id} is not a lead of this case")
+    verdict, reason = await _verdict(conn, case_id, lead_id)
+    invoice = row["invoice_number"] or ""
+    followed = row["treatment"] or verdict
+    return (key, lead_id, row["name"], row["asked_on"].isoformat(), verdict, reason, followed, invoice, case_id)
+
+
+_TRACKED = """
+    SELECT k.name, (coalesce(c.arrived_at, c.opened_at) AT TIME ZONE 'Europe/London')::date AS asked_on,
+           g.treatment, coalesce(g.invoice_number, cl.billing ->> 'invoice_number') AS invoice_number
+    FROM case_leads cl JOIN cases c USING (case_id) LEFT JOIN clients k ON k.client_id = c.client_id
+    LEFT JOIN grants g ON g.lead_id = cl.lead_id AND g.case_id = cl.case_id
+    WHERE cl.case_id = $1 AND cl.lead_id = $2 ORDER BY cl.ordinal LIMIT 1"""
+
+
+async def _verdict(conn: Connection, case_id: str, lead_id: str) -> tuple[str, str]:
+    """The latest finding of a lead, `withdrawn` if it was valid and a later decision took it back."""
+    query = """SELECT kind, payload FROM acts WHERE case_id = $1 AND kind IN ('return.findings', 'return.reduce')
+               ORDER BY accepted_at DESC"""
+    withdrawn = False
+    for row in await conn.fetch(query, case_id):
+        if row["kind"] == "return.reduce":
+            reduced = Reduction.model_validate_json(row["payload"])
+            withdrawn = withdrawn or any(one.lead_id == lead_id for one in reduced.leads)
+            continue
+        findings = Findings.model_validate_json(row["payload"]).findings
+        found = next((one for one in findings if one.lead_id == lead_id), None)
+        if found:
+            taken_back = withdrawn and found.verdict is Verdict.VALID
+            return "withdrawn" if taken_back else found.verdict.value, found.reason.value
+    return "", ""
+
+
+async def _problems(conn: Connection, client_id: str, lead_ids: Sequence[str]) -> list[ClaimProblem]:
+    query = """SELECT l.lead_id, l.client_id, g.lead_id IS NOT NULL AS granted
+               FROM leads l LEFT JOIN grants g USING (lead_id) WHERE l.lead_id = ANY($1)"""
+    known = {row["lead_id"]: row for row in await conn.fetch(query, list(lead_ids))}
+    first = {lead_id: lead_ids.index(lead_id) for lead_id in lead_ids}
+    return [
+        ClaimProblem.TWICE if first[lead_id] != place else _problem(known.get(lead_id), client_id)
+        for place, lead_id in enumerate(lead_ids)
+    ]
+
+
+def _problem(row: Record | None, client_id: str) -> ClaimProblem:
+    if row is None:
+        return ClaimProblem.UNKNOWN
+    if row["client_id"] != client_id:
+        return ClaimProblem.OTHER_CLIENT
+    return ClaimProblem.ALREADY_RETURNED if row["granted"] else ClaimProblem.NONE
+
+
+async def _take(conn: Connection, case_id: str, ordinal: int, lead_id: str) -> bool:
+    """Whether the lead is ours now; waits for another transaction that is taking it."""
+    insert = """INSERT INTO case_leads (case_id, ordinal, lead_id) VALUES ($1, $2, $3)
+                ON CONFLICT (lead_id) WHERE active AND problem = '' DO NOTHING RETURNING true"""
+    return bool(await conn.fetchval(insert, case_id, ordinal, lead_id))
+
+
+async def _refuse(conn: Connection, case_id: str, ordinal: int, lead_id: str, problem: ClaimProblem) -> None:
+    elsewhere = ""
+    if problem is ClaimProblem.ELSEWHERE:
+        query = "SELECT case_id FROM case_leads WHERE lead_id = $1 AND active AND problem = ''"
+        elsewhere = await conn.fetchval(query, lead_id) or ""
+    await conn.execute(
+        "INSERT INTO case_leads (case_id, ordinal, lead_id, problem, elsewhere) VALUES ($1, $2, $3, $4, $5)",
+        case_id, ordinal, lead_id, problem.value, elsewhere,
+    )  # fmt: skip
+
+
+def _claim(row: Record) -> LeadClaim:
+    return LeadClaim(lead_id=row["lead_id"], problem=ClaimProblem(row["problem"]))
+
+
+def _lead(row: Record) -> LeadRow:
+    price = None if row["price"] is None else Money(amount=row["price"], currency=row["currency"])
+    return LeadRow(
+        lead_id=row["lead_id"],
+        client_id=row["client_id"],
+        price=price,
+        price_changed=row["price_changed"],
+        chat_id=row["chat_id"],
+        thread_id=row["thread_id"],
+        received_at=row["received_at"],
+    )
