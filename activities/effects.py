@@ -13,7 +13,7 @@ from activities.carry import carry_out
 from activities.hands import World, hand_for
 from activities.ports import Ledger
 from domain.effects import AdmitRequest, Effect, Gated, Reading, ReadNotes, Receipt, ReceiptState, Stage, StageDone
-from domain.errors import VendorError
+from domain.errors import Refused, VendorError
 from domain.ids import credit_note_number
 from domain.return_lead import Triage
 
@@ -63,6 +63,8 @@ class EffectActivities:
             data = await self._data(case_id, effect)
         except VendorError as error:
             return answer.model_copy(update={"state": ReceiptState.FAILED, "code": error.code, "retry": True})
+        except Refused as error:
+            return answer.model_copy(update={"state": ReceiptState.FAILED, "code": error.code})
         return answer.model_copy(update={"data": data})
 
     async def _data(self, case_id: str, effect: Reading) -> dict[str, JsonValue]:

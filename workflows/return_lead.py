@@ -53,9 +53,11 @@ class ReturnLead(CaseWorkflow):
         """What the request asks for: as the door took it in, or as a person did where there was a doubt."""
         if not request.doubt:
             return request.claims
-        looked = await person(self.case, sop.triage(request))
-        self.case.client_id = looked.result.client_id or self.case.client_id
-        return sop.claims_in(looked.receipts)
+        while (looked := await person(self.case, sop.triage(request))).result.accept:
+            if claims := sop.claims_in(looked.receipts):
+                self.case.client_id = looked.result.client_id
+                return claims
+        return ()
 
     async def settle(self, request: ReturnRequest, claims: Sequence[LeadClaim]) -> tuple[str, ...]:
         """The leads that were granted, the client being answered; none: the refusal is still to be sent."""
