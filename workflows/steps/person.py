@@ -184,19 +184,19 @@ def _candidate(act: SignedAct, result: R | str, step: PersonStep[R]) -> Candidat
 
 
 def _change_owner(case: Case, key: str, answer: ActAnswer) -> None:
-    if answer.accepted < 0:
-        show(case)
-        return
-    step = case.open[key]
-    if answer.kind == ActKind.MOVE and answer.due:
-        moved = f"moved from {step.deadline.due:%a %d %b %Y %H:%M} to {answer.due:%a %d %b %Y %H:%M} UTC by {answer.by}"
-        line = step.deadline.model_copy(update={"due": answer.due, "moved": (*step.deadline.moved, moved)})
-        case.open[key] = step.model_copy(update={"deadline": line})
-    else:
-        case.open[key] = step.model_copy(
-            update={"claimed_by": answer.claimed_by, "reassigned_to": answer.reassigned_to}
-        )
+    """Claims, releases, reassignments and moves of a deadline, as they stand after all acts of a batch."""
+    if answer.accepted >= 0:
+        step = case.open[key]
+        owner = {"claimed_by": answer.claimed_by, "reassigned_to": answer.reassigned_to}
+        case.open[key] = step.model_copy(update={**owner, "deadline": _moved(step.deadline, answer)})
     show(case)
+
+
+def _moved(deadline: Deadline, answer: ActAnswer) -> Deadline:
+    if answer.due is None or answer.due == deadline.due:
+        return deadline
+    line = f"moved from {deadline.due:%a %d %b %Y %H:%M} to {answer.due:%a %d %b %Y %H:%M} UTC by {answer.by}"
+    return deadline.model_copy(update={"due": answer.due, "moved": (*deadline.moved, line)})
 
 
 async def refuse_strays(case: Case, clause: str) -> None:
