@@ -14,7 +14,7 @@ SetName = Literal["all", "valid", "issued", "step"]
 
 
 class SubjectLine(Model):
-    """One lead. `gross` is what would be granted for it; how (no charge, credit note) the books decide when it is done."""
+    """One lead. `gross` is what would be granted; how (no charge, credit note) the books decide when it is done."""
 
     lead_id: str
     gross: Decimal | None = None

@@ -1,6 +1,6 @@
-"""The keys behind signed acts: Ed25519, private at the gateway alone, public in a ring that every judge reads for itself.
+"""The keys behind signed acts: Ed25519, private at the gateway alone, public in a ring that every judge reads itself.
 
-A key that is taken out of the ring proves nothing any more, not even what was accepted: that is how a stolen one is ended.
+A key that is taken out of the ring proves nothing any more, not even what was accepted: so a stolen one is ended.
 A retired key still proves what was accepted before its retirement.
 """
 
@@ -99,7 +99,7 @@ def ring_path(keys_dir: Path) -> Path:
 
 
 def local_signer(keys_dir: Path) -> Signer:
-    """The active private key, made at first use. For one machine only: elsewhere keys are put there by an administrator."""
+    """The active private key, made at first use. For one machine: elsewhere an administrator puts it there."""
     with _locked(keys_dir):
         known = _read_ring(ring_path(keys_dir)) if ring_path(keys_dir).exists() else {}
         active = [kid for kid, key in known.items() if key.state == "active"]

@@ -94,7 +94,7 @@ REFUSALS: dict[str, str] = {
     "not-asked": "Whoever signed is not one of those this step asks.",
     "belongs-to-another": "The step belongs to somebody else: it has to be released or reassigned first.",
     "not-claimed": "The step belongs to nobody: there is nothing to release.",
-    "unknown-assignee": "The step can't be given to that person: not known here, not active, or not one of those it asks.",
+    "unknown-assignee": "The step can't be given to that person: unknown, not active, or not one of those it asks.",
     "may-not-confirm": "An approver can't also confirm to Accounts.",
     "may-not-authorise": "Whoever investigated or confirmed, or is an approver, can't authorise the credit note.",
     "jti-reused": "Its number was already used for another act.",
@@ -189,7 +189,7 @@ def refuse(code: str) -> Refused:
 
 def fingerprint(act: SignedAct) -> str:
     """SHA-256 over everything that arrived: names an act in refusals without keeping its content."""
-    return digest("\n".join((act.body, act.payload, act.signature)).encode(errors="surrogatepass"))
+    return digest(f"{act.body}\n{act.payload}\n{act.signature}".encode(errors="surrogatepass"))
 
 
 def prove(act: SignedAct, keys: Keys) -> Proof:
@@ -312,11 +312,11 @@ def unfit(result: Model, leads: Sequence[str], now: int) -> str:
             return ""
 
 
-def changed(opened: Opened, actor: Actor, own: Ownership) -> Ownership:
-    """Whose the step is after this act."""
+def changed(opened: Opened, person_id: str, own: Ownership) -> Ownership:
+    """Whose the step is after this act of that person."""
     match opened.kind:
         case ActKind.CLAIM:
-            return Ownership(claimed_by=actor.person_id)
+            return Ownership(claimed_by=person_id)
         case ActKind.RELEASE:
             return Ownership()
         case ActKind.REASSIGN:

@@ -63,7 +63,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the tables say about a case at one moment. `roles`: money roles by who had them when their act was accepted."""
+    """What the tables say about a case at one moment. `roles`: money roles that signers had when they were accepted."""
 
     case_leads: tuple[str, ...]
     contact_id: str
@@ -171,7 +171,7 @@ def _unfound(facts: Facts) -> str:
 
 
 def _unconfirmed(facts: Facts) -> str:
-    """Findings and a confirmation of exactly the leads that are valid now, signed after them, contact and evidence included."""
+    """Findings, and a confirmation of exactly the leads that are valid now, contact and evidence included."""
     if code := _unfound(facts):
         return code
     confirmation, valid = facts.word.confirmation, facts.word.valid

@@ -1,0 +1,115 @@
+"""What an act decides about, out of the tables alone: the one function that the gateway and `record_acts` share.
+
+That a lead was found valid is read from the stored findings, each verified anew; never from the workflow's word.
+"""
+
+from collections.abc import Callable
+
+from asyncpg import Record
+
+from adapters.postgres.pool import Connection
+from domain.errors import Refused
+from domain.messages import SignedAct
+from domain.return_lead import LeadBilling
+from domain.rules.stored_acts import StoredAct, Trust, Word, word
+from domain.subject import SetName, Subject, SubjectLine, is_issued, line_of, notes_of
+
+
+async def stored_acts(conn: Connection, case_id: str, workflow_id: str) -> tuple[StoredAct, ...]:
+    """The rows of a case's present cycle, in the order they were accepted. They prove nothing by being there."""
+    return tuple(_stored(row) for row in await conn.fetch(_ACTS, case_id, workflow_id))
+
+
+async def case_word(conn: Connection, case_id: str, trust: Trust) -> Word:
+    """What counts of what people signed about a case, in its present cycle."""
+    workflow_id = await conn.fetchval("SELECT workflow_id FROM cases WHERE case_id = $1", case_id)
+    return word(await stored_acts(conn, case_id, workflow_id), trust) if workflow_id else Word()
+
+
+async def subject(conn: Connection, case_id: str, name: str, step_id: str, trust: Trust) -> Subject:
+    """The set `name` of a case (`all`, `valid`, `issued` or `step`), as it stands in this transaction.
+
+    Raises Refused `unknown-case`, `unknown-step` or `unknown-set`.
+    """
+    return await subject_after(conn, case_id, name, step_id, await case_word(conn, case_id, trust))
+
+
+async def subject_after(conn: Connection, case_id: str, name: str, step_id: str, said: Word) -> Subject:
+    """As `subject`, with the case's acts already verified."""
+    case = await conn.fetchrow(_CASE, case_id)
+    if case is None:
+        raise Refused("unknown-case", f"there is no case {case_id}")
+    match name:
+        case "step":
+            return await _of_step(conn, case_id, step_id)
+        case "all":
+            return _of(case, "all", await _claimed_lines(conn, case_id))
+        case "valid":
+            return _of(case, "valid", await _valid_lines(conn, case_id, said))
+        case "issued":
+            lines = await _valid_lines(conn, case_id, said, is_issued)
+            return _of(case, "issued", lines).model_copy(update={"notes": notes_of(case_id, lines)})
+        case _:
+            raise Refused("unknown-set", f"a case has no set called {name}")
+
+
+_CASE = """SELECT c.case_id, c.client_id, coalesce(k.contact_id, '') AS contact_id
+    FROM cases c LEFT JOIN clients k USING (client_id) WHERE c.case_id = $1"""
+_ACTS = """SELECT a.*, coalesce(p.person_id, a.issuer || '|' || a.sub) AS who,
+        floor(extract(epoch FROM a.accepted_at))::bigint AS at
+    FROM acts a LEFT JOIN people p ON p.issuer = a.issuer AND p.sub = a.sub
+    WHERE a.case_id = $1 AND a.workflow_id = $2 ORDER BY a.seq"""
+_CLAIMED = """SELECT cl.lead_id, l.price, l.currency, cl.billing FROM case_leads cl LEFT JOIN leads l USING (lead_id)
+    WHERE cl.case_id = $1 AND cl.problem = '' ORDER BY cl.ordinal"""
+
+
+async def _of_step(conn: Connection, case_id: str, step_id: str) -> Subject:
+    query = "SELECT coalesce(view ->> 'reference', '') FROM case_steps WHERE case_id = $1 AND step_id = $2"
+    reference = await conn.fetchval(query, case_id, step_id)
+    if reference is None:
+        raise Refused("unknown-step", f"case {case_id} has no step {step_id}")
+    return Subject(case_id=case_id, of="step", step_id=step_id, reference=reference)
+
+
+def _of(case: Record, name: SetName, lines: tuple[SubjectLine, ...]) -> Subject:
+    return Subject(
+        case_id=case["case_id"], of=name, client_id=case["client_id"], contact_id=case["contact_id"], lines=lines
+    )
+
+
+async def _claimed_lines(conn: Connection, case_id: str) -> tuple[SubjectLine, ...]:
+    rows = await conn.fetch(_CLAIMED, case_id)
+    return tuple(
+        SubjectLine(lead_id=row["lead_id"], gross=row["price"], currency=row["currency"] or "GBP") for row in rows
+    )
+
+
+async def _valid_lines(
+    conn: Connection, case_id: str, said: Word, wanted: Callable[[LeadBilling | None], bool] = lambda _: True
+) -> tuple[SubjectLine, ...]:
+    valid = said.valid
+    billed = [(row["lead_id"], _billing(row)) for row in await conn.fetch(_CLAIMED, case_id) if row["lead_id"] in valid]
+    return tuple(line_of(lead_id, billing, valid[lead_id]) for lead_id, billing in billed if wanted(billing))
+
+
+def _billing(row: Record) -> LeadBilling | None:
+    return LeadBilling.model_validate(row["billing"]) if row["billing"] else None
+
+
+def _stored(row: Record) -> StoredAct:
+    return StoredAct(
+        seq=row["seq"],
+        jti=row["jti"],
+        case_id=row["case_id"],
+        workflow_id=row["workflow_id"],
+        step_id=row["step_id"],
+        kind=row["kind"],
+        subject=row["subject"],
+        subject_sha256=row["subject_sha256"],
+        issuer=row["issuer"],
+        sub=row["sub"],
+        person_id=row["who"],
+        auth=row["auth"],
+        act=SignedAct.model_construct(body=row["body"], payload=row["payload"], signature=row["signature"]),
+        accepted_at=row["at"],
+    )
