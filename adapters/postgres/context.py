@@ -9,14 +9,13 @@ from adapters.postgres import policy
 from adapters.postgres.pool import Connection
 from domain.errors import Permanent
 from domain.gate import MoneyContext, Rate
-from domain.money import LARGEST
 
 
 async def money_context(conn: Connection, case_id: str) -> MoneyContext:
     """Limit, rates and what other cases were granted without an approver: this month in London, by database time.
 
-    Grants of the same contact in the books count, and those of the same client under whatever contact. A grant without
-    a value in GBP counts as the largest amount there is. Raises Permanent `unknown-client`.
+    Grants of the same contact in the books count, and those of the same client under whatever contact.
+    Raises Permanent `unknown-client`.
     """
     client = await _client(conn, case_id)
     who = (case_id, client["contact_id"], client["client_id"])
@@ -27,7 +26,7 @@ async def money_context(conn: Connection, case_id: str) -> MoneyContext:
         today=client["today"],
         limit_gbp=limit.amount,
         rates=await _rates(conn),
-        granted_month_gbp=await conn.fetchval(_MONTH, *who, LARGEST) or Decimal(0),
+        granted_month_gbp=await conn.fetchval(_MONTH, *who) or Decimal(0),
         granted_invoice_gbp=await _by_invoice(conn, *who),
         credited_leads=await _credited(conn, case_id),
     )
@@ -36,8 +35,8 @@ async def money_context(conn: Connection, case_id: str) -> MoneyContext:
 _THIS_MONTH = """date_trunc('month', g.granted_at AT TIME ZONE 'Europe/London')
                = date_trunc('month', holdfast_now() AT TIME ZONE 'Europe/London')"""
 _OURS = """g.case_id <> $1 AND g.approved_jti = '' AND ((g.contact_id = $2 AND $2 <> '') OR g.client_id = $3)"""
-_MONTH = f"SELECT sum(coalesce(g.gbp, $4)) FROM grants g WHERE {_OURS} AND {_THIS_MONTH}"  # noqa: S608 - constants
-_INVOICES = f"""SELECT g.invoice_id, sum(coalesce(g.gbp, $4)) AS gbp FROM grants g
+_MONTH = f"SELECT sum(g.gbp) FROM grants g WHERE {_OURS} AND {_THIS_MONTH}"  # noqa: S608 - constants
+_INVOICES = f"""SELECT g.invoice_id, sum(g.gbp) AS gbp FROM grants g
     WHERE {_OURS} AND g.invoice_id <> '' AND NOT {_THIS_MONTH} GROUP BY g.invoice_id"""  # noqa: S608 - constants
 
 
@@ -62,7 +61,7 @@ async def _rates(conn: Connection) -> tuple[Rate, ...]:
 
 
 async def _by_invoice(conn: Connection, *who: Any) -> dict[str, Decimal]:
-    return {row["invoice_id"]: row["gbp"] for row in await conn.fetch(_INVOICES, *who, LARGEST)}
+    return {row["invoice_id"]: row["gbp"] for row in await conn.fetch(_INVOICES, *who)}
 
 
 async def _credited(conn: Connection, case_id: str) -> tuple[str, ...]:

@@ -93,14 +93,21 @@ class Vault:
         return ClientKey(client_id, _decrypt(self._master, wrapped, b"key\0" + client_id.encode()))
 
 
-def local_master(keys_dir: Path) -> bytes:
-    """The master key of a one-machine deployment: 32 bytes in `keys_dir/master.key`, made at first use.
+class MasterKeyMissingError(HoldfastError):
+    """There is no master key, and none may be made here."""
 
-    Safe when several processes come first at once.
+
+def load_master(keys_dir: Path, *, make: bool = True) -> bytes:
+    """The deployment's master key: 32 bytes in `keys_dir/master.key`, made at first use, for its owner only.
+
+    Several processes may come first at once. Where the file is brought by other means (`make=False`), a missing one
+    raises MasterKeyMissingError: a key made up on one of many machines would open nothing.
     """
     path = keys_dir / "master.key"
     with suppress(FileNotFoundError):
         return path.read_bytes()
+    if not make:
+        raise MasterKeyMissingError(f"{path} is missing: put the deployment's master key there (32 bytes)")
     keys_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = keys_dir / f".master-{secrets.token_hex(8)}"
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -70,7 +70,8 @@ async def clients(database: Database) -> None:
 def add_case(database: Database, clients: None) -> AddCase:
     async def add(case_id: str = CASE, client_id: str = "acme") -> str:
         await database.execute(
-            "INSERT INTO cases (case_id, workflow_id, kind, client_id, status) VALUES ($1, $1, 'return-lead', $2, 'open')",
+            """INSERT INTO cases (case_id, workflow_id, kind, client_id, status)
+               VALUES ($1, $1, 'return-lead', $2, 'open')""",
             case_id, client_id,
         )  # fmt: skip
         return case_id

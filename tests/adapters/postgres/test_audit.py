@@ -49,6 +49,12 @@ async def audit(pool: Pool, anchor: Head | None = None) -> AuditReport:
         return await verify(conn, anchor)
 
 
+async def unguarded(database: Database, statements: str) -> None:
+    """What a superuser can do once the triggers are out of his way."""
+    await database.execute("ALTER TABLE case_events DISABLE TRIGGER USER")
+    await database.execute(statements)
+
+
 async def test_an_empty_chain_is_whole(pool: Pool) -> None:
     assert await audit(pool) == AuditReport(0, Head(0, GENESIS))
 
@@ -84,16 +90,16 @@ async def test_writers_at_once_never_fork_the_chain(append: Append, pool: Pool) 
 
 async def test_a_rolled_back_event_leaves_no_gap(append: Append, pool: Pool, vault: Vault) -> None:
     await append(entry("one"))
-    with pytest.raises(ZeroDivisionError):
-        async with transaction(pool) as conn:
-            await append_events(conn, vault, CASE, [entry("never")])
-            raise ZeroDivisionError
+    async with pool.acquire() as conn:
+        given_up = conn.transaction()
+        await given_up.start()
+        await append_events(conn, vault, CASE, [entry("never")])
+        await given_up.rollback()
     await append(entry("two"))
     report = await audit(pool)
     assert (report.count, report.problems) == (2, ())
 
 
-UNGUARDED = "ALTER TABLE case_events DISABLE TRIGGER USER"
 TAMPERING = {
     "updated text": ("UPDATE case_events SET body_ct = body_ct || 'x' WHERE seq = 3", "event 3 was changed"),
     "updated actor": ("UPDATE case_events SET actor = 'p-2' WHERE seq = 3", "event 3 was changed"),
@@ -104,18 +110,19 @@ TAMPERING = {
     "moved to another case": ("UPDATE case_events SET case_id = 'other' WHERE seq = 3", "event 3 was changed"),
     "deleted": ("DELETE FROM case_events WHERE seq = 3", "event 4 follows event 2"),
     "inserted at the end": (
-        """INSERT INTO case_events SELECT 6, case_id, recorded_at, kind, clause, step_id, actor, client_id, body_ct, 'x',
-           hash, md5(hash) FROM case_events WHERE seq = 5""",
+        """INSERT INTO case_events
+           SELECT 6, case_id, recorded_at, kind, clause, step_id, actor, client_id, body_ct, 'x', hash, md5(hash)
+           FROM case_events WHERE seq = 5""",
         "event 6 was changed",
     ),
     "reordered": (
-        "UPDATE case_events SET seq = CASE seq WHEN 2 THEN 300 ELSE 2 END WHERE seq IN (2, 3);"
-        "UPDATE case_events SET seq = 3 WHERE seq = 300",
+        """UPDATE case_events SET seq = CASE seq WHEN 2 THEN 300 ELSE 2 END WHERE seq IN (2, 3);
+           UPDATE case_events SET seq = 3 WHERE seq = 300""",
         "event 2 does not follow",
     ),
     "renumbered over a gap": (
-        "DELETE FROM case_events WHERE seq = 3; UPDATE case_events SET seq = 3 WHERE seq = 4;"
-        "UPDATE case_events SET seq = 4 WHERE seq = 5",
+        """DELETE FROM case_events WHERE seq = 3; UPDATE case_events SET seq = 3 WHERE seq = 4;
+           UPDATE case_events SET seq = 4 WHERE seq = 5""",
         "event 3 does not follow",
     ),
 }
@@ -125,14 +132,14 @@ TAMPERING = {
 async def test_tampering_shows(append: Append, database: Database, pool: Pool, how: str) -> None:
     await append(*(entry(f"event {number}") for number in range(5)))
     statements, problem = TAMPERING[how]
-    await database.execute(f"{UNGUARDED}; {statements}")
+    await unguarded(database, statements)
     assert any(said.startswith(problem) for said in (await audit(pool)).problems)
 
 
 async def test_a_truncated_tail_shows_against_an_anchor(append: Append, database: Database, pool: Pool) -> None:
     await append(*(entry(f"event {number}") for number in range(5)))
     anchor = (await audit(pool)).head
-    await database.execute(f"{UNGUARDED}; DELETE FROM case_events WHERE seq = 5")
+    await unguarded(database, "DELETE FROM case_events WHERE seq = 5")
     assert (await audit(pool)).problems == ()
     assert (await audit(pool, anchor)).problems == ("event 5 was anchored and is not there",)
 
@@ -142,7 +149,7 @@ async def test_a_chain_rewritten_from_the_start_shows_against_an_anchor(
 ) -> None:
     await append(entry("event 1"), entry("event 2"))
     anchor = (await audit(pool)).head
-    await database.execute(f"{UNGUARDED}; UPDATE case_events SET actor = 'p-2'")
+    await unguarded(database, "UPDATE case_events SET actor = 'p-2'")
     await _rehash(database)
     assert (await audit(pool)).problems == ()
     assert (await audit(pool, anchor)).problems == ("event 2 is not the one that was anchored",)
@@ -167,5 +174,5 @@ async def test_an_anchor_kept_here_is_checked_too(append: Append, database: Data
         assert len(await anchors(conn)) == 1
     await append(entry("three"))
     assert (await audit(pool)).problems == ()
-    await database.execute(f"{UNGUARDED}; DELETE FROM case_events WHERE seq > 1")
+    await unguarded(database, "DELETE FROM case_events WHERE seq > 1")
     assert (await audit(pool)).problems == ("event 2 was anchored and is not there",)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.postgres.crypto import SealedError, Vault, local_master
+from adapters.postgres.crypto import MasterKeyMissingError, SealedError, Vault, load_master
 from adapters.postgres.pool import transaction
 from tests.conftest import Database
 
@@ -63,10 +63,11 @@ async def test_many_first_uses_at_once_agree_on_one_key(database: Database, vaul
 
 async def test_a_key_of_a_transaction_that_failed_is_not_used_again(database: Database, vault: Vault) -> None:
     pool = await database.pool("sops")
-    with pytest.raises(ZeroDivisionError):
-        async with transaction(pool) as conn:
-            await vault.seal(conn, "acme", b"lost")
-            raise ZeroDivisionError
+    async with pool.acquire() as conn:
+        given_up = conn.transaction()
+        await given_up.start()
+        await vault.seal(conn, "acme", b"lost")
+        await given_up.rollback()
     async with transaction(pool) as conn:
         sealed = await vault.seal(conn, "acme", b"kept")
     async with transaction(pool) as conn:
@@ -83,11 +84,18 @@ async def test_a_fingerprint_is_the_same_for_the_same_content_and_key(database: 
 
 def test_the_master_key_is_made_once_and_private(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as workers:
-        keys = set(workers.map(lambda _: local_master(tmp_path / "keys"), range(16)))
+        keys = set(workers.map(lambda _: load_master(tmp_path / "keys"), range(16)))
     assert len(keys) == 1
     path = tmp_path / "keys" / "master.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [each.name for each in path.parent.iterdir()] == ["master.key"]
+
+
+def test_a_master_key_that_is_brought_is_not_made_up(tmp_path: Path) -> None:
+    with pytest.raises(MasterKeyMissingError, match=r"master\.key is missing"):
+        load_master(tmp_path, make=False)
+    assert list(tmp_path.iterdir()) == []
+    assert load_master(tmp_path) == load_master(tmp_path, make=False)
 
 
 def test_a_master_key_of_another_size_is_refused() -> None:
