@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 from runtime.connect import names_a_server
+from runtime.namespace import ensure_namespace
 from runtime.postgres_server import DATABASE, SUPERUSER, PostgresServer, ensure_database, postgres_server, prepare
 from runtime.processes import (
     LOOPBACK,
@@ -40,17 +43,14 @@ from runtime.processes import (
 )
 from runtime.settings import Settings
 from runtime.temporal_server import (
-    SEARCH_ATTRIBUTES,
     TIME_TRAVEL,
     TemporalServer,
     Wanted,
-    ensure_namespace,
     find_temporal,
     temporal_server,
 )
 
 __all__ = [
-    "SEARCH_ATTRIBUTES",
     "LocalServerError",
     "PostgresServer",
     "Service",
@@ -252,10 +252,14 @@ def _temporal(settings: Settings, *, time_travel: bool) -> Service:
 
 def _namespace_is_there(address: str, namespace: str) -> bool:
     try:
-        asyncio.run(ensure_namespace(address, namespace))
-    except RuntimeError:
+        asyncio.run(_ensure_namespace(address, namespace))
+    except (RuntimeError, RPCError):
         return False
     return True
+
+
+async def _ensure_namespace(address: str, namespace: str) -> None:
+    await ensure_namespace(await Client.connect(address, namespace=namespace))
 
 
 def _simulator(settings: Settings, name: str, port: int, elsewhere: str, token: SecretStr) -> Service | None:

@@ -14,31 +14,16 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, cast
 
 import yaml
-from google.protobuf.duration_pb2 import Duration
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.namespace.v1 import NamespaceConfig
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
+from runtime.namespace import SEARCH_ATTRIBUTES, ensure_namespace
 from runtime.processes import LOOPBACK, LocalServerError, Say, free_port, kill, last_lines, size_of, spawn
-
-SEARCH_ATTRIBUTES: Mapping[str, str] = {
-    "CaseKind": "Keyword",
-    "CaseStatus": "Keyword",
-    "Owner": "Keyword",
-    "WaitingFor": "Keyword",
-    "DueAt": "Datetime",
-    "ClientId": "Keyword",
-}
-"""What cases are found by in the Temporal UI. They are not encrypted: ids and enums only."""
 
 TIME_TRAVEL: Mapping[str, Any] = {
     "frontend.WorkflowTimeSkippingEnabled": True,
@@ -46,9 +31,6 @@ TIME_TRAVEL: Mapping[str, Any] = {
     "history.workflowIdReuseMinimalInterval": "0s",
 }
 """Dynamic configuration of tests and the demo, never of production: time may be skipped."""
-
-RETENTION = timedelta(days=30)
-"""How long Temporal keeps closed cases; its ids are free again after that."""
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SOURCE = _ROOT / "tools" / "temporal-dev"
@@ -165,27 +147,6 @@ def shared_dynamic_config() -> dict[str, Any]:
     text = (_ROOT / "deploy" / "dynamicconfig.yaml").read_text()
     entries = cast("dict[str, list[dict[str, Any]]]", yaml.safe_load(text))
     return {key: values[0]["value"] for key, values in entries.items() if not values[0].get("constraints")}
-
-
-async def ensure_namespace(address: str, namespace: str) -> None:
-    """Sets retention and adds search attributes that a database of an older Holdfast lacks."""
-    client = await Client.connect(address, namespace=namespace)
-    described = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
-    kept = Duration()
-    kept.FromTimedelta(RETENTION)
-    if described.config.workflow_execution_retention_ttl != kept:
-        config = NamespaceConfig(workflow_execution_retention_ttl=kept)
-        await client.workflow_service.update_namespace(UpdateNamespaceRequest(namespace=namespace, config=config))
-    known = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace=namespace))
-    missing = {
-        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
-        for name, kind in SEARCH_ATTRIBUTES.items()
-        if name not in known.custom_attributes
-    }
-    if missing:
-        await client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(namespace=namespace, search_attributes=missing)
-        )
 
 
 def find_temporal(configured: str = "", say: Say | None = None) -> TemporalBinary:
@@ -330,7 +291,7 @@ async def _start_process(
     deadline = asyncio.get_running_loop().time() + _START_TIMEOUT
     while process.poll() is None and asyncio.get_running_loop().time() < deadline:
         with suppress(RuntimeError, RPCError):
-            await ensure_namespace(address, namespace)
+            await ensure_namespace(await Client.connect(address, namespace=namespace))
             return process
         await asyncio.sleep(0.03)
     if process.poll() is None:

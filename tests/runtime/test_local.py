@@ -15,18 +15,7 @@ from runtime.local import LocalServerError, Service, Start, down, local_services
 from runtime.processes import Say, accepts_connections, free_port, wait_until
 from runtime.settings import Settings
 
-_PORTS = [
-    "temporal_port",
-    "temporal_ui_port",
-    "postgres_port",
-    "smtp_port",
-    "imap_port",
-    "xero_port",
-    "sheets_port",
-    "livechat_port",
-    "metrics_port",
-    "money_metrics_port",
-]
+_PORTS = [name for name in Settings.model_fields if name.endswith("_port")]
 _LISTENER = "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
 
 

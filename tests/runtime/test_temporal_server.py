@@ -10,6 +10,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 from temporalio.worker import Worker
 
+from runtime import namespace
 from runtime import temporal_server as module
 from runtime.connect import connect
 from runtime.processes import LocalServerError, free_port
@@ -75,6 +76,7 @@ async def test_the_ui_answers(server: TemporalServer) -> None:
 async def test_an_older_database_gains_what_it_lacks(db_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as older:
         older.setattr(module, "SEARCH_ATTRIBUTES", {"CaseKind": "Keyword"})
+        older.setattr(namespace, "SEARCH_ATTRIBUTES", {"CaseKind": "Keyword"})
         async with temporal_server(db_file=db_file):
             pass
     async with temporal_server(db_file=db_file) as server:
