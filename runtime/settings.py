@@ -20,6 +20,7 @@ Role = Literal["owner", "sops", "money", "door"]
 
 _LOOPBACK = "127.0.0.1"
 _SIMULATOR = "simulator"
+_LOCAL_AUTHSERV = "mail.holdfast.local"
 
 
 class SettingMissingError(ValueError):
@@ -74,6 +75,8 @@ class Settings(BaseSettings):
     smtp_password: SecretStr = SecretStr("")
     imap_user: str = "returnleads@commversion.com"
     imap_password: SecretStr = SecretStr(_SIMULATOR)
+    imap_authserv_id: str = _LOCAL_AUTHSERV
+    """The name our own mail server signs Authentication-Results with; it must strip that name from mail it receives."""
 
     returns_inbox: str = "returnleads@commversion.com"
     mail_domain: str = "commversion.com"
@@ -96,6 +99,13 @@ class Settings(BaseSettings):
         ):
             if not is_loopback(address) and token.get_secret_value() in {"", _SIMULATOR}:
                 raise SettingMissingError(f"HOLDFAST_{name}", f"{address} is not a stand-in on this machine")
+        return self
+
+    @model_validator(mode="after")
+    def _a_real_inbox_names_its_server(self) -> Self:
+        if not is_loopback(self.imap_server) and self.imap_authserv_id == _LOCAL_AUTHSERV:
+            why = "without the name in its Authentication-Results, anybody's could be believed"
+            raise SettingMissingError("HOLDFAST_IMAP_AUTHSERV_ID", why)
         return self
 
     @model_validator(mode="after")

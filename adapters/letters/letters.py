@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from adapters.letters.render import fill_in, subject_line
 from adapters.postgres.correspondence import CaseFacts, Mailbox, read_case, read_step
 from adapters.postgres.crypto import Vault
-from adapters.postgres.directory import Addressed, PostgresDirectory
+from adapters.postgres.directory import Addressed, Addressee, PostgresDirectory
 from adapters.postgres.pool import Pool
 from domain import ids
 from domain.case import OpenStep
@@ -39,8 +39,11 @@ class Preview:
 class PostgresLetters:
     """The port `Letters`. Reads everything afresh; the same effect makes the same Message-ID."""
 
-    def __init__(self, pool: Pool, vault: Vault, settings: Settings, directory: PostgresDirectory) -> None:
-        self._pool, self._vault, self._settings, self._directory = pool, vault, settings, directory
+    def __init__(
+        self, pool: Pool, vault: Vault, settings: Settings, directory: PostgresDirectory | None = None
+    ) -> None:
+        self._pool, self._vault, self._settings = pool, vault, settings
+        self._directory = directory or PostgresDirectory(pool, Addressee(_TEAM, settings.returns_inbox))
 
     async def compose(self, case_id: str, effect: Effect) -> OutgoingMail:
         """The mail of one effect. Raises Permanent when nobody may receive it or a text of it is missing."""

@@ -20,8 +20,14 @@ def test_everything_is_on_this_machine_unless_a_setting_says_otherwise(tmp_path:
 @pytest.mark.parametrize("name", ["xero_address", "sheets_address", "livechat_address", "smtp_server", "imap_server"])
 def test_one_real_vendor_is_enough_to_be_outside(name: str) -> None:
     secrets = {token: SecretStr("real") for token in ("xero_token", "sheets_token", "livechat_token", "imap_password")}
+    secrets |= {"imap_authserv_id": "mx.vendor.example"}
     address = "https://vendor.example" if name.endswith("address") else "mail.vendor.example"
     assert not Settings(**{name: address}, **secrets).vendors_are_loopback  # pyright: ignore[reportArgumentType]
+
+
+def test_a_real_inbox_must_name_the_server_whose_word_on_senders_is_believed() -> None:
+    with pytest.raises(ValidationError, match="HOLDFAST_IMAP_AUTHSERV_ID is not set"):
+        Settings(imap_server="mail.vendor.example", imap_password=SecretStr("real"))
 
 
 def test_a_real_vendor_with_the_stand_ins_secret_is_refused_by_the_settings_name() -> None:
