@@ -59,7 +59,7 @@ class Signer:
 class Keyring:
     """The public keys of a deployment, read again whenever the file changes, so that a rotation needs no restart.
 
-    Raises KeysError where the file is missing or unfit.
+    While there is no file yet, nothing proves anything. Raises KeysError where the file is unfit.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,10 +88,8 @@ class Keyring:
             if stamp != self._stamp:
                 self._keys = {kid: _usable(kid, key) for kid, key in _read_ring(self._path).items()}
                 self._stamp = stamp
-        except OSError as error:
-            raise KeysError(
-                f"no ring of public keys at {self._path}: the gateway makes one when it first starts"
-            ) from error
+        except FileNotFoundError:
+            self._keys, self._stamp = {}, None
 
 
 def ring_path(keys_dir: Path) -> Path:

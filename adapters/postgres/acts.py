@@ -22,7 +22,7 @@ from domain.messages import ActKind
 from domain.people import Role
 from domain.return_lead import Move, Reassignment
 from domain.rules import acts as rules
-from domain.rules.acts import Actor, Asked, Opened, Ownership
+from domain.rules.acts import Actor, Asked, Keys, Opened, Ownership
 from domain.rules.authority import ACT_RULES
 from domain.rules.stored_acts import Trust, Word, latest_owner_acts
 from domain.subject import Subject
@@ -33,12 +33,12 @@ _TOLD_BY_ACTIVITIES = ("act.", "effect.")
 
 
 class PostgresActs:
-    """activities.ports.Acts. `trust` is this process's own: keys, deployment, and whether `auth=local` counts."""
+    """activities.ports.Acts, with keys of this process's own. `local_counts`: every vendor address is loopback."""
 
-    def __init__(self, pool: Pool, vault: Vault, trust: Trust) -> None:
+    def __init__(self, pool: Pool, vault: Vault, keys: Keys, *, deployment: str, local_counts: bool) -> None:
         self._pool = pool
         self._vault = vault
-        self._trust = trust
+        self._trust = Trust(keys, deployment, local_counts)
 
     async def record(self, request: RecordActs) -> ActAnswer:
         """Judges all candidates in order: changes of owner and deadline take effect at once, the first act that ends

@@ -3,7 +3,7 @@
 Amounts and the month's sum are another matter (`domain.rules.authority`), judged when the effect is claimed.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -25,6 +25,7 @@ from domain.subject import SubjectLine
 
 GATE_REFUSALS: dict[str, str] = {
     "no-such-effect": "There is no such effect about money in this case.",
+    "unproven-act": "An act on record does not prove itself: nothing is done until it is signed anew.",
     "wrong-workflow": "It was asked for by another workflow than the case's own.",
     "no-findings": "No signed findings are on record for this case.",
     "findings-incomplete": "The signed findings do not cover every lead of this case.",
@@ -41,6 +42,8 @@ GATE_REFUSALS: dict[str, str] = {
     "may-not-confirm": "Whoever confirmed is an approver.",
     "may-not-authorise": "Whoever authorised had investigated or confirmed, or is an approver.",
     "not-credited-yet": "A credit note that would be promised is not authorised yet.",
+    "unknown-lead": "A signed lead is not one of this case and client.",
+    "unknown-client": "The case has no client that is known.",
     "billing-unknown": "How a lead is billed could not be read from the books.",
     "billing-changed": "A lead is billed otherwise than when it was signed for: confirm anew.",
     "already-credited": "The books already hold a credit for a lead that was not granted here.",
@@ -70,13 +73,18 @@ class Facts:
     word: Word
     sent: Sequence[Done] = ()
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])  # by jti
+    misleading: bool = (
+        False  # a row that proves nothing is the newest of its kind: letters read out of it would be wrong
+    )
 
     def roles_of(self, act: Standing) -> frozenset[str]:
         return self.roles.get(act.row.jti, frozenset())
 
 
-def permit(effect: Effect, facts: Facts, pending: Collection[str] = ()) -> Permit:
-    """The gate's answer for one effect. `pending`: keys that are carried out before it in the same moment."""
+def permit(effect: Effect, facts: Facts, pending: Sequence[Effect] = ()) -> Permit:
+    """The gate's answer for one effect. `pending`: what is carried out in the same moment, and judged again then."""
+    if facts.misleading:
+        return Permit(key=effect.key, effect=effect, code="unproven-act")
     match effect:
         case AnswerClient() if not facts.word.valid:
             return Permit(key=effect.key, effect=effect, code=_nothing_promised(facts), jtis=_jtis(facts.word.findings))
@@ -90,13 +98,10 @@ def permit(effect: Effect, facts: Facts, pending: Collection[str] = ()) -> Permi
             return Permit(key=effect.key, effect=effect, code="no-such-effect")
 
 
-def misfit(
-    effect: Effect, signed: SignedLead, line: SubjectLine | None, billed: LeadBilling | None, *, granted: bool
-) -> str:
+def misfit(effect: Effect, signed: SignedLead, line: SubjectLine | None, billed: LeadBilling | None) -> str:
     """Why a lead as the books bill it now is not what was signed for; "" if it is.
 
-    `line` is the signed line, `granted` whether this case already holds the lead's grant. Missing prices are not
-    judged here: they need an approver (`authority.judge`).
+    `line` is the signed line. A missing price is not judged here: it needs an approver (`authority.judge`).
     """
     if billed is None or line is None:
         return "billing-unknown"
@@ -104,8 +109,6 @@ def misfit(
         return "already-credited"
     if billed.currency != signed.currency or (billed.gross is not None and billed.gross > signed.gross):
         return "amount-above-signed"
-    if billed.gross is None and granted:
-        return "billing-unknown"
     return _misplaced(effect, line, billed)
 
 
@@ -188,11 +191,11 @@ def _unconfirmed(facts: Facts) -> str:
     return "amount-not-signed" if any(line.gross is None for line in subject.lines) else ""
 
 
-def _unready(effect: Effect, facts: Facts, lines: Sequence[SubjectLine], pending: Collection[str]) -> str:
+def _unready(effect: Effect, facts: Facts, lines: Sequence[SubjectLine], pending: Sequence[Effect]) -> str:
     """What has to have happened before this effect, for exactly these lines."""
     match effect:
         case DraftCreditNote():
-            done = effect.after in pending or _sent_for(ConfirmToAccounts, facts, lines)
+            done = _coming(ConfirmToAccounts, pending) or _sent_for(ConfirmToAccounts, facts, lines)
             return "" if done else "not-confirmed-to-accounts"
         case AuthoriseCreditNote():
             drafted = _sent_for(DraftCreditNote, facts, lines)
@@ -217,16 +220,18 @@ def _unauthorised(facts: Facts, lines: Sequence[SubjectLine]) -> str:
     return "" if same and act.subject.contact_id == facts.contact_id else "lines-changed"
 
 
-def _uncredited(facts: Facts, lines: Sequence[SubjectLine], pending: Collection[str]) -> str:
+def _uncredited(facts: Facts, lines: Sequence[SubjectLine], pending: Sequence[Effect]) -> str:
     """Each invoice's credit note is authorised before the client is told so."""
-    invoices = {line.invoice_id for line in lines if line.invoice_id}
-    sent = {
-        invoice
-        for invoice in invoices
-        if _sent_for(AuthoriseCreditNote, facts, [line for line in lines if line.invoice_id == invoice])
-    }
-    coming = bool(pending)  # judged again, with nothing pending, when it is claimed
-    return "" if sent == invoices or coming else "not-credited-yet"
+    by_invoice: dict[str, list[SubjectLine]] = {}
+    for line in lines:
+        by_invoice.setdefault(line.invoice_id, []).append(line)
+    by_invoice.pop("", None)
+    done = all(_sent_for(AuthoriseCreditNote, facts, on_it) for on_it in by_invoice.values())
+    return "" if done or _coming(AuthoriseCreditNote, pending) else "not-credited-yet"
+
+
+def _coming(kind: type[Effect], pending: Sequence[Effect]) -> bool:
+    return any(isinstance(one, kind) for one in pending)
 
 
 def _sent_for(kind: type[Effect], facts: Facts, lines: Sequence[SubjectLine]) -> bool:

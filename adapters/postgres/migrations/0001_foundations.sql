@@ -118,7 +118,8 @@ CREATE TABLE grants (lead_id text PRIMARY KEY, case_id text NOT NULL, client_id 
     gross numeric(12,2) NOT NULL, currency text NOT NULL, gbp numeric NOT NULL, invoice_id text NOT NULL DEFAULT '', invoice_number text NOT NULL DEFAULT '',
     approved_jti text NOT NULL DEFAULT '', effect_key text NOT NULL, granted_at timestamptz NOT NULL DEFAULT holdfast_now());
 CREATE INDEX ON grants (contact_id, granted_at);
-CREATE TABLE effect_acts (key text NOT NULL REFERENCES effects, jti text NOT NULL REFERENCES acts, PRIMARY KEY (key, jti));  -- what a gated effect rests on
+CREATE TABLE effect_acts (key text NOT NULL REFERENCES effects, attempt int NOT NULL, jti text NOT NULL REFERENCES acts,  -- what a gated effect rests on
+    PRIMARY KEY (key, attempt, jti));
 CREATE TABLE do_not_invoice (lead_id text PRIMARY KEY, case_id text NOT NULL, client_id text NOT NULL, since timestamptz NOT NULL DEFAULT holdfast_now());
 
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
@@ -141,7 +142,7 @@ GRANT DELETE ON case_leads TO holdfast_sops, holdfast_door;  -- a triage may nam
 GRANT INSERT, UPDATE ON effects TO holdfast_sops;  -- gated rows: the trigger below lets it only prepare them
 GRANT INSERT, UPDATE ON effects, cases, case_steps TO holdfast_money;
 GRANT INSERT ON grants, effect_acts, do_not_invoice, mail_threads TO holdfast_money;
-GRANT UPDATE (treatment, invoice_id, invoice_number) ON grants TO holdfast_money;  -- the books decide which, when it is acted on
+GRANT UPDATE (treatment, gross, currency, gbp, invoice_id, invoice_number, granted_at) ON grants TO holdfast_money;  -- never whose: the books decide how
 GRANT INSERT, UPDATE (until) ON money_people TO holdfast_money;
 GRANT INSERT, UPDATE ON inbox, cases, case_leads, case_steps, clients, departments, people, memberships, stand_ins, leads, outbound TO holdfast_door;
 GRANT INSERT, UPDATE, DELETE ON client_addresses, holds TO holdfast_door;

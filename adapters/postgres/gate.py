@@ -1,0 +1,364 @@
+"""The money gate: whether a gated effect may be carried out, judged from stored acts, the books and the month's sum.
+
+It believes nothing of what the workflow says. Acts are verified with keys of the money worker's own configuration; the
+sum is formed under a lock per client, in the transaction that commits `sending`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from activities.ports import Claim, Intent, Settled
+from adapters.postgres.audit import Entry, append_events
+from adapters.postgres.context import money_context
+from adapters.postgres.crypto import Vault
+from adapters.postgres.leads import lead_rows
+from adapters.postgres.ledger import claim_rows, held_events, is_gated, read_rows, settle_rows
+from adapters.postgres.pool import Connection, Pool, transaction
+from adapters.postgres.subjects import stored_acts
+from domain.case import EventKind
+from domain.effects import AnswerClient, DraftCreditNote, Effect, ListDoNotInvoice
+from domain.errors import Permanent, Refused
+from domain.gate import LeadRow, Permit, SignedLead
+from domain.messages import ActKind
+from domain.return_lead import Billing, BillingState, LeadBilling
+from domain.rules.acts import Keys
+from domain.rules.authority import judge
+from domain.rules.permits import GATE_REFUSALS, Done, Facts, misfit, permit
+from domain.rules.stored_acts import StoredAct, Trust, Word, word
+from domain.subject import Subject, SubjectLine
+
+_SETTLED = frozenset({"sent", "abandoned"})
+_UNBILLED = frozenset({BillingState.UNBILLED, BillingState.VOIDED})
+_INVOICED = frozenset({BillingState.ISSUED, BillingState.PAID})
+_SPOKEN = (
+    frozenset({ActKind.FINDINGS}),
+    frozenset({ActKind.CONFIRM}),
+    frozenset({ActKind.AUTHORISE, ActKind.DECLINE}),
+)
+
+
+class PostgresGate:
+    """activities.ports.Gate, under the database role `holdfast_money`."""
+
+    def __init__(self, pool: Pool, vault: Vault, keys: Keys, *, deployment: str, local_counts: bool) -> None:
+        self._pool = pool
+        self._vault = vault
+        self._trust = Trust(keys, deployment, local_counts)
+
+    async def plan(self, case_id: str, workflow_id: str, keys: Sequence[str]) -> tuple[Permit, ...]:
+        """One permit a key, in order. An effect that was sent keeps its permit, so that its receipt can be read."""
+        async with transaction(self._pool) as conn:
+            facts = await _facts(conn, case_id, self._trust)
+            rows = await _rows(conn, case_id, keys)
+            ours = await conn.fetchval("SELECT workflow_id FROM cases WHERE case_id = $1", case_id) == workflow_id
+            pending = [effect for effect, _ in rows.values()]
+            permits = [_planned(key, rows.get(key), facts, pending, ours=ours) for key in keys]
+            refused = [(one.effect, one.code) for one in permits if one.code]
+            await append_events(conn, self._vault, case_id, await _refusals(conn, refused))
+        return tuple(permits)
+
+    async def claim(
+        self, case_id: str, permits: Sequence[Permit], billing: Billing, intents: Sequence[Intent]
+    ) -> tuple[Claim, ...]:
+        """Judges everything anew, with nothing pending. What differs from what was planned is refused."""
+        planned = {one.key: one for one in permits}
+        async with transaction(self._pool) as conn:
+            await _lock_client(conn, case_id)
+            court = await _Court.open(conn, case_id, self._trust, billing, [intent.effect.key for intent in intents])
+            verdicts = {
+                intent.effect.key: court.verdict(intent.effect, planned.get(intent.effect.key)) for intent in intents
+            }
+            through = [intent for intent in intents if verdicts[intent.effect.key] is None]
+            claims = {one.key: one for one in await claim_rows(conn, case_id, through, gated=True)}
+            for claim in claims.values():
+                await court.keep(claim)
+            stopped = {key: claim for key, claim in verdicts.items() if claim}
+            refused = [(one.effect, stopped[one.effect.key].code) for one in intents if one.effect.key in stopped]
+            held = await held_events(conn, through, list(claims.values()))
+            await append_events(conn, self._vault, case_id, [*held, *await _refusals(conn, refused)])
+        return tuple((claims | stopped)[intent.effect.key] for intent in intents)
+
+    async def settle(self, case_id: str, results: Sequence[Settled]) -> None:
+        """Leads of a list that was sent are put on it in the same transaction (RL-11)."""
+        async with transaction(self._pool) as conn:
+            entries = await settle_rows(conn, case_id, results, gated=True)
+            for result in results:
+                if isinstance(result.effect, ListDoNotInvoice) and result.state == "sent":
+                    await _list(conn, case_id, result.effect.key)
+            await append_events(conn, self._vault, case_id, entries)
+
+
+@dataclass(frozen=True)
+class _Grant:
+    case_id: str
+    gross: Decimal
+    billing: LeadBilling
+
+
+@dataclass
+class _Court:
+    """What a claim is judged by: read after the client's lock was taken, and true until the transaction ends."""
+
+    conn: Connection
+    case_id: str
+    facts: Facts
+    rows: dict[str, tuple[Effect, str]]
+    billed: dict[str, LeadBilling]
+    grants: dict[str, _Grant]
+    judged: Billing
+    fault: str
+
+    @classmethod
+    async def open(
+        cls, conn: Connection, case_id: str, trust: Trust, billing: Billing, keys: Sequence[str]
+    ) -> "_Court":
+        facts = await _facts(conn, case_id, trust)
+        signed = facts.word.confirmation.subject.lines if facts.word.confirmation else ()
+        grants = await _grants(conn, case_id, [line.lead_id for line in signed])
+        billed, judged, fault = await _assess(conn, case_id, signed, grants, billing)
+        return cls(conn, case_id, facts, await _rows(conn, case_id, keys), billed, grants, judged, fault)
+
+    def verdict(self, effect: Effect, planned: Permit | None) -> Claim | None:
+        """Why the effect may not go; None if it may, or if its row is settled and only has to be read."""
+        stored = self.rows.get(effect.key)
+        if stored is None or stored[0] != effect:
+            return Claim(effect.key, "refused", code="another-effect" if stored else "no-such-effect")
+        if stored[1] in _SETTLED:
+            return None
+        found = permit(effect, self.facts)
+        changed = "" if planned and planned.leads == found.leads else "lines-changed"
+        if code := found.code or changed or self._misfit(effect, found.leads):
+            return Claim(effect.key, "refused", code=code)
+        if self.judged.approval and any(self._is_new(lead.lead_id) for lead in found.leads):
+            return Claim(effect.key, "needs_approval", code=self.judged.approval)
+        return None
+
+    def _is_new(self, lead_id: str) -> bool:
+        """Whether granting the lead as it is billed now is more than what was reserved for it."""
+        grant, billed = self.grants.get(lead_id), self.billed[lead_id]
+        if grant is None or billed.gross is None:
+            return True
+        return grant.billing.currency != billed.currency or billed.gross > grant.gross
+
+    async def keep(self, claim: Claim) -> None:
+        """Reserves what the effect grants, and notes what it rests on, if it goes."""
+        if claim.verdict not in {"go", "look"}:
+            return
+        effect = self.rows[claim.key][0]
+        found = permit(effect, self.facts)
+        for lead in found.leads:
+            await self._reserve(effect, lead.lead_id)
+        if claim.verdict == "go":
+            rows = [(claim.key, claim.attempt, jti) for jti in found.jtis]
+            await self.conn.executemany("INSERT INTO effect_acts VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", rows)
+
+    def _misfit(self, effect: Effect, leads: Sequence[SignedLead]) -> str:
+        if not leads:
+            return ""
+        if self.fault:
+            return self.fault
+        lines = {line.lead_id: line for line in self._lines()}
+        for lead in leads:
+            grant = self.grants.get(lead.lead_id)
+            if grant and grant.case_id != self.case_id:
+                return "already-granted"
+            billed = self.billed.get(lead.lead_id)
+            if code := misfit(effect, lead, lines.get(lead.lead_id), billed):
+                return code
+        return ""
+
+    def _lines(self) -> tuple[SubjectLine, ...]:
+        confirmation = self.facts.word.confirmation
+        return confirmation.subject.lines if confirmation else ()
+
+    async def _reserve(self, effect: Effect, lead_id: str) -> None:
+        billed, contact_id = self.billed[lead_id], self.facts.contact_id
+        treatment = "credit-note" if billed.state in _INVOICED else "no-charge"
+        where = (billed.invoice_id, billed.invoice_number) if billed.state in _INVOICED else ("", "")
+        if not self._is_new(lead_id):
+            if isinstance(effect, DraftCreditNote):
+                await self.conn.execute(_TREAT, lead_id, self.case_id, treatment, *where)
+            return
+        gbp = next(one.gbp for one in self.judged.leads if one.lead_id == lead_id)
+        amount = (billed.gross, billed.currency, gbp)
+        row = (lead_id, self.case_id, contact_id, treatment, *amount, *where, effect.key)
+        if not await self.conn.fetchval(_RESERVE, *row):
+            raise Refused("already-granted", GATE_REFUSALS["already-granted"])
+        self.grants[lead_id] = _Grant(self.case_id, billed.gross or Decimal(0), billed)
+
+
+_RESERVE = """INSERT INTO grants (lead_id, case_id, client_id, contact_id, treatment, gross, currency, gbp,
+                                  invoice_id, invoice_number, effect_key)
+    SELECT $1, $2, c.client_id, $3, $4, $5, $6, $7, $8, $9, $10 FROM cases c WHERE c.case_id = $2
+    ON CONFLICT (lead_id) DO UPDATE SET treatment = EXCLUDED.treatment, gross = EXCLUDED.gross,
+        currency = EXCLUDED.currency, gbp = EXCLUDED.gbp, invoice_id = EXCLUDED.invoice_id,
+        invoice_number = EXCLUDED.invoice_number, granted_at = holdfast_now()
+    WHERE grants.case_id = EXCLUDED.case_id RETURNING true"""
+_TREAT = """UPDATE grants SET treatment = $3, invoice_id = $4, invoice_number = $5
+    WHERE lead_id = $1 AND case_id = $2 AND (treatment, invoice_id) IS DISTINCT FROM ($3, $4)"""
+_GRANTS = """SELECT lead_id, case_id, treatment, gross, currency, invoice_id, invoice_number FROM grants
+    WHERE lead_id = ANY($2) OR case_id = $1"""
+_SENT = """SELECT e.key, e.body, array_agg(ea.jti) AS jtis
+    FROM effects e JOIN effect_acts ea ON ea.key = e.key AND ea.attempt = e.attempts
+    WHERE e.case_id = $1 AND e.gated AND e.state = 'sent' GROUP BY e.key"""
+_ROLES = """SELECT a.jti, array_agg(m.role) AS roles FROM acts a
+    JOIN money_people m ON m.issuer = a.issuer AND m.sub = a.sub
+     AND m.since <= a.accepted_at AND (m.until IS NULL OR m.until > a.accepted_at)
+    WHERE a.case_id = $1 GROUP BY a.jti"""
+_CASE = """SELECT c.workflow_id, c.client_id, coalesce(k.contact_id, '') AS contact_id
+    FROM cases c LEFT JOIN clients k USING (client_id) WHERE c.case_id = $1"""
+_RESTS_ON = """SELECT a.subject FROM effects e JOIN effect_acts ea ON ea.key = e.key AND ea.attempt = e.attempts
+    JOIN acts a ON a.jti = ea.jti WHERE e.key = $1 AND a.kind = $2"""
+
+
+async def _lock_client(conn: Connection, case_id: str) -> None:
+    """One judgement a client at a time, whatever cases and names he has."""
+    row = await conn.fetchrow(_CASE, case_id)
+    names = {f"client:{row['client_id']}", f"contact:{row['contact_id']}"} if row else set[str]()
+    for name in sorted(names):
+        await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('grants:' || $1, 0))", name)
+
+
+async def _facts(conn: Connection, case_id: str, trust: Trust) -> Facts:
+    case = await conn.fetchrow(_CASE, case_id)
+    if case is None:
+        return Facts(case_leads=(), contact_id="", word=Word())
+    stored = await stored_acts(conn, case_id, case["workflow_id"])
+    said = word(stored, trust)
+    leads = await conn.fetch(
+        "SELECT lead_id FROM case_leads WHERE case_id = $1 AND problem = '' ORDER BY ordinal", case_id
+    )
+    return Facts(
+        case_leads=tuple(row["lead_id"] for row in leads),
+        contact_id=case["contact_id"],
+        word=said,
+        sent=await _sent(conn, case_id),
+        roles={row["jti"]: frozenset(row["roles"]) for row in await conn.fetch(_ROLES, case_id)},
+        misleading=any(_newest(stored, kinds) not in {None, *_jtis(said)} for kinds in _SPOKEN),
+    )
+
+
+def _newest(stored: Sequence[StoredAct], kinds: frozenset[ActKind]) -> str | None:
+    return next((row.jti for row in reversed(stored) if row.kind in kinds), None)
+
+
+def _jtis(said: Word) -> set[str]:
+    return {act.row.jti for act in said.acts}
+
+
+async def _sent(conn: Connection, case_id: str) -> tuple[Done, ...]:
+    rows = {row["key"]: frozenset[str](row["jtis"]) for row in await conn.fetch(_SENT, case_id)}
+    effects = await read_rows(conn, case_id, list(rows))
+    return tuple(Done(effect.key, effect, rows[effect.key]) for effect, _ in effects if effect.key in rows)
+
+
+async def _rows(conn: Connection, case_id: str, keys: Sequence[str]) -> dict[str, tuple[Effect, str]]:
+    """The gated effects under these keys, each with its state. A row whose body names another key is none."""
+    wanted = dict.fromkeys(keys)
+    return {
+        key: (effect, state)
+        for key in wanted
+        for effect, state in await read_rows(conn, case_id, [key])
+        if is_gated(effect) and effect.key == key
+    }
+
+
+def _planned(
+    key: str, row: tuple[Effect, str] | None, facts: Facts, pending: Sequence[Effect], *, ours: bool
+) -> Permit:
+    if row is None:
+        return Permit(key=key, effect=AnswerClient(key=key, clause=""), code="no-such-effect")
+    effect, state = row
+    found = permit(effect, facts, [one for one in pending if one.key != key])
+    if not ours:
+        return found.model_copy(update={"code": "wrong-workflow"})
+    readable = state in _SETTLED and (found.leads or isinstance(effect, AnswerClient))
+    return found.model_copy(update={"code": ""}) if readable else found
+
+
+async def _grants(conn: Connection, case_id: str, lead_ids: Sequence[str]) -> dict[str, _Grant]:
+    """What these leads, and any others of this case, were granted: here or elsewhere."""
+    return {
+        row["lead_id"]: _Grant(
+            row["case_id"],
+            row["gross"],
+            LeadBilling(
+                lead_id=row["lead_id"],
+                state=BillingState.ISSUED if row["treatment"] == "credit-note" else BillingState.UNBILLED,
+                invoice_id=row["invoice_id"],
+                invoice_number=row["invoice_number"],
+                gross=row["gross"],
+                currency=row["currency"],
+            ),
+        )
+        for row in await conn.fetch(_GRANTS, case_id, list(lead_ids))
+    }
+
+
+async def _assess(
+    conn: Connection, case_id: str, signed: Sequence[SubjectLine], grants: dict[str, _Grant], billing: Billing
+) -> tuple[dict[str, LeadBilling], Billing, str]:
+    """How the leads are billed now, what the whole request comes to, and why that can't be said ("" if it can).
+
+    The request is all its signed leads and whatever it was granted before, not only those of this moment: an amount
+    can't be slipped through in parts.
+    """
+    own = {lead_id: grant.billing for lead_id, grant in grants.items() if grant.case_id == case_id}
+    try:
+        prices = await lead_rows(conn, case_id, [line.lead_id for line in signed])
+        context = await money_context(conn, case_id)
+    except Permanent as error:
+        return {}, Billing(leads=()), error.code
+    billed = _as_recorded({lead.lead_id: lead for lead in billing.leads}, prices)
+    now = {line.lead_id: billed.get(line.lead_id) or own.get(line.lead_id) or _as_signed(line) for line in signed}
+    return billed, judge(list((own | now).values()), prices, context), ""
+
+
+def _as_recorded(billed: dict[str, LeadBilling], prices: Sequence[LeadRow]) -> dict[str, LeadBilling]:
+    """An unbilled lead's amount is the price recorded when it arrived, whatever anybody says."""
+    for row in prices:
+        lead = billed.get(row.lead_id)
+        if lead and lead.state in _UNBILLED:
+            price = {"gross": row.price.amount, "currency": row.price.currency} if row.price else {"gross": None}
+            billed[row.lead_id] = lead.model_copy(update=price | {"gbp": None})
+    return billed
+
+
+def _as_signed(line: SubjectLine) -> LeadBilling:
+    """A lead that is not of this moment counts with the amount that was signed for it."""
+    return LeadBilling(
+        lead_id=line.lead_id,
+        state=BillingState.ISSUED if line.invoice_id else BillingState.UNBILLED,
+        invoice_id=line.invoice_id,
+        invoice_number=line.invoice_number,
+        gross=line.gross,
+        currency=line.currency,
+    )
+
+
+async def _refusals(conn: Connection, refused: Sequence[tuple[Effect, str]]) -> list[Entry]:
+    """The audit events of what the gate stopped: each reason once an effect."""
+    if not refused:
+        return []
+    now = await conn.fetchval("SELECT holdfast_now()")
+    return [
+        Entry(
+            EventKind.EFFECT_REFUSED,
+            effect.clause,
+            now,
+            text=GATE_REFUSALS.get(code, f"An approver is needed: {code.replace('-', ' ')}."),
+            data={"effect": effect.key, "kind": effect.kind, "code": code},
+            dedupe=f"effect:{effect.key}:gate:{code}",
+        )
+        for effect, code in refused
+    ]
+
+
+async def _list(conn: Connection, case_id: str, key: str) -> None:
+    client_id = await conn.fetchval("SELECT client_id FROM cases WHERE case_id = $1", case_id)
+    for row in await conn.fetch(_RESTS_ON, key, ActKind.CONFIRM.value):
+        lines = Subject.model_validate_json(row["subject"]).on_invoice("")
+        rows = [(line.lead_id, case_id, client_id) for line in lines]
+        query = "INSERT INTO do_not_invoice (lead_id, case_id, client_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+        await conn.executemany(query, rows)
