@@ -6,6 +6,7 @@ The one table of local processes is `local_services`. Tests use the same servers
 
 import asyncio
 import fcntl
+import gc
 import signal
 import sys
 import time
@@ -255,6 +256,9 @@ def _namespace_is_there(address: str, namespace: str) -> bool:
         asyncio.run(_ensure_namespace(address, namespace))
     except (RuntimeError, RPCError):
         return False
+    finally:
+        # A client that lives until the interpreter ends can take the process down with it.
+        gc.collect()
     return True
 
 

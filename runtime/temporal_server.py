@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import hashlib
 import json
 import os
@@ -253,6 +254,8 @@ def _downloaded(say: Say) -> TemporalBinary:
             "no Temporal server: put `temporal` (server 1.32 or newer) on PATH, name one in HOLDFAST_TEMPORAL, "
             f"or install Go 1.26 to have it built ({error})"
         ) from error
+    finally:
+        gc.collect()
     newest = max(_BUILD.glob("temporal-sdk-python-*"), key=lambda path: path.stat().st_mtime)
     return TemporalBinary(newest, f"{newest} (downloaded by the SDK, server {_dotted(server_version(newest))})")
 

@@ -10,7 +10,7 @@ def main() -> int:
     try:
         find_temporal(say=lambda line: print(line, flush=True))
     except LocalServerError as error:
-        print(error, file=sys.stderr)
+        print(error, file=sys.stderr, flush=True)
         return 1
     return 0
 
