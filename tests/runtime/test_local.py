@@ -2,6 +2,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
@@ -20,10 +21,14 @@ _LISTENER = "import socket, sys, time; s = socket.create_server(('127.0.0.1', in
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Generator[Settings]:
-    made = Settings(state_dir=tmp_path, **{name: free_port() for name in _PORTS})  # pyright: ignore[reportArgumentType]
-    yield made
-    down(made, say=lambda _line: None)
+def settings() -> Generator[Settings]:
+    """In a folder that the database's account may enter, which pytest's own is not when we are root."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-test-") as folder:
+        Path(folder).chmod(0o755)
+        ports = {name: free_port() for name in _PORTS}
+        made = Settings(state_dir=Path(folder), **ports)  # pyright: ignore[reportArgumentType]
+        yield made
+        down(made, say=lambda _line: None)
 
 
 def _listener(name: str, port: int) -> Service:
