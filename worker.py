@@ -31,13 +31,15 @@ from adapters.postgres import pool as database
 from adapters.postgres.acts import PostgresActs
 from adapters.postgres.cases import PostgresCases
 from adapters.postgres.crypto import Vault, load_master
-from adapters.postgres.gate import PostgresGate, sync_money_people
+from adapters.postgres.gate import PostgresGate
 from adapters.postgres.ledger import PostgresLedger
+from adapters.postgres.money_people import sync_money_people
 from adapters.postgres.pool import Pool
 from adapters.sheets.sheet import GoogleSheet
 from adapters.xero.books import XeroBooks
 from domain.errors import HoldfastError
 from domain.ids import SOPS_QUEUE, money_queue
+from domain.rules.stored_acts import Trust
 from runtime.connect import connect
 from runtime.keys import Keyring, ring_path
 from runtime.logs import configure_logging
@@ -69,22 +71,26 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, stack: AsyncExitSta
     return World(cases=PostgresCases(pool, vault), letters=letters, mailer=mailer, books=books, sheet=sheet, chat=chat)
 
 
+def _vault(settings: Settings) -> Vault:
+    return Vault(load_master(settings.keys_dir, make=settings.mode == "local"))
+
+
+def _local_counts(settings: Settings) -> bool:
+    """Whether acts signed `auth=local` count: on one machine, where every vendor is a stand-in."""
+    return settings.mode == "local" and settings.vendors_are_loopback
+
+
 @asynccontextmanager
 async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_QUEUE) -> AsyncGenerator[Worker]:
     """Workflows, `perform` and `record_acts`."""
     async with AsyncExitStack() as stack:
         pool = await database.connect(settings.database_url_for("sops"), application="holdfast-sops")
         stack.push_async_callback(pool.close)
-        vault = Vault(load_master(settings.keys_dir))
+        vault = _vault(settings)
         ledger = PostgresLedger(pool, vault)
         effects = EffectActivities(open_world(settings, pool, vault, stack), ledger)
-        acts = PostgresActs(
-            pool,
-            vault,
-            Keyring(ring_path(settings.keys_dir)),
-            deployment=settings.deployment,
-            local_counts=settings.mode == "local" and settings.vendors_are_loopback,
-        )
+        keys = Keyring(ring_path(settings.keys_dir))
+        acts = PostgresActs(pool, vault, Trust(keys, settings.deployment, _local_counts(settings)))
         worker = Worker(
             client,
             task_queue=queue,
@@ -102,15 +108,10 @@ async def money_worker(settings: Settings, client: Client, *, queue: str = SOPS_
     async with AsyncExitStack() as stack:
         pool = await database.connect(settings.database_url_for("money"), application="holdfast-money")
         stack.push_async_callback(pool.close)
-        vault = Vault(load_master(settings.keys_dir))
+        vault = _vault(settings)
         await sync_money_people(pool, vault, settings)
-        gate = PostgresGate(
-            pool,
-            vault,
-            Keyring(ring_path(settings.keys_dir)),
-            deployment=settings.deployment,
-            local_counts=settings.mode == "local" and settings.vendors_are_loopback,
-        )
+        keys = Keyring(ring_path(settings.keys_dir))
+        gate = PostgresGate(pool, vault, Trust(keys, settings.deployment, _local_counts(settings)))
         money = MoneyActivities(open_world(settings, pool, vault, stack), gate)
         worker = Worker(
             client, task_queue=money_queue(queue), activities=[money.grant], graceful_shutdown_timeout=GRACE

@@ -22,8 +22,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from domain.case import Model
 from domain.errors import HoldfastError
-from domain.rules.acts import Proof
+from domain.messages import ACT_DOMAIN, ActBody, SignedAct
+from domain.rules.acts import Proof, written
+from domain.texts import canonical, digest
 
 RING = "acts.json"
 
@@ -54,6 +57,14 @@ class Signer:
     def sign(self, message: bytes) -> str:
         """The signature of a message, base64url without padding."""
         return _text(self.private.sign(message))
+
+
+def signed_act(signer: Signer, body: ActBody, result: Model) -> SignedAct:
+    """An act ready to be sent: `body` with the key's name and the result's digest filled in, signed."""
+    payload = written(result)
+    filled = body.model_copy(update={"kid": signer.kid, "payload_sha256": digest(payload)})
+    text = canonical(filled.model_dump(mode="json"))
+    return SignedAct(body=text, payload=payload, signature=signer.sign(ACT_DOMAIN + text.encode()))
 
 
 class Keyring:

@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     returns_inbox: str = "returnleads@commversion.com"
     mail_domain: str = "commversion.com"
     accounts_address: str = "accounts@commversion.com"
+    money_people: Path | None = None  # who may act for money, a TOML file of the money worker's own
     approver_issuer: str = "local"
     approver_subject: str = "shobhit.patil"
     approver_name: str = "Shobhit Patil"

@@ -1,11 +1,15 @@
 """Whoever signed, as the judge of an act sees them: known, active, and asked for which roles at this moment."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from adapters.postgres.directory import people_by_id, person_by_identity, who_is_asked
 from adapters.postgres.pool import Connection
-from domain.people import Identity, Person
+from domain.case import Model
+from domain.messages import ActKind
+from domain.people import Identity, Person, Role
+from domain.return_lead import Reassignment
 from domain.rules.acts import MONEY_ROLES, Actor
+from domain.rules.authority import ACT_RULES
 
 
 async def actor(conn: Connection, identity: Identity, case_id: str, roles: Iterable[str]) -> Actor | None:
@@ -21,10 +25,23 @@ async def actor(conn: Connection, identity: Identity, case_id: str, roles: Itera
     return _actor(person, held) if person else None
 
 
-async def known_actor(conn: Connection, person_id: str, case_id: str, roles: Iterable[str]) -> Actor | None:
-    """As `actor`, by person id."""
-    found = await people_by_id(conn, [person_id])
-    return await actor(conn, found[0].identity, case_id, roles) if found else None
+def roles_that_count(kind: ActKind, role: str) -> list[str]:
+    """The roles to look up for whoever signs this kind of act in a step asked of `role`."""
+    fixed = ACT_RULES[kind].role
+    return sorted({role, Role.APPROVER.value, fixed.value if fixed else role} - {""})
+
+
+async def unknown_assignee(conn: Connection, result: Model, case_id: str, role: str, kinds: Sequence[str]) -> str:
+    """A refusal code if a step can't be reassigned as the result says, else "".
+
+    A step about money goes only to one of those it asks; any other to anybody active.
+    """
+    if not isinstance(result, Reassignment):
+        return ""
+    found = await people_by_id(conn, [result.to])
+    to = await actor(conn, found[0].identity, case_id, [role]) if found else None
+    about_money = any(kind in ACT_RULES and ACT_RULES[ActKind(kind)].money for kind in kinds)
+    return "" if to and (role in to.roles or not about_money) else "unknown-assignee"
 
 
 def _actor(person: Person, held: set[str]) -> Actor:

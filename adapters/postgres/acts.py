@@ -8,7 +8,7 @@ from typing import Any
 
 from asyncpg import Record
 
-from adapters.postgres.actors import actor, known_actor
+from adapters.postgres.actors import actor, roles_that_count, unknown_assignee
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.cases import write_view
 from adapters.postgres.crypto import Vault
@@ -19,12 +19,10 @@ from domain.acts import ActAnswer, Candidate, RecordActs
 from domain.case import CaseView, EventKind, OpenStep
 from domain.errors import Refused
 from domain.messages import ActKind
-from domain.people import Role
-from domain.return_lead import Move, Reassignment
+from domain.return_lead import Move
 from domain.rules import acts as rules
-from domain.rules.acts import Actor, Asked, Keys, Opened, Ownership
-from domain.rules.authority import ACT_RULES
-from domain.rules.stored_acts import Trust, Word, latest_owner_acts
+from domain.rules.acts import Actor, Asked, Opened, Ownership
+from domain.rules.stored_acts import Trust, Word, ownership
 from domain.subject import Subject
 
 _MOST_SENTENCE = 500
@@ -33,12 +31,12 @@ _TOLD_BY_ACTIVITIES = ("act.", "effect.")
 
 
 class PostgresActs:
-    """activities.ports.Acts, with keys of this process's own. `local_counts`: every vendor address is loopback."""
+    """activities.ports.Acts. `trust` is this process's own: keys, deployment, and whether `auth=local` counts."""
 
-    def __init__(self, pool: Pool, vault: Vault, keys: Keys, *, deployment: str, local_counts: bool) -> None:
+    def __init__(self, pool: Pool, vault: Vault, trust: Trust) -> None:
         self._pool = pool
         self._vault = vault
-        self._trust = Trust(keys, deployment, local_counts)
+        self._trust = trust
 
     async def record(self, request: RecordActs) -> ActAnswer:
         """Judges all candidates in order: changes of owner and deadline take effect at once, the first act that ends
@@ -169,25 +167,16 @@ class _Hearing:
     async def _unacceptable(self, opened: Opened, who: Actor | None, subject: Subject | None) -> str:
         if who is None or subject is None:
             return "unknown-person"
+        request = self.request
         return (
-            rules.entitlement(opened.kind, who, self.request.role, self.own, self.word.past)
+            rules.entitlement(opened.kind, who, request.role, self.own, self.word.past)
             or rules.unfit(opened.result, subject.lead_ids, self.asked.now)
-            or await self._unknown_assignee(opened)
+            or await unknown_assignee(self.conn, opened.result, request.case_id, request.role, request.kinds)
         )
 
-    async def _unknown_assignee(self, opened: Opened) -> str:
-        """A step about money goes only to one of those it asks; any other to anybody active."""
-        if not isinstance(opened.result, Reassignment):
-            return ""
-        role = self.request.role
-        to = await known_actor(self.conn, opened.result.to, self.request.case_id, [role])
-        about_money = any(kind in ACT_RULES and ACT_RULES[ActKind(kind)].money for kind in self.request.kinds)
-        return "" if to and (role in to.roles or not about_money) else "unknown-assignee"
-
     async def _actor(self, opened: Opened) -> Actor | None:
-        fixed = ACT_RULES[opened.kind].role
-        roles = {self.request.role, Role.APPROVER.value, fixed.value if fixed else self.request.role} - {""}
-        return await actor(self.conn, opened.body.actor, self.request.case_id, sorted(roles))
+        roles = roles_that_count(opened.kind, self.request.role)
+        return await actor(self.conn, opened.body.actor, self.request.case_id, roles)
 
     async def _subject(self, kind: ActKind) -> Subject | None:
         name = rules.subject_name(kind)
@@ -265,9 +254,7 @@ async def _open(conn: Connection, request: RecordActs, trust: Trust) -> _Hearing
     await lock_case(conn, request.case_id)
     now = await conn.fetchval("SELECT holdfast_now()")
     said = await case_word(conn, request.case_id, trust)
-    own = Ownership()
-    for act in latest_owner_acts(said, request.step_id):
-        own = rules.changed(act.opened, act.row.person_id, own)
+    own = ownership(said, request.step_id)
     return _Hearing(conn, request, trust, now, said, own, await _repeats(conn, request))
 
 

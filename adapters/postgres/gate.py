@@ -22,7 +22,6 @@ from domain.errors import Permanent, Refused
 from domain.gate import LeadRow, Permit, SignedLead
 from domain.messages import ActKind
 from domain.return_lead import Billing, BillingState, LeadBilling
-from domain.rules.acts import Keys
 from domain.rules.authority import judge
 from domain.rules.permits import GATE_REFUSALS, Done, Facts, misfit, permit
 from domain.rules.stored_acts import StoredAct, Trust, Word, word
@@ -39,12 +38,12 @@ _SPOKEN = (
 
 
 class PostgresGate:
-    """activities.ports.Gate, under the database role `holdfast_money`."""
+    """activities.ports.Gate, under the database role `holdfast_money`. `trust` is the money worker's own."""
 
-    def __init__(self, pool: Pool, vault: Vault, keys: Keys, *, deployment: str, local_counts: bool) -> None:
+    def __init__(self, pool: Pool, vault: Vault, trust: Trust) -> None:
         self._pool = pool
         self._vault = vault
-        self._trust = Trust(keys, deployment, local_counts)
+        self._trust = trust
 
     async def plan(self, case_id: str, workflow_id: str, keys: Sequence[str]) -> tuple[Permit, ...]:
         """One permit a key, in order. An effect that was sent keeps its permit, so that its receipt can be read."""

@@ -3,7 +3,7 @@
 A row in the table proves nothing: each act is verified anew, as of the moment it was accepted, by whoever relies on it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -12,7 +12,7 @@ from domain.errors import Refused
 from domain.messages import ActKind, SignedAct
 from domain.people import Identity
 from domain.return_lead import Findings, Reduction, Verdict
-from domain.rules.acts import Keys, Opened, Past, open_act, untimely
+from domain.rules.acts import Keys, Opened, Ownership, Past, changed, open_act, untimely
 from domain.rules.authority import may_sign
 from domain.subject import Subject
 from domain.texts import digest
@@ -133,10 +133,13 @@ def stands(row: StoredAct, trust: Trust) -> Standing | None:
     return None if any(faults) else Standing(row, opened, subject)
 
 
-def latest_owner_acts(word: Word, step_id: str) -> Sequence[Standing]:
-    """The claims, releases and reassignments of a step, in order."""
-    kinds = {ActKind.CLAIM, ActKind.RELEASE, ActKind.REASSIGN}
-    return [act for act in word.acts if act.row.step_id == step_id and act.kind in kinds]
+def ownership(said: Word, step_id: str) -> Ownership:
+    """Whose a step is, after all its claims, releases and reassignments."""
+    own = Ownership()
+    for act in said.acts:
+        if act.row.step_id == step_id:
+            own = changed(act.opened, act.row.person_id, own)
+    return own
 
 
 def _unlike(row: StoredAct, opened: Opened, trust: Trust) -> bool:

@@ -1,0 +1,111 @@
+"""Who may act for money (approver, partner, Accounts): the money worker's configuration, in a table of its own."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from adapters.postgres.audit import Entry, append_events
+from adapters.postgres.crypto import Vault
+from adapters.postgres.pool import Connection, Pool, transaction
+from domain.case import EventKind
+from domain.errors import HoldfastError
+from domain.people import Role
+from runtime.settings import Settings
+
+_LOCK = 4_846_377_003
+
+
+class MoneyPeopleError(HoldfastError):
+    """The list of who may act for money can't be used: the money worker doesn't start."""
+
+
+class MoneyPerson(BaseModel):
+    """A person as the identity provider knows them; never an e-mail address."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    issuer: str = Field(min_length=1)
+    sub: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+
+
+class MoneyPeople(BaseModel):
+    """The file HOLDFAST_MONEY_PEOPLE: tables `[[approver]]`, `[[partner]]`, `[[accounts]]` of issuer, sub and name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    approver: tuple[MoneyPerson, ...] = ()
+    partner: tuple[MoneyPerson, ...] = ()
+    accounts: tuple[MoneyPerson, ...] = ()
+
+    @model_validator(mode="after")
+    def _approvers_do_not_authorise(self) -> "MoneyPeople":
+        both = {(one.issuer, one.sub) for one in self.approver} & {(one.issuer, one.sub) for one in self.accounts}
+        if both:
+            raise ValueError("somebody is both approver and of Accounts: approvers neither confirm nor authorise")
+        return self
+
+    def rows(self) -> dict[tuple[str, str, str], str]:
+        """Names by role, issuer and sub."""
+        roles = {Role.APPROVER: self.approver, Role.PARTNER: self.partner, Role.ACCOUNTS: self.accounts}
+        return {(role.value, one.issuer, one.sub): one.name for role, people in roles.items() for one in people}
+
+
+def load_money_people(settings: Settings) -> MoneyPeople:
+    """The list in the configured file; the approver of the settings where it names none. Raises MoneyPeopleError."""
+    listed = _read(settings.money_people) if settings.money_people else MoneyPeople()
+    if listed.approver:
+        return listed
+    named = {"issuer": settings.approver_issuer, "sub": settings.approver_subject, "name": settings.approver_name}
+    try:
+        return MoneyPeople(
+            approver=(MoneyPerson.model_validate(named),), partner=listed.partner, accounts=listed.accounts
+        )
+    except ValidationError as error:
+        raise MoneyPeopleError(f"the approver of the settings does not fit: {error.errors()[0]['msg']}") from None
+
+
+async def sync_money_people(pool: Pool, vault: Vault, settings: Settings) -> None:
+    """Makes the table say what the money worker's configuration says, as of now: rows are added or ended, no more.
+
+    Each change is an audit event. Raises MoneyPeopleError.
+    """
+    wanted = load_money_people(settings).rows()
+    async with transaction(pool) as conn:
+        await conn.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        listed = await conn.fetch("SELECT role, issuer, sub FROM money_people WHERE until IS NULL")
+        present = {(row["role"], row["issuer"], row["sub"]) for row in listed}
+        added, ended = sorted(wanted.keys() - present), sorted(present - wanted.keys())
+        await conn.executemany(
+            "INSERT INTO money_people (role, issuer, sub, name) VALUES ($1, $2, $3, $4)",
+            [(*key, wanted[key]) for key in added],
+        )
+        await conn.executemany(
+            """UPDATE money_people SET until = holdfast_now()
+               WHERE role = $1 AND issuer = $2 AND sub = $3 AND until IS NULL""",
+            ended,
+        )
+        await append_events(conn, vault, "", await _told(conn, added, ended))
+
+
+async def _told(conn: Connection, added: list[tuple[str, str, str]], ended: list[tuple[str, str, str]]) -> list[Entry]:
+    now = await conn.fetchval("SELECT holdfast_now()")
+    changes = [("added", key) for key in added] + [("ended", key) for key in ended]
+    return [
+        Entry(
+            EventKind.NOTED,
+            "",
+            now,
+            text=f"Who may act for money: {change} for {role}.",
+            data={"change": change, "role": role, "issuer": issuer, "sub": sub},
+        )
+        for change, (role, issuer, sub) in changes
+    ]
+
+
+def _read(path: Path) -> MoneyPeople:
+    try:
+        return MoneyPeople.model_validate(tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise MoneyPeopleError(f"HOLDFAST_MONEY_PEOPLE: {path} can't be read") from error
+    except (ValueError, ValidationError) as error:
+        raise MoneyPeopleError(f"HOLDFAST_MONEY_PEOPLE: {path} is not a list of who may act for money") from error
