@@ -1,0 +1,148 @@
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from adapters.postgres.directory import Addressee, PostgresDirectory
+from domain.errors import Permanent
+from domain.people import Identity, Role
+from tests.adapters.postgres.conftest import CASE, AddCase
+from tests.conftest import Database
+
+TEAM = Role.RETURN_LEADS
+
+
+@pytest.fixture
+async def directory(database: Database) -> PostgresDirectory:
+    for name in ("ann", "ben", "cat", "dan", "eve"):
+        await database.execute(
+            "INSERT INTO people VALUES ($1, $2, $3, 'local', $1)", name, name.title(), f"{name}@x.example"
+        )
+    for person, role, manager in (("ann", TEAM, False), ("cat", TEAM, True), ("dan", Role.OPERATIONS, False)):
+        await database.execute("INSERT INTO memberships VALUES ($1, $2, $3)", person, role.value, manager)
+    return PostgresDirectory(await database.pool("sops"))
+
+
+async def asked(directory: PostgresDirectory, role: str = TEAM, case_id: str = "") -> list[str]:
+    return [person.person_id for person in (await directory.asked(role, case_id)).people]
+
+
+async def leave(database: Database, *people: str) -> None:
+    await database.execute("UPDATE people SET active = false WHERE person_id = ANY($1)", list(people))
+
+
+async def test_a_person_is_known_by_identity_not_by_name(directory: PostgresDirectory, database: Database) -> None:
+    found = await directory.person(Identity(issuer="local", sub="cat"))
+    assert found is not None
+    assert (found.person_id, found.roles, found.managers_of) == ("cat", (TEAM,), (TEAM,))
+    assert await directory.person(Identity(issuer="elsewhere", sub="cat")) is None
+    assert await directory.person_by_id("cat") == found
+    await leave(database, "cat")
+    assert await directory.person(Identity(issuer="local", sub="cat")) is None
+    assert await directory.person_by_id("cat") is None
+
+
+async def test_members_are_asked_then_managers_then_operations(
+    directory: PostgresDirectory, database: Database
+) -> None:
+    assert await asked(directory) == ["ann"]
+    assert (await directory.asked(TEAM)).fell_back == ""
+    await leave(database, "ann")
+    assert await asked(directory) == ["cat"]
+    assert "managers" in (await directory.asked(TEAM)).fell_back
+    await leave(database, "cat")
+    assert await asked(directory) == ["dan"]
+    assert "operations" in (await directory.asked(TEAM)).fell_back
+    await leave(database, "dan")
+    assert await asked(directory) == []
+
+
+async def test_stand_ins_are_asked_on_their_days_by_london_s_database_time(
+    directory: PostgresDirectory, database: Database
+) -> None:
+    await database.execute(
+        "INSERT INTO stand_ins (person_id, stand_in_id, starts, ends) VALUES ('ann', 'ben', $1, $2)",
+        date(2026, 7, 1), date(2026, 7, 2),
+    )  # fmt: skip
+    for moment, people in (
+        ("2026-06-30T22:59:00Z", ["ann"]),
+        ("2026-06-30T23:01:00Z", ["ann", "ben"]),
+        ("2026-07-02T22:59:00Z", ["ann", "ben"]),
+        ("2026-07-02T23:01:00Z", ["ann"]),
+    ):
+        await database.shift(datetime.fromisoformat(moment) - datetime.now(UTC))
+        assert await asked(directory) == people, moment
+    await database.shift(datetime.fromisoformat("2026-07-01T12:00:00Z") - datetime.now(UTC))
+    await leave(database, "ann")
+    assert await asked(directory) == ["ben"]
+
+
+async def test_the_csm_is_the_client_s(directory: PostgresDirectory, database: Database, add_case: AddCase) -> None:
+    await add_case()
+    await database.execute("UPDATE clients SET csm_id = 'eve' WHERE client_id = 'acme'")
+    assert await asked(directory, Role.CSM, CASE) == ["eve"]
+    assert await asked(directory, Role.CSM, "another") == ["dan"]
+
+
+async def test_for_money_only_money_people_may_sign(directory: PostgresDirectory, database: Database) -> None:
+    await database.execute("INSERT INTO memberships VALUES ('ben', $1, false)", Role.ACCOUNTS.value)
+    assert await asked(directory, Role.ACCOUNTS) == []
+    await database.execute(
+        """INSERT INTO money_people (role, issuer, sub, name, since, until) VALUES
+           ($1, 'local', 'eve', 'Eve', '2026-01-01', NULL), ($1, 'local', 'cat', 'Cat', '2026-01-01', '2026-02-01'),
+           ($1, 'local', 'dan', 'Dan', '2126-01-01', NULL), ($1, 'idp', 'fay', 'Fay', '2026-01-01', NULL)""",
+        Role.ACCOUNTS.value,
+    )
+    assert await asked(directory, Role.ACCOUNTS) == ["idp|fay", "eve"]
+    assert await asked(directory, Role.APPROVER) == []
+
+
+async def addressed(directory: PostgresDirectory, role: str = TEAM, claimed_by: str = "") -> list[str]:
+    return [one.email for one in await directory.addressees(role, "", claimed_by)]
+
+
+async def test_a_nudge_goes_to_whoever_claimed_the_step_then_to_the_queue(
+    directory: PostgresDirectory, database: Database
+) -> None:
+    assert await addressed(directory) == ["ann@x.example"]
+    await database.execute("INSERT INTO departments VALUES ($1, 'Returns', 'returns@x.example')", TEAM.value)
+    assert await addressed(directory) == ["returns@x.example"]
+    assert await addressed(directory, claimed_by="ben") == ["ben@x.example"]
+    await leave(database, "ben")
+    answer = await directory.addressed(TEAM, "", "ben")
+    assert (answer.to, answer.fell_back) == ((Addressee("Returns", "returns@x.example"),), "ben is no longer here")
+
+
+async def test_a_claimer_who_is_away_is_nudged_with_the_stand_in(
+    directory: PostgresDirectory, database: Database
+) -> None:
+    today = datetime.now(UTC).date()
+    await database.execute(
+        "INSERT INTO stand_ins (person_id, stand_in_id, starts, ends) VALUES ('ann', 'ben', $1, $2)",
+        today - timedelta(days=2), today + timedelta(days=2),
+    )  # fmt: skip
+    assert await addressed(directory, claimed_by="ann") == ["ann@x.example", "ben@x.example"]
+    await leave(database, "ann")
+    assert await addressed(directory, claimed_by="ann") == ["ben@x.example"]
+
+
+async def test_money_s_nudges_go_to_the_department_and_fall_back_to_operations(
+    directory: PostgresDirectory, database: Database
+) -> None:
+    await database.execute("INSERT INTO departments VALUES ($1, 'Operations', 'ops@x.example')", Role.OPERATIONS.value)
+    answer = await directory.addressed(Role.ACCOUNTS)
+    assert answer.to == (Addressee("Operations", "ops@x.example"),)
+    assert "team:accounts" in answer.fell_back
+    await database.execute("INSERT INTO departments VALUES ($1, 'Accounts', 'acc@x.example')", Role.ACCOUNTS.value)
+    assert await addressed(directory, Role.ACCOUNTS) == ["acc@x.example"]
+
+
+async def test_somebody_is_always_asked_or_it_is_said_that_there_is_nobody(
+    directory: PostgresDirectory, database: Database
+) -> None:
+    await leave(database, "ann", "ben", "cat", "dan", "eve")
+    with pytest.raises(Permanent) as caught:
+        await directory.addressees(TEAM)
+    assert caught.value.code == "nobody-to-ask"
+    last = Addressee("Returns inbox", "returnleads@x.example")
+    fallen = await PostgresDirectory(await database.pool("sops"), last).addressed(TEAM)
+    assert (fallen.to, bool(fallen.fell_back)) == ((last,), True)
