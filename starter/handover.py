@@ -1,0 +1,143 @@
+"""Tells Temporal what the inbox accepted: starts cases and signals them, until each row is handed over or dead."""
+
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from adapters.postgres.intake import PostgresIntake, Waiting
+from domain.ids import SOPS_QUEUE
+from domain.intake import RETURN_LEAD, KnownCase, NewCase, Signal, Start
+from domain.messages import FactKind
+from domain.return_lead import Doubt, ReturnRequest
+from starter.intake_rules import linked_case
+
+MOST_ATTEMPTS = 8
+SOON = timedelta(seconds=3)
+RPC_TIMEOUT = timedelta(seconds=10)
+_LATER = {
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.UNKNOWN,
+}
+_KIND = SearchAttributeKey.for_keyword("CaseKind")
+_STATUS = SearchAttributeKey.for_keyword("CaseStatus")
+_CLIENT = SearchAttributeKey.for_keyword("ClientId")
+
+log = structlog.get_logger("handover")
+
+
+class AnotherWorkflowError(Exception):
+    """The id of a case belongs to a workflow of another type."""
+
+
+class Handover:
+    """Any number may run at once: each row is leased to one of them."""
+
+    def __init__(self, intake: PostgresIntake, client: Client, *, queue: str = SOPS_QUEUE) -> None:
+        self._intake, self._client, self._queue = intake, client, queue
+
+    async def run_once(self, limit: int = 20) -> int:
+        """Hands over what waits, oldest first; returns how many rows were looked at. Database errors pass."""
+        waiting = await self._intake.waiting(limit)
+        for row in waiting:
+            await self._hand_over(row)
+        return len(waiting)
+
+    async def _hand_over(self, row: Waiting) -> None:
+        try:
+            for step in row.handover.steps:
+                if isinstance(step, Start):
+                    await self._start(step)
+                elif not await self._signal(row, step):
+                    return
+            await self._intake.handed(row.inbox_id)
+        except RPCError as error:
+            await self._refused(row, error)
+        except AnotherWorkflowError:
+            await self._fail(row, "another-workflow")
+
+    async def _start(self, start: Start) -> None:
+        """A case that is running, or has run, is not started again."""
+        try:
+            handle = await self._client.start_workflow(
+                RETURN_LEAD,
+                start.request,
+                id=start.workflow_id,
+                task_queue=self._queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                search_attributes=_attributes(start.request),
+                static_summary=_summary(start.request),
+                rpc_timeout=RPC_TIMEOUT,
+            )
+        except WorkflowAlreadyStartedError:
+            return
+        if (await handle.describe(rpc_timeout=RPC_TIMEOUT)).workflow_type != RETURN_LEAD:
+            raise AnotherWorkflowError
+
+    async def _signal(self, row: Waiting, step: Signal) -> bool:
+        """False if the case has ended: then a linked case takes its place, and this row is handed over anew."""
+        handle = self._client.get_workflow_handle(step.workflow_id)
+        name, argument = ("event", step.fact) if step.fact else ("client_replied", step.message)
+        try:
+            await handle.signal(name, argument, rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND or "namespace" in error.message.lower():
+                raise
+            return await self._ended(row, step)
+        return True
+
+    async def _ended(self, row: Waiting, step: Signal) -> bool:
+        if step.fact and (step.fact.kind is FactKind.RESUMED or step.fact.event_id.startswith("joined:")):
+            return True  # a case that is over holds nothing back, and the lead goes on in the case that asked
+
+        def opens(case: KnownCase) -> NewCase:
+            bounced = step.fact is not None and step.fact.kind is FactKind.BOUNCED
+            doubt = Doubt.CLIENT_NOT_REACHED if bounced else Doubt.CASE_ENDED
+            reference = step.fact.reference if step.fact else ""
+            return linked_case(case, doubt, row.event_id).model_copy(update={"reference": reference})
+
+        linked = await self._intake.relink(row.inbox_id, row.event_id, step.case_id, opens)
+        if not linked:
+            await self._intake.postponed(row.inbox_id, SOON)
+        return False
+
+    async def _refused(self, row: Waiting, error: RPCError) -> None:
+        missing = error.status is RPCStatusCode.NOT_FOUND  # the namespace: somebody has yet to make it
+        if missing or error.status in _LATER:
+            log.warning("temporal is not there: the inbox waits", inbox_id=row.inbox_id, status=error.status.name)
+            await self._intake.postponed(row.inbox_id, SOON)
+        else:
+            await self._fail(row, f"temporal-{error.status.name.lower().replace('_', '-')}")
+
+    async def _fail(self, row: Waiting, code: str) -> None:
+        pause = timedelta(seconds=min(300, 2 ** (row.attempts + 1)))
+        dead = await self._intake.failed(row.inbox_id, code, pause, MOST_ATTEMPTS)
+        log.error("a row of the inbox could not be handed over", inbox_id=row.inbox_id, code=code, dead=dead)
+
+
+def _attributes(request: ReturnRequest) -> TypedSearchAttributes:
+    pairs = [SearchAttributePair(_KIND, RETURN_LEAD), SearchAttributePair(_STATUS, "open")]
+    if request.client_id:
+        pairs.append(SearchAttributePair(_CLIENT, request.client_id))
+    return TypedSearchAttributes(pairs)
+
+
+def _summary(request: ReturnRequest) -> str:
+    """One line for the Temporal UI: ids only."""
+    what = f"{len(request.claims)} leads" if not request.doubt else f"a person looks ({request.doubt})"
+    return f"RL-1 return of {request.client_id or 'a client not known yet'}: {what}"

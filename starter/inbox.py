@@ -1,0 +1,103 @@
+"""The process at the returns inbox (RL-1): takes mail over by IMAP, and hands what was accepted to Temporal.
+
+    python -m starter.inbox
+
+Mail is marked only after its commit; SIGTERM ends it between two messages.
+"""
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+
+import structlog
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from adapters.mail.imap import ImapInbox
+from adapters.postgres import pool as database
+from adapters.postgres.crypto import Vault, load_master
+from domain.errors import HoldfastError
+from runtime.connect import connect
+from runtime.logs import configure_logging
+from runtime.settings import Settings
+from starter.handover import Handover
+from starter.intake import Door
+
+POLL_SECONDS = 1.0
+IDLE_SECONDS = 0.25
+LONGEST_PAUSE = 30.0
+
+log = structlog.get_logger("inbox")
+
+
+async def take_mail(inbox: ImapInbox, door: Door) -> int:
+    """Accepts what lies in the inbox, oldest first; each message is marked after its commit. Returns how many."""
+    found = await inbox.fetch()
+    for mail in found:
+        accepted = await door.accept_mail(mail.content, oversize=mail.oversize)
+        await inbox.done(mail)
+        log.info("mail accepted", inbox_id=accepted.inbox_id, state=accepted.state, code=accepted.code)
+    return len(found)
+
+
+async def keep(name: str, work: Callable[[], Awaitable[int]], stop: asyncio.Event, idle: float) -> None:
+    """Does the work again and again until told to stop; an outage is waited out with growing pauses."""
+    pause = idle
+    while not stop.is_set():
+        try:
+            busy = await work() > 0
+            pause = 0.0 if busy else idle
+        except (HoldfastError, RPCError) as error:
+            pause = min(LONGEST_PAUSE, max(1.0, pause * 2))
+            log.warning("waiting for another system", work=name, problem=str(error), seconds=pause)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), timeout=max(pause, 0.001))
+
+
+async def serve(settings: Settings, client: Client, stop: asyncio.Event) -> None:
+    """Runs both loops until `stop` is set."""
+    async with AsyncExitStack() as stack:
+        pool = await database.connect(settings.database_url_for("door"), application="holdfast-inbox")
+        stack.push_async_callback(pool.close)
+        door = Door(pool, Vault(load_master(settings.keys_dir)), settings)
+        inbox = ImapInbox(
+            settings.imap_host,
+            settings.imap_port,
+            settings.imap_user,
+            settings.imap_password.get_secret_value(),
+            tls=settings.imap_tls,
+        )
+        stack.push_async_callback(inbox.close)
+        handover = Handover(door.intake, client)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(keep("mail", lambda: take_mail(inbox, door), stop, POLL_SECONDS))
+            tasks.create_task(keep("handover", handover.run_once, stop, IDLE_SECONDS))
+
+
+async def _main(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = await connect(settings, lazy=True)
+    log.info("inbox starts", mailbox=settings.imap_host)
+    await serve(settings, client, stop)
+    log.info("inbox ended")
+
+
+def main() -> None:
+    settings = Settings()
+    configure_logging(settings.log_format, process="inbox")
+    try:
+        asyncio.run(_main(settings))
+    except HoldfastError as error:
+        sys.exit(f"the inbox could not start: {error}")
+    finally:
+        gc.collect()
+
+
+if __name__ == "__main__":
+    main()
