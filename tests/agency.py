@@ -1,0 +1,371 @@
+"""A whole agency in one test: real Temporal, real PostgreSQL, real mail, vendors' stand-ins, and both workers."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP, default
+from email.utils import getaddresses, localtime, parseaddr
+from pathlib import Path
+from secrets import token_hex
+from uuid import uuid4
+
+import aiosmtplib
+from pydantic import SecretStr
+from temporalio.client import Client, WorkflowHandle
+
+from adapters.mail.imap import ImapInbox
+from adapters.postgres.crypto import Vault, load_master
+from adapters.postgres.pool import Pool, transaction
+from adapters.postgres.subjects import subject
+from domain.case import CaseView
+from domain.messages import ACT_DOMAIN, ActKind, SignedAct
+from domain.return_lead import Finding, Findings, Reason, ReturnOutcome, Verdict
+from domain.rules.acts import subject_name
+from domain.rules.stored_acts import Trust
+from domain.texts import canonical, digest
+from runtime.connect import connect
+from runtime.keys import Keyring, local_signer, ring_path
+from runtime.settings import Settings
+from runtime.temporal_server import TemporalServer
+from simulators.livechat import LiveChatSimulator, livechat_simulator
+from simulators.mail import MailServer, mail_server
+from simulators.sheets import SheetsSimulator, sheets_simulator
+from simulators.xero import XeroSimulator, xero_simulator
+from starter.handover import Handover
+from starter.inbox import take_mail
+from starter.intake import Door
+from tests.conftest import Database
+from worker import money_worker, sops_worker
+from workflows.return_lead import ReturnLead
+
+
+@dataclass
+class Outside:
+    """The world outside, with a ledger of everything that arrived."""
+
+    xero: XeroSimulator
+    sheets: SheetsSimulator
+    livechat: LiveChatSimulator
+    mail: MailServer
+
+
+@asynccontextmanager
+async def outside(folder: Path) -> AsyncGenerator[Outside]:
+    async with AsyncExitStack() as stack:
+        yield Outside(
+            xero=await stack.enter_async_context(xero_simulator()),
+            sheets=await stack.enter_async_context(sheets_simulator()),
+            livechat=await stack.enter_async_context(livechat_simulator()),
+            mail=await stack.enter_async_context(mail_server(folder / "mail")),
+        )
+
+
+def settings_for(folder: Path, database: Database, world: Outside) -> Settings:
+    people = folder / "money_people.toml"
+    people.write_text('[[accounts]]\nissuer = "local"\nsub = "P-3"\nname = "Ana Costa"\n')
+    return Settings(
+        state_dir=folder,
+        money_people=people,
+        database_url=database.url("owner"),
+        database_url_sops=SecretStr(database.url("sops")),
+        database_url_money=SecretStr(database.url("money")),
+        database_url_door=SecretStr(database.url("door")),
+        xero_address=world.xero.url,
+        sheets_address=world.sheets.url,
+        livechat_address=world.livechat.url,
+        smtp_server=world.mail.host,
+        smtp_port=world.mail.smtp_port,
+        imap_server=world.mail.host,
+        imap_port=world.mail.imap_port,
+        xero_token=SecretStr("simulator"),
+    )
+
+
+CLIENT, CLIENT_MAIL, CONTACT = "C-0001", "jane@acme-plumbing.example", "11111111-2222-4333-8444-555555555555"
+SALES = "sales@commversion.com"
+RETURNS = "returnleads@commversion.com"
+ACCOUNTS = "accounts@commversion.com"
+PEOPLE = {
+    "P-1": ("Priya Nair", "priya@commversion.com", ("team:return-leads",)),
+    "P-2": ("Tom Reed", "tom@commversion.com", ("team:return-leads",)),
+    "P-3": ("Ana Costa", "ana@commversion.com", ("team:accounts",)),
+    "P-4": ("Omar Ali", "omar@commversion.com", ("team:operations",)),
+}
+
+
+async def seed(database: Database, world: Outside) -> None:
+    """An agency with one client, twelve leads at GBP 60.00, and one issued invoice for the leads L-1001 to L-1004."""
+    await database.execute("UPDATE outbound SET mode = 'on'")
+    await database.execute(
+        "INSERT INTO departments VALUES ('team:return-leads', 'Return Leads', $1), ('team:accounts', 'Accounts', $2), "
+        "('team:operations', 'Operations', 'operations@commversion.com'), ('team:sales', 'Sales', $3)",
+        RETURNS,
+        ACCOUNTS,
+        SALES,
+    )
+    for person_id, (name, email, roles) in PEOPLE.items():
+        await database.execute("INSERT INTO people VALUES ($1, $2, $3, 'local', $1)", person_id, name, email)
+        for role in roles:
+            await database.execute("INSERT INTO memberships VALUES ($1, $2)", person_id, role)
+    await database.execute("INSERT INTO clients VALUES ($1, 'Acme Plumbing', $2, 'GBP', 'P-2')", CLIENT, CONTACT)
+    await database.execute("INSERT INTO client_addresses VALUES ($1, $2)", CLIENT_MAIL, CLIENT)
+    for number in range(1001, 1013):
+        await add_lead(database, world, f"L-{number}")
+    world.xero.seed(
+        contacts=[{"ContactID": CONTACT, "Name": "Acme Plumbing"}], invoices=[invoice("INV-1", range(1001, 1005))]
+    )
+
+
+async def add_lead(database: Database, world: Outside, lead_id: str, price: str = "60.00", chat: bool = True) -> None:
+    """A lead with its chat on Live Chat."""
+    chat_id, thread_id = (f"chat-{lead_id}", f"thread-{lead_id}") if chat else ("", "")
+    await database.execute(
+        "INSERT INTO leads VALUES ($1, $2, now() - interval '3 days', $3::text::numeric, 'GBP', $4, $5)",
+        lead_id,
+        CLIENT,
+        price,
+        chat_id,
+        thread_id,
+    )
+    if chat:
+        world.livechat.seed(chats=[{"chat_id": chat_id, "thread_id": thread_id}])
+
+
+def invoice(number: str, leads: range, status: str = "AUTHORISED", net: str = "50.00") -> dict[str, object]:
+    """An invoice of the client in Xero's shape: a line a lead, 20 % VAT on top."""
+    return {
+        "Type": "ACCREC",
+        "InvoiceNumber": number,
+        "Contact": {"ContactID": CONTACT},
+        "Status": status,
+        "Date": "2026-11-01",
+        "CurrencyCode": "GBP",
+        "LineAmountTypes": "Exclusive",
+        "LineItems": [
+            {
+                "Description": f"Lead L-{lead}",
+                "Quantity": 1,
+                "UnitAmount": Decimal(net),
+                "AccountCode": "200",
+                "TaxType": "OUTPUT2",
+            }
+            for lead in leads
+        ],
+    }
+
+
+def letter(  # noqa: PLR0913  a mail has this many parts
+    leads: str, *, sender: str = CLIENT_MAIL, to: str = RETURNS, cc: str = "", message_id: str = "", text: str = ""
+) -> EmailMessage:
+    """A client's own request."""
+    mail = EmailMessage(policy=SMTP)
+    mail["From"], mail["To"], mail["Subject"] = f"Jane Client <{sender}>", to, "Leads to return"
+    if cc:
+        mail["Cc"] = cc
+    mail["Message-ID"] = message_id or f"<{token_hex(8)}@{sender.partition('@')[2]}>"
+    mail["Date"] = localtime()
+    mail.set_content(text or f"Hello,\n\nplease take back {leads}.\n\nJane\n")
+    return mail
+
+
+def forward(original: EmailMessage, *, sender: str = SALES, text: str = "Please see below.") -> EmailMessage:
+    """A department's forward to the returns inbox, the client's message attached."""
+    mail = EmailMessage(policy=SMTP)
+    mail["From"], mail["To"], mail["Subject"] = sender, RETURNS, f"Fwd: {original['Subject']}"
+    mail["Message-ID"] = f"<{token_hex(8)}@commversion.com>"
+    mail["Date"] = localtime()
+    mail.set_content(text)
+    mail.add_attachment(original)
+    return mail
+
+
+@dataclass
+class Agency:
+    """The whole of it, and what people do in it."""
+
+    settings: Settings
+    client: Client
+    queue: str
+    database: Database
+    outside: Outside
+    door: Door
+    handover: Handover
+    inbox: ImapInbox
+    door_pool: Pool
+
+    async def deliver(self, mail: EmailMessage, *, as_user: str = "") -> None:
+        """By SMTP, logged in as its sender, so that our own server finds it authentic."""
+        login = as_user or parseaddr(str(mail["From"]))[1]
+        await aiosmtplib.send(
+            mail,
+            hostname=self.outside.mail.host,
+            port=self.outside.mail.smtp_port,
+            username=login,
+            password=self.outside.mail.password,
+            recipients=[address for _, address in getaddresses([str(mail["To"]), str(mail["Cc"] or "")])],
+        )
+
+    async def take_in(self) -> list[str]:
+        """Polls the inbox once, hands over what was accepted, and returns the ids of all cases, newest last."""
+        await take_mail(self.inbox, self.door)
+        while await self.handover.run_once():
+            pass
+        return [
+            str(row["case_id"])
+            for row in await self.database.fetch("SELECT case_id FROM cases ORDER BY opened_at, case_id")
+        ]
+
+    async def receive(self, mail: EmailMessage) -> str:
+        """Delivers a mail and returns the id of the newest case."""
+        await self.deliver(mail)
+        return (await self.take_in())[-1]
+
+    async def open_return(self, *leads: str, reference: str = "R-1", **more: object) -> str:
+        accepted = await self.door.open_return(
+            {"client_id": CLIENT, "leads": list(leads), "reference": reference, **more}
+        )
+        await self.take_in()
+        return accepted.case_id
+
+    def handle(self, case_id: str) -> WorkflowHandle[ReturnLead, ReturnOutcome]:
+        return self.client.get_workflow_handle_for(ReturnLead.run, case_id)
+
+    async def view(self, case_id: str) -> CaseView:
+        return await self.handle(case_id).query(ReturnLead.view)
+
+    async def parked(self, case_id: str, step_id: str) -> None:
+        """Waits until the step waits for a person, in the tables too, and nothing of the case is in flight."""
+
+        async def there() -> bool:
+            row = await self.database.value(
+                "SELECT state FROM case_steps WHERE case_id = $1 AND step_id = $2", case_id, step_id
+            )
+            described = await self.handle(case_id).describe()
+            pending = described.raw_description.pending_activities or described.raw_description.HasField(
+                "pending_workflow_task"
+            )
+            return row == "open" and not pending
+
+        await eventually(there, f"{case_id} never waited for {step_id}")
+
+    async def crafted(
+        self, case_id: str, step_id: str, kind: ActKind, payload: object, by: str, **changes: object
+    ) -> SignedAct:
+        """An act as the gateway would sign it, or with fields of its body changed before signing."""
+        trust = Trust(Keyring(ring_path(self.settings.keys_dir)), self.settings.deployment, local_counts=True)
+        async with transaction(self.door_pool) as conn:
+            about = await subject(conn, case_id, subject_name(kind), step_id, trust)
+            now = int((await conn.fetchval("SELECT holdfast_now()")).timestamp())
+        signer = local_signer(self.settings.keys_dir)
+        said = canonical(payload)
+        body: dict[str, object] = {
+            "v": 1,
+            "kid": signer.kid,
+            "jti": str(uuid4()),
+            "kind": kind.value,
+            "deployment": self.settings.deployment,
+            "case_id": case_id,
+            "workflow_id": case_id,
+            "step_id": step_id,
+            "subject_sha256": about.sha256,
+            "payload_sha256": digest(said),
+            "actor": {"issuer": "local", "sub": by},
+            "acting_for": "",
+            "auth": "local",
+            "auth_time": now,
+            "iat": now,
+            "exp": now + 600,
+        }
+        text = canonical(body | changes)
+        return SignedAct(body=text, payload=said, signature=signer.sign(ACT_DOMAIN + text.encode()))
+
+    async def act(self, case_id: str, step_id: str, kind: ActKind, payload: object, by: str) -> None:
+        """Waits until the step is asked, and sends a good act."""
+        await self.parked(case_id, step_id)
+        await self.handle(case_id).signal("act", await self.crafted(case_id, step_id, kind, payload, by))
+
+    async def text(self, words: str) -> str:
+        """Stores a text of the client's as the gateway does, and returns its hash."""
+        vault = Vault(load_master(self.settings.keys_dir))
+        async with transaction(self.door_pool) as conn:
+            sealed = await vault.seal(conn, CLIENT, words.encode())
+            await conn.execute(
+                "INSERT INTO texts (sha256, client_id, content_ct) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                digest(words),
+                CLIENT,
+                sealed,
+            )
+        return digest(words)
+
+    async def find(self, case_id: str, valid: Sequence[str], refused: Sequence[str] = (), by: str = "P-1") -> None:
+        """Findings on all leads of a request."""
+        good, bad = (
+            await self.text("A robot filled in the form."),
+            await self.text("The caller asked for a quote and got one."),
+        )
+        findings = [Finding(lead_id=one, verdict=Verdict.VALID, reason=Reason.SPAM, text_sha256=good) for one in valid]
+        findings += [
+            Finding(lead_id=one, verdict=Verdict.NOT_VALID, reason=Reason.GENUINE, text_sha256=bad) for one in refused
+        ]
+        payload = Findings(findings=tuple(findings)).model_dump(mode="json")
+        await self.act(case_id, "investigate", ActKind.FINDINGS, payload, by)
+
+    async def confirm(self, case_id: str, by: str = "P-2", step_id: str = "confirm") -> None:
+        await self.act(case_id, step_id, ActKind.CONFIRM, {"preview_sha256": "0" * 64}, by)
+
+    async def authorise(self, case_id: str, by: str = "P-3", step_id: str = "authorise") -> None:
+        await self.act(case_id, step_id, ActKind.AUTHORISE, {"reason_sha256": ""}, by)
+
+    async def result(self, case_id: str) -> ReturnOutcome:
+        return await asyncio.wait_for(self.handle(case_id).result(), 60)
+
+    async def effects(self, case_id: str) -> dict[str, str]:
+        """The ledger: state by effect name."""
+        rows = await self.database.fetch("SELECT key, state FROM effects WHERE case_id = $1 ORDER BY key", case_id)
+        return {str(row["key"]).removeprefix(f"{case_id}/"): str(row["state"]) for row in rows}
+
+    def mails(self, template: str = "") -> list[EmailMessage]:
+        """What our worker sent, in order."""
+        sent = [
+            message_from_bytes(Path(one.path).read_bytes(), policy=default)
+            for one in self.outside.mail.ledger()
+            if one.mail_from.endswith("commversion.com")
+        ]
+        return [mail for mail in sent if template in str(mail["Subject"]) + mail.get_content()]
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], otherwise: str, seconds: float = 30) -> None:
+    """Polls until `check` is true; fails with `otherwise`."""
+    end = asyncio.get_running_loop().time() + seconds
+    while not await check():
+        if asyncio.get_running_loop().time() > end:
+            raise AssertionError(otherwise)
+        await asyncio.sleep(0.03)
+
+
+@asynccontextmanager
+async def open_agency(
+    folder: Path, database: Database, temporal: TemporalServer, *, workers: bool = True
+) -> AsyncGenerator[Agency]:
+    """Everything that runs, on queues of its own."""
+    async with AsyncExitStack() as stack:
+        world = await stack.enter_async_context(outside(folder))
+        settings = settings_for(folder, database, world)
+        await seed(database, world)
+        client = await connect(settings, address=temporal.address)
+        queue = f"t-{token_hex(4)}"
+        pool = await database.pool("door")
+        vault = Vault(load_master(settings.keys_dir))
+        local_signer(settings.keys_dir)
+        door = Door(pool, vault, settings)
+        inbox = ImapInbox(world.mail.host, world.mail.imap_port, settings.imap_user, world.mail.password)
+        stack.push_async_callback(inbox.close)
+        if workers:
+            await stack.enter_async_context(sops_worker(settings, client, queue=queue))
+            await stack.enter_async_context(money_worker(settings, client, queue=queue))
+        handover = Handover(door.intake, client, queue=queue)
+        yield Agency(settings, client, queue, database, world, door, handover, inbox, pool)

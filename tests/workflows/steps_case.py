@@ -1,0 +1,95 @@
+"""A small SOP that does what its request says: for tests of the steps an SOP is written with."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+from domain.case import Model, Request
+from domain.effects import AnswerClient, ReadNotes, SendLetter
+from domain.ids import effect_key
+from domain.messages import ActKind
+from domain.people import Role
+from domain.return_lead import StepResult
+from domain.steps import PersonStep
+from workflows.base import CaseWorkflow
+from workflows.steps.case import Case
+from workflows.steps.close import close
+from workflows.steps.deadline import deadline, unless
+from workflows.steps.grant import grant
+from workflows.steps.mend import mends
+from workflows.steps.person import person
+from workflows.steps.reading import reading
+from workflows.steps.running import running
+from workflows.steps.stage import stage
+
+DUE = timedelta(hours=24)
+NOTE_AFTER = timedelta(hours=36)
+
+
+class Script(Request):
+    """`moments`, in order: `ask`, `send`, `pair` (two letters, the second after the first), `note`, `grant`, `read`."""
+
+    moments: tuple[str, ...] = ("ask",)
+    last: tuple[str, ...] = ()
+
+
+class Ended(Model):
+    status: str = "closed"
+    said: tuple[str, ...] = ()
+
+
+def letter(case_id: str, name: str, after: str = "") -> SendLetter:
+    key = effect_key(case_id, name)
+    return SendLetter(key=key, clause="RL-9", template=name, audience="client-thread", after=after)  # pyright: ignore[reportArgumentType]
+
+
+@workflow.defn
+class Scripted(CaseWorkflow):
+    @workflow.init
+    def __init__(self, request: Script) -> None:
+        self.case = Case(request, "Scripted")
+        self.said: list[str] = []
+        self.answered = False
+
+    @workflow.run
+    async def run(self, request: Script) -> Ended:
+        async with running(self.case, mends) as case:
+            for moment in request.moments:
+                await self.do(moment)
+            last = [letter(request.case_id, name) for name in request.last]
+            return await close(case, Ended(said=tuple(self.said)), "all was done", "RL-8", last)
+
+    async def do(self, moment: str) -> None:
+        case, case_id = self.case, self.case.request.case_id
+        match moment:
+            case "ask":
+                done = await person(case, asked())
+                self.answered = True
+                self.said.append(done.result.note_sha256)
+            case "send":
+                await stage(case, "send", "RL-9", (letter(case_id, "letter"),))
+            case "pair":
+                first = letter(case_id, "first")
+                await stage(case, "pair", "RL-9", (first, letter(case_id, "second", first.key)))
+            case "note":
+                until = await deadline(case, "note", "RL-9", NOTE_AFTER)
+                await unless(case, "note", "RL-9", until, lambda: self.answered, lambda: (letter(case_id, "note"),))
+            case "grant":
+                answer = AnswerClient(key=effect_key(case_id, "answer-client"), clause="RL-6")
+                self.said += [one.code or one.state for one in await grant(case, "grant", "RL-6", (answer,))]
+            case _:
+                notes = ReadNotes(key=effect_key(case_id, "read-notes"), clause="RL-12", invoice_numbers=())
+                self.said.append((await reading(case, "read", notes)).state)
+
+
+def asked() -> PersonStep[StepResult]:
+    return PersonStep(
+        name="ask",
+        clause="RL-4",
+        role=Role.RETURN_LEADS,
+        kinds=(ActKind.DONE,),
+        result=StepResult,
+        waiting_for="an answer",
+        due=DUE,
+        check=lambda result: "Not this one." if result.note_sha256 == "refused" else "",
+    )
