@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from temporalio.client import Client, WorkflowHandle
 
 from adapters.mail.imap import ImapInbox
+from adapters.postgres.audit import AuditReport, verify
 from adapters.postgres.crypto import Vault, load_master
 from adapters.postgres.pool import Pool, transaction
 from adapters.postgres.subjects import subject
@@ -320,6 +321,36 @@ class Agency:
     async def authorise(self, case_id: str, by: str = "P-3", step_id: str = "authorise") -> None:
         await self.act(case_id, step_id, ActKind.AUTHORISE, {"reason_sha256": ""}, by)
 
+    async def parked_at(self, case_id: str, name: str) -> str:
+        """Waits for the first open step whose id starts with `name`, and returns its id."""
+        found: list[str] = []
+
+        async def there() -> bool:
+            rows = await self.database.fetch(
+                "SELECT step_id FROM case_steps WHERE case_id = $1 AND name = $2 AND state = 'open'", case_id, name
+            )
+            found[:] = [str(row["step_id"]) for row in rows]
+            return bool(found)
+
+        await eventually(there, f"{case_id} never waited for {name}")
+        return found[0]
+
+    async def refused(self, case_id: str, code: str) -> None:
+        """Waits until an act was refused for this reason."""
+
+        async def there() -> bool:
+            return bool(
+                await self.database.value(
+                    "SELECT true FROM act_refusals WHERE case_id = $1 AND code = $2", case_id, code
+                )
+            )
+
+        await eventually(there, f"nothing of {case_id} was refused as {code}")
+
+    async def audited(self) -> AuditReport:
+        async with transaction(await self.database.pool("owner")) as conn:
+            return await verify(conn)
+
     async def result(self, case_id: str) -> ReturnOutcome:
         return await asyncio.wait_for(self.handle(case_id).result(), 60)
 
@@ -333,7 +364,7 @@ class Agency:
         sent = [
             message_from_bytes(Path(one.path).read_bytes(), policy=default)
             for one in self.outside.mail.ledger()
-            if one.mail_from.endswith("commversion.com")
+            if not one.authenticated_as
         ]
         return [mail for mail in sent if template in str(mail["Subject"]) + mail.get_content()]
 

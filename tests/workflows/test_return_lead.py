@@ -1,22 +1,282 @@
-"""The Return Lead SOP on a real server, with real mail and a real database."""
+"""The Return Lead SOP on a real server, with real mail, a real database and the vendors' ledgers as witnesses."""
+
+from email.message import EmailMessage
 
 import pytest
 
-from tests.agency import Agency, letter
+from domain.messages import ActKind
+from tests.agency import ACCOUNTS, CLIENT_MAIL, RETURNS, SALES, Agency, forward, invoice, letter
+
+SENTENCE = "I have looped in the concerned team and they will review and revert back."
+FOUR = ["L-1001", "L-1002", "L-1003", "L-1004"]
+COLLEAGUE = "bob@acme-plumbing.example"
 
 
-@pytest.mark.clause("RL-12")
-async def test_four_leads_on_one_issued_invoice(agency: Agency) -> None:
-    leads = ["L-1001", "L-1002", "L-1003", "L-1004"]
-    case_id = await agency.receive(letter(", ".join(leads)))
-    await agency.find(case_id, leads)
+def words(mail: EmailMessage) -> str:
+    return " ".join(mail.get_content().split())
+
+
+def to_client(agency: Agency) -> list[EmailMessage]:
+    return [mail for mail in agency.mails() if CLIENT_MAIL in str(mail["To"])]
+
+
+@pytest.mark.clause("RL-1")
+async def test_a_request_in_the_one_inbox_becomes_a_case_and_one_opened_elsewhere_files_a_copy_there(
+    agency: Agency,
+) -> None:
+    by_mail = await agency.receive(letter("L-1005"))
+    await agency.parked(by_mail, "investigate")
+    assert not [mail for mail in agency.mails() if "Copy" in str(mail["Subject"])]
+    by_code = await agency.open_return("L-1006")
+    await agency.parked(by_code, "investigate")
+    assert (await agency.effects(by_code))["file-copy/1"] == "sent"
+    (copy,) = [
+        mail for mail in agency.mails("L-1006") if str(mail["To"]) == RETURNS and "Investigate" not in mail["Subject"]
+    ]
+    assert "L-1006" in copy.get_content()
+
+
+@pytest.mark.clause("RL-2")
+@pytest.mark.clause("RL-3")
+async def test_a_department_that_forwards_is_spoken_for_once_in_the_clients_thread(agency: Agency) -> None:
+    original = letter("L-1005", to=SALES, cc=COLLEAGUE)
+    case_id = await agency.receive(forward(original))
+    await agency.parked(case_id, "investigate")
+    (loop_in,) = to_client(agency)
+    assert SENTENCE in words(loop_in)
+    assert SALES in str(loop_in["From"])
+    assert str(loop_in["In-Reply-To"]) == str(original["Message-ID"])
+    assert COLLEAGUE in str(loop_in["Cc"])
+    assert RETURNS in str(loop_in["Cc"])
+    took = await agency.database.value(
+        "SELECT looped_in_at - arrived_at FROM cases WHERE case_id = $1 AND looped_in_at >= arrived_at", case_id
+    )
+    assert took is not None
+
+
+@pytest.mark.clause("RL-3")
+async def test_the_sentence_is_not_said_again_where_the_forward_already_says_it(agency: Agency) -> None:
+    original = letter("L-1005", to=SALES)
+    case_id = await agency.receive(forward(original, text=f"Dear Jane,\n\n{SENTENCE}\n"))
+    await agency.parked(case_id, "investigate")
+    assert to_client(agency) == []
+
+
+@pytest.mark.clause("RL-3")
+async def test_a_client_who_wrote_to_the_team_himself_gets_a_plain_acknowledgement(agency: Agency) -> None:
+    case_id = await agency.receive(letter("L-1005"))
+    await agency.parked(case_id, "investigate")
+    (mail,) = to_client(agency)
+    assert SENTENCE not in words(mail)
+
+
+@pytest.mark.clause("RL-4")
+async def test_the_team_investigates_lead_by_lead_and_a_finding_must_cover_each(agency: Agency) -> None:
+    case_id = await agency.receive(letter("L-1005 and L-1006"))
+    await agency.find(case_id, ["L-1005"])
+    await agency.refused(case_id, "leads-do-not-fit")
+    assert [step.step_id for step in (await agency.view(case_id)).steps] == ["investigate"]
+    await agency.find(case_id, ["L-1005"], ["L-1006"])
+    await agency.parked(case_id, "confirm")
+
+
+@pytest.mark.clause("RL-5")
+@pytest.mark.clause("RL-11")
+async def test_an_unbilled_lead_goes_on_the_list_before_the_client_is_told(agency: Agency) -> None:
+    case_id = await agency.receive(letter("L-1005"))
+    await agency.find(case_id, ["L-1005"])
     await agency.confirm(case_id)
+    await agency.result(case_id)
+    assert [row["lead_id"] for row in await agency.database.fetch("SELECT lead_id FROM do_not_invoice")] == ["L-1005"]
+    assert "will not be charged" in words(to_client(agency)[-1])
+    assert agency.outside.xero.credit_notes == []
+
+
+@pytest.mark.clause("RL-6")
+@pytest.mark.clause("RL-12")
+async def test_four_leads_on_one_issued_invoice_become_one_credit_note(agency: Agency) -> None:
+    case_id = await agency.receive(letter(", ".join(FOUR)))
+    await agency.find(case_id, FOUR)
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    (draft,) = agency.outside.xero.credit_notes
+    assert draft["Status"] == "DRAFT"
+    assert not [mail for mail in to_client(agency) if draft["CreditNoteNumber"] in mail.get_content()]
     await agency.authorise(case_id)
     assert (await agency.result(case_id)).valid == 4
     (note,) = agency.outside.xero.credit_notes
-    assert note["Status"] == "AUTHORISED"
-    assert note["Total"] == 240
-    print(await agency.effects(case_id))
-    for mail in agency.mails():
-        print("=====", mail["From"], "->", mail["To"], mail["Cc"], mail["Subject"])
-        print(mail.get_content())
+    assert (note["Status"], note["Total"], note["Reference"]) == ("AUTHORISED", 240, "INV-1")
+    assert [line["Description"] for line in note["LineItems"]] == [f"Returned lead {lead}" for lead in FOUR]
+    answer = to_client(agency)[-1]
+    assert note["CreditNoteNumber"] in answer.get_content()
+
+
+@pytest.mark.clause("RL-7")
+async def test_each_valid_lead_is_marked_on_live_chat_and_on_the_sheet(agency: Agency) -> None:
+    case_id = await agency.receive(letter("L-1005 and L-1006"))
+    await agency.find(case_id, ["L-1005"], ["L-1006"])
+    await agency.confirm(case_id)
+    await agency.result(case_id)
+    assert agency.outside.livechat.tags("chat-L-1005", "thread-L-1005") == ["return-lead"]
+    assert agency.outside.livechat.tags("chat-L-1006", "thread-L-1006") == []
+    (row,) = agency.outside.sheets.rows()
+    assert "L-1005" in row
+
+
+@pytest.mark.clause("RL-7")
+async def test_a_lead_without_a_chat_is_recorded_as_such(agency: Agency) -> None:
+    await agency.database.execute("UPDATE leads SET chat_id = '', thread_id = '' WHERE lead_id = 'L-1005'")
+    case_id = await agency.receive(letter("L-1005"))
+    await agency.find(case_id, ["L-1005"])
+    await agency.confirm(case_id)
+    await agency.result(case_id)
+    reference = await agency.database.value("SELECT reference FROM effects WHERE kind = 'tag-chat'")
+    assert reference == "no-chat"
+
+
+@pytest.mark.clause("RL-8")
+async def test_accounts_are_told_of_the_final_action(agency: Agency) -> None:
+    case_id = await agency.receive(letter("L-1005"))
+    await agency.find(case_id, ["L-1005"])
+    await agency.confirm(case_id)
+    await agency.result(case_id)
+    (mail,) = [mail for mail in agency.mails("Final action") if ACCOUNTS in str(mail["To"])]
+    assert "L-1005" in mail.get_content()
+
+
+@pytest.mark.clause("RL-9")
+async def test_a_refusal_goes_to_all_recipients_with_the_reason_of_each_lead(agency: Agency) -> None:
+    case_id = await agency.receive(letter("L-1005 and L-1006", cc=COLLEAGUE))
+    await agency.find(case_id, [], ["L-1005", "L-1006"])
+    assert (await agency.result(case_id)).status == "refused"
+    refusal = to_client(agency)[-1]
+    assert COLLEAGUE in str(refusal["To"]) + str(refusal["Cc"])
+    assert words(refusal).count("The caller asked for a quote and got one.") == 2
+    assert agency.outside.sheets.rows() == []
+
+
+@pytest.mark.clause("RL-9")
+@pytest.mark.clause("RL-12")
+async def test_a_mixed_request_is_settled_whole_and_answered_once(agency: Agency) -> None:
+    case_id = await agency.receive(letter("L-1001, L-1005, L-1006, L-9999"))
+    await agency.find(case_id, ["L-1001", "L-1005"], ["L-1006"])
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    assert len(to_client(agency)) == 1
+    await agency.authorise(case_id)
+    outcome = await agency.result(case_id)
+    assert (outcome.valid, outcome.refused) == (2, 2)
+    acknowledgement, answer = to_client(agency)
+    text = words(answer)
+    for part in ("L-1001", "L-1005", "L-1006", "L-9999", "will not be charged", "credit note", "got one"):
+        assert part in text
+    assert str(answer["To"]) == str(acknowledgement["To"])
+
+
+@pytest.mark.clause("RL-13")
+async def test_without_a_confirmation_nothing_reaches_accounts_or_the_books(agency: Agency) -> None:
+    case_id = await agency.receive(letter(", ".join(FOUR)))
+    await agency.find(case_id, FOUR)
+    await agency.parked(case_id, "confirm")
+    assert agency.outside.xero.credit_notes == []
+    assert not [mail for mail in agency.mails("Confirmed returns")]
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    (mail,) = agency.mails("Confirmed returns")
+    assert "Tom Reed" in mail.get_content()
+
+
+@pytest.mark.clause("RL-13")
+async def test_a_confirmation_that_could_not_be_sent_holds_the_credit_note_back(agency: Agency) -> None:
+    case_id = await agency.receive(letter(", ".join(FOUR)))
+    await agency.find(case_id, FOUR)
+    await agency.parked(case_id, "confirm")
+    agency.outside.mail.faults.add("refuse-recipient-5xx", times=1, recipient=ACCOUNTS)
+    await agency.confirm(case_id)
+    await agency.parked_at(case_id, "could-not")
+    assert agency.outside.xero.credit_notes == []
+
+
+@pytest.mark.clause("RL-15")
+async def test_every_step_of_a_case_can_be_shown_afterwards(agency: Agency) -> None:
+    case_id = await agency.receive(letter("L-1001"))
+    await agency.find(case_id, ["L-1001"])
+    await agency.confirm(case_id)
+    await agency.authorise(case_id)
+    await agency.result(case_id)
+    report = await agency.audited()
+    assert report.whole
+    rows = await agency.database.fetch("SELECT kind, clause FROM case_events WHERE case_id = $1 ORDER BY seq", case_id)
+    clauses = {str(row["clause"]) for row in rows}
+    assert {"RL-4", "RL-6", "RL-7", "RL-8", "RL-12", "RL-13"} <= clauses
+    assert [row["kind"] for row in rows].count("act.accepted") == 3
+
+
+async def test_accounts_take_a_draft_line_off_before_the_promise(agency: Agency) -> None:
+    agency.outside.xero.seed(invoices=[invoice("INV-2", range(1007, 1009), status="DRAFT")])
+    case_id = await agency.receive(letter("L-1007"))
+    await agency.find(case_id, ["L-1007"])
+    await agency.act(case_id, "take-off", ActKind.TAKEN_OFF, {"note_sha256": ""}, "P-3")
+    await agency.parked(case_id, "take-off.2")  # the books still show it: asked again
+    line = next(
+        one["LineItemID"] for one in agency.outside.xero.invoices[-1]["LineItems"] if "L-1007" in one["Description"]
+    )
+    agency.outside.xero.edit(op="remove_invoice_line", number="INV-2", line_id=line)
+    await agency.act(case_id, "take-off.2", ActKind.TAKEN_OFF, {"note_sha256": ""}, "P-3")
+    await agency.confirm(case_id)
+    assert (await agency.result(case_id)).valid == 1
+    assert "will not be charged" in words(to_client(agency)[-1])
+
+
+async def test_a_paid_invoice_is_credited_and_accounts_allocate_it_in_the_books(agency: Agency) -> None:
+    agency.outside.xero.edit(op="set_invoice_status", number="INV-1", status="PAID")
+    case_id = await agency.receive(letter("L-1001"))
+    await agency.find(case_id, ["L-1001"])
+    await agency.confirm(case_id)
+    await agency.authorise(case_id)
+    await agency.act(case_id, "allocate", ActKind.ALLOCATED, {"note_sha256": ""}, "P-3")
+    await agency.parked(case_id, "allocate.2")  # not so in the books: asked again
+    number = agency.outside.xero.credit_notes[0]["CreditNoteNumber"]
+    agency.outside.xero.edit(op="allocate_credit_note", number=number)
+    await agency.act(case_id, "allocate.2", ActKind.ALLOCATED, {"note_sha256": ""}, "P-3")
+    assert (await agency.result(case_id)).valid == 1
+
+
+@pytest.mark.parametrize(("price", "stops"), [("125.00", False), ("125.01", True)])
+async def test_above_500_pounds_it_can_only_be_reduced_or_rejected(agency: Agency, price: str, *, stops: bool) -> None:
+    leads = ["L-1005", "L-1006", "L-1007", "L-1008"]
+    await agency.database.execute("UPDATE leads SET price = $1::text::numeric WHERE lead_id = ANY($2)", price, leads)
+    case_id = await agency.receive(letter(", ".join(leads)))
+    await agency.find(case_id, leads)
+    if not stops:
+        await agency.parked(case_id, "confirm")
+        return
+    withdrawn = await agency.text("We agreed with you to leave this one as it is.")
+    await agency.act(
+        case_id, "needs-approval", ActKind.REDUCE, {"leads": [{"lead_id": "L-1008", "text_sha256": withdrawn}]}, "P-1"
+    )
+    await agency.confirm(case_id)
+    outcome = await agency.result(case_id)
+    assert (outcome.valid, outcome.refused) == (3, 1)
+    assert "leave this one as it is" in words(to_client(agency)[-1])
+
+
+async def test_an_authorisation_by_the_confirmer_or_the_investigator_is_refused_visibly(agency: Agency) -> None:
+    await agency.database.execute("INSERT INTO money_people VALUES ('team:accounts', 'local', 'P-2', 'Tom Reed')")
+    case_id = await agency.receive(letter("L-1001"))
+    await agency.find(case_id, ["L-1001"])
+    await agency.confirm(case_id, by="P-2")
+    await agency.authorise(case_id, by="P-2")
+    await agency.parked(case_id, "authorise")
+    assert (await agency.view(case_id)).refused == 1
+    assert agency.outside.xero.credit_notes[0]["Status"] == "DRAFT"
+
+
+async def test_a_declined_credit_note_comes_back_to_the_team(agency: Agency) -> None:
+    case_id = await agency.receive(letter("L-1001"))
+    await agency.find(case_id, ["L-1001"])
+    await agency.confirm(case_id)
+    await agency.act(case_id, "authorise", ActKind.DECLINE, {"reason_sha256": ""}, "P-3")
+    await agency.act(case_id, "declined", ActKind.DONE, {"note_sha256": ""}, "P-1")
+    await agency.authorise(case_id, step_id="authorise.2")
+    assert (await agency.result(case_id)).valid == 1
