@@ -15,6 +15,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.postgres.intake import PostgresIntake, Waiting
+from domain.errors import HoldfastError
 from domain.ids import SOPS_QUEUE
 from domain.intake import RETURN_LEAD, KnownCase, NewCase, Signal, Start
 from domain.messages import FactKind
@@ -40,7 +41,7 @@ _CLIENT = SearchAttributeKey.for_keyword("ClientId")
 log = structlog.get_logger("handover")
 
 
-class AnotherWorkflowError(Exception):
+class AnotherWorkflowError(HoldfastError):
     """The id of a case belongs to a workflow of another type."""
 
 
@@ -69,6 +70,8 @@ class Handover:
             await self._refused(row, error)
         except AnotherWorkflowError:
             await self._fail(row, "another-workflow")
+        except RuntimeError:  # what the SDK raises when a client's first connection fails
+            await self._wait(row, "NOT_CONNECTED")
 
     async def _start(self, start: Start) -> None:
         """A case that is running, or has run, is not started again."""
@@ -119,10 +122,13 @@ class Handover:
     async def _refused(self, row: Waiting, error: RPCError) -> None:
         missing = error.status is RPCStatusCode.NOT_FOUND  # the namespace: somebody has yet to make it
         if missing or error.status in _LATER:
-            log.warning("temporal is not there: the inbox waits", inbox_id=row.inbox_id, status=error.status.name)
-            await self._intake.postponed(row.inbox_id, SOON)
+            await self._wait(row, error.status.name)
         else:
             await self._fail(row, f"temporal-{error.status.name.lower().replace('_', '-')}")
+
+    async def _wait(self, row: Waiting, status: str) -> None:
+        log.warning("temporal is not there: the inbox waits", inbox_id=row.inbox_id, status=status)
+        await self._intake.postponed(row.inbox_id, SOON)
 
     async def _fail(self, row: Waiting, code: str) -> None:
         pause = timedelta(seconds=min(300, 2 ** (row.attempts + 1)))

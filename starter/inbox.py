@@ -20,6 +20,7 @@ from adapters.mail.imap import ImapInbox
 from adapters.postgres import pool as database
 from adapters.postgres.crypto import Vault, load_master
 from domain.errors import HoldfastError
+from domain.mail import RawMail
 from runtime.connect import connect
 from runtime.logs import configure_logging
 from runtime.settings import Settings
@@ -36,11 +37,21 @@ log = structlog.get_logger("inbox")
 async def take_mail(inbox: ImapInbox, door: Door) -> int:
     """Accepts what lies in the inbox, oldest first; each message is marked after its commit. Returns how many."""
     found = await inbox.fetch()
-    for mail in found:
+    return sum([await _take(inbox, door, mail) for mail in found])
+
+
+async def _take(inbox: ImapInbox, door: Door, mail: RawMail) -> bool:
+    """One message that can't be taken must not keep the others waiting: it stays unmarked, and is tried again."""
+    try:
         accepted = await door.accept_mail(mail.content, oversize=mail.oversize)
-        await inbox.done(mail)
-        log.info("mail accepted", inbox_id=accepted.inbox_id, state=accepted.state, code=accepted.code)
-    return len(found)
+    except HoldfastError:
+        raise
+    except Exception:
+        log.exception("a mail could not be taken over: it stays in the inbox", uid=mail.uid)
+        return False
+    await inbox.done(mail)
+    log.info("mail accepted", inbox_id=accepted.inbox_id, state=accepted.state, code=accepted.code)
+    return True
 
 
 async def keep(name: str, work: Callable[[], Awaitable[int]], stop: asyncio.Event, idle: float) -> None:

@@ -11,7 +11,7 @@ from adapters.postgres.intake_known import known_of, staff_domains
 from adapters.postgres.leads import claim_leads
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain import ids
-from domain.errors import Refused
+from domain.errors import HoldfastError, Refused
 from domain.intake import (
     RETURN_LEAD,
     Acceptance,
@@ -31,6 +31,10 @@ from domain.texts import digest
 from runtime.settings import Settings
 
 MOST_REPLIES_AN_HOUR = 20
+
+
+class LostRowError(HoldfastError):
+    """A row that must be there is not: somebody changed the tables by hand."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ class PostgresIntake:
             values = (case_id, RETURN_LEAD, case.client_id, sealed, request, case.linked_to, arrived)
             if await conn.fetchval(_INSERT_CASE, *values):
                 return case_id
-        raise RuntimeError("two cases of one event")
+        raise LostRowError("an event has opened a case before, but its row of the inbox is gone")
 
     async def _sealed_thread(self, conn: Connection, case: NewCase) -> tuple[bytes | None, object]:
         """A case linked to another has that one's thread, sealed with the same client's key."""
@@ -167,7 +171,7 @@ class PostgresIntake:
                 return ""
             row = await conn.fetchrow("SELECT * FROM cases WHERE case_id = $1", case_id)
             if row is None:
-                raise RuntimeError("an accepted row names a case that is not there")
+                raise LostRowError(f"the case {case_id} of a row of the inbox is not there")
             ended = KnownCase(
                 case_id=case_id, workflow_id=row["workflow_id"], client_id=row["client_id"], is_open=False
             )
@@ -231,7 +235,7 @@ async def _before(conn: Connection, arrival: Arrival) -> Acceptance:
     query = "SELECT inbox_id, state, code, case_id, sha256 FROM inbox WHERE provider = $1 AND event_id = $2"
     row = await conn.fetchrow(query, arrival.provider, arrival.event_id)
     if row is None:
-        raise RuntimeError("a row of the inbox vanished")
+        raise LostRowError("a row of the inbox vanished while it was read")
     if row["sha256"] != digest(arrival.content):
         raise Refused(
             "another-content", f"{arrival.event_id} was used before for something else: choose another reference"

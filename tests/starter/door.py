@@ -15,17 +15,17 @@ from tests.conftest import Database
 
 INBOX = "returnleads@commversion.com"
 CLIENT = "jane@acme.example"
-DIRECTORY = (
-    "INSERT INTO people (person_id, name, email, issuer, sub) VALUES"
-    " ('john', 'John Smith', 'john@commversion.com', 'local', 'john')",
-    "INSERT INTO departments VALUES ('team:return-leads', 'Return Leads', 'returnleads@commversion.com'),"
-    " ('team:ppc', 'PPC Team', 'PPC@commversion.com'), ('team:seo', 'SEO Team', 'seo@commversion.com')",
-    "INSERT INTO memberships VALUES ('john', 'team:seo')",
-    "INSERT INTO clients (client_id, name) VALUES ('acme', 'Acme Dental'), ('zen', 'Zen Law')",
-    "INSERT INTO client_addresses VALUES ('jane@acme.example', 'acme'), ('zoe@zen.example', 'zen')",
-    "INSERT INTO leads (lead_id, client_id, received_at, price) VALUES ('L-1001', 'acme', now(), 60),"
-    " ('L-1002', 'acme', now(), 60), ('L-1003', 'acme', now(), 60), ('L-2001', 'zen', now(), 60)",
-)
+DIRECTORY = """
+INSERT INTO people (person_id, name, email, issuer, sub) VALUES
+ ('john', 'John Smith', 'john@commversion.com', 'local', 'john');
+INSERT INTO departments VALUES ('team:return-leads', 'Return Leads', 'returnleads@commversion.com'),
+ ('team:ppc', 'PPC Team', 'PPC@commversion.com'), ('team:seo', 'SEO Team', 'seo@commversion.com');
+INSERT INTO memberships VALUES ('john', 'team:seo');
+INSERT INTO clients (client_id, name) VALUES ('acme', 'Acme Dental'), ('zen', 'Zen Law');
+INSERT INTO client_addresses VALUES ('jane@acme.example', 'acme'), ('zoe@zen.example', 'zen');
+INSERT INTO leads (lead_id, client_id, received_at, price) VALUES ('L-1001', 'acme', now(), 60),
+ ('L-1002', 'acme', now(), 60), ('L-1003', 'acme', now(), 60), ('L-2001', 'zen', now(), 60)
+"""
 
 
 @dataclass
@@ -62,7 +62,8 @@ class Reception:
         """A mail of ours: its effect in the ledger, and its Message-ID, which is given back."""
         key = ids.effect_key(case_id, name)
         await self.database.execute(
-            "INSERT INTO effects (key, case_id, kind, clause, gated, body, state) VALUES ($1, $2, $3, '', $4, '{}', $5)",
+            "INSERT INTO effects (key, case_id, kind, clause, gated, body, state)"
+            " VALUES ($1, $2, $3, '', $4, '{}', $5)",
             key, case_id, kind, kind == "answer-client", state,
         )  # fmt: skip
         message_id = ids.message_id(key, "commversion.com")
@@ -72,7 +73,7 @@ class Reception:
 
 
 async def reception(database: Database) -> Reception:
-    for statement in DIRECTORY:
+    for statement in DIRECTORY.split(";"):
         await database.execute(statement)
     vault = Vault(b"k" * 32)
     return Reception(database, Door(await database.pool("door"), vault, Settings()), vault)

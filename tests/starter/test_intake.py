@@ -1,7 +1,6 @@
 """The door: what becomes of a mail, in a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from email.message import EmailMessage
 
 import pytest
@@ -15,16 +14,16 @@ from tests.starter.door import CLIENT, INBOX, Reception, forward, mail, receptio
 
 
 @pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Reception]:
-    yield await reception(database)
+async def desk(database: Database) -> Reception:
+    return await reception(database)
 
 
 async def accept(desk: Reception, message: EmailMessage) -> Acceptance:
     return await desk.door.accept_mail(message.as_bytes())
 
 
-def to_department(**more: str) -> EmailMessage:
-    return mail(to="ppc@commversion.com, boss@acme.example", cc="am@commversion.com", **more)
+def to_department() -> EmailMessage:
+    return mail(to="ppc@commversion.com, boss@acme.example", cc="am@commversion.com")
 
 
 @pytest.mark.clause("RL-1")
