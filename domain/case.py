@@ -135,6 +135,7 @@ class Carried(Model):
     handled: tuple[str, ...] = ()
     events: tuple[CaseEvent, ...] = ()
     broken: dict[str, Broken] = Field(default_factory=dict)  # by effect key
+    blocked: dict[str, Broken] = Field(default_factory=dict)  # what a step blocks on, by the step's key
     patches: tuple[str, ...] = ()
     refused: int = 0
     beside: dict[str, str] = Field(default_factory=dict)  # facts that a person looks at beside the case, by event id

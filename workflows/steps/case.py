@@ -1,6 +1,7 @@
-"""The state of one case: what is done, what is open, what arrived. A plain object; the steps are functions that take it."""
+"""The state of one case: what is done, open, arrived. A plain object; the steps are functions that take it."""
 
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from pydantic import JsonValue
 from temporalio import workflow
@@ -11,6 +12,15 @@ from domain.messages import ClientMessage, Fact, SignedAct, Unreadable
 
 MOST_HANDLED = 500
 MOST_WAITING = 2_000
+MOST_WAITING_BYTES = 700_000  # all of it is handed over at continue-as-new, whose input has a limit of 2 MB
+MOST_MESSAGES = 200
+
+
+M = TypeVar("M", ClientMessage, Fact)
+
+
+def _size(act: SignedAct) -> int:
+    return len(act.body) + len(act.payload)
 
 
 class Case:
@@ -26,12 +36,14 @@ class Case:
         self.done = dict(carried.done)
         self.open = dict(carried.open)
         self.deadlines = dict(carried.deadlines)
-        self.acts = list(carried.acts)
+        self.acts = {act: self._step_of(act) for act in carried.acts}
+        self.waiting_bytes = sum(map(_size, carried.acts))
         self.messages = list(carried.messages)
         self.facts = list(carried.facts)
         self.handled = dict.fromkeys(carried.handled)
         self.events = list(carried.events)
         self.broken = dict(carried.broken)
+        self.blocked = dict(carried.blocked)
         self.beside = dict(carried.beside)
         self.patches = dict.fromkeys(carried.patches)
         self.refused = carried.refused
@@ -44,6 +56,7 @@ class Case:
         self.doing = "starting"
         self.in_flight = 0
         self.resumed = 0
+        self.fault: Exception | None = None
         self.refusals = 0
 
     def key(self, name: str) -> str:
@@ -56,6 +69,15 @@ class Case:
         self.events.append(
             CaseEvent(kind=kind, clause=clause, at=workflow.now(), step_id=step_id, text=text, data=data)
         )
+
+    def note_often(self, kind: EventKind, clause: str, text: str, times: int) -> None:
+        """A line that may come many times: while it waits to be written, more of the same only add to its count."""
+        last = self.events[-1] if self.events else None
+        if last and (last.kind, last.text) == (kind, text):
+            self.events.pop()
+            before = last.data.get("times")
+            times += before if isinstance(before, int) else 0
+        self.note(kind, clause, text, times=times)
 
     def take_events(self) -> tuple[CaseEvent, ...]:
         taken, self.events = tuple(self.events), []
@@ -94,9 +116,9 @@ class Case:
             case SignedAct():
                 self._arrive_act(arrived)
             case ClientMessage() if self._is_new(arrived.event_id):
-                self.messages.append(arrived)
+                self._arrive_bounded(self.messages, arrived, "client_replied")
             case Fact() if self._is_new(arrived.event_id):
-                self.facts.append(arrived)
+                self._arrive_bounded(self.facts, arrived, "event")
             case Unreadable():
                 self._refuse(arrived)
             case _:
@@ -106,10 +128,19 @@ class Case:
         step = claimed_step(act, self.request.case_id, self.workflow_id)
         if isinstance(step, Unreadable):
             self._refuse(step)
-        elif len(self.acts) >= MOST_WAITING:
+        elif act in self.acts:
+            return
+        elif self.acts and (len(self.acts) >= MOST_WAITING or self.waiting_bytes + _size(act) > MOST_WAITING_BYTES):
             self._refuse(Unreadable(signal="act", why="more acts at once than a case takes"))
-        elif act not in self.acts:
-            self.acts.append(act)
+        else:
+            self.acts[act] = step
+            self.waiting_bytes += _size(act)
+
+    def _arrive_bounded(self, waiting: list[M], arrived: M, signal: str) -> None:
+        if len(waiting) < MOST_MESSAGES:
+            waiting.append(arrived)
+        else:
+            self._refuse(Unreadable(signal=signal, why="more of them at once than a case takes"))
 
     def _is_new(self, event_id: str) -> bool:
         if event_id in self.handled:
@@ -131,7 +162,11 @@ class Case:
 
     def mine(self, step_id: str) -> list[SignedAct]:
         """The acts for a step, and those for no open step (they are refused by whoever wakes first)."""
-        return [act for act in self.acts if (to := self._step_of(act)) == step_id or to not in self.open]
+        return [act for act, to in self.acts.items() if to == step_id or to not in self.open]
+
+    def has_acts(self, step_id: str) -> bool:
+        """Whether there is any of `mine`."""
+        return any(to == step_id or to not in self.open for to in self.acts.values())
 
     def _step_of(self, act: SignedAct) -> str:
         step = claimed_step(act, self.request.case_id, self.workflow_id)
@@ -139,7 +174,9 @@ class Case:
 
     def take_acts(self, step_id: str, most: int) -> tuple[SignedAct, ...]:
         taken = tuple(self.mine(step_id)[:most])
-        self.acts = [act for act in self.acts if act not in taken]
+        for act in taken:
+            del self.acts[act]
+            self.waiting_bytes -= _size(act)
         return taken
 
     def should_continue(self) -> bool:
@@ -163,6 +200,7 @@ class Case:
             handled=tuple(self.handled),
             events=tuple(self.events),
             broken=self.broken,
+            blocked=self.blocked,
             beside=self.beside,
             patches=tuple(self.patches),
             refused=self.refused,

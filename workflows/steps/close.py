@@ -5,10 +5,10 @@ from typing import TypeVar
 
 from domain.case import CaseStatus, EventKind, Model
 from domain.effects import Effect, Stage
+from workflows.steps.asking import perform
 from workflows.steps.case import Case
 from workflows.steps.deadline import wait
 from workflows.steps.person import refuse_strays
-from workflows.steps.running import perform
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
 
@@ -18,17 +18,20 @@ O = TypeVar("O", bound=Model)  # noqa: E741  an outcome
 async def close(case: Case, outcome: O, words: str, clause: str, effects: Sequence[Effect] = ()) -> O:
     """Carries out the last effects and closes the case; what fails is mended first."""
     key = case.key("close")
-    if key not in case.done:
-        await _quiet(case)
+    while True:
+        await wait(case, "mending", None, lambda: _is_quiet(case))
         await refuse_strays(case, clause)
-        case.note(EventKind.CLOSED, clause, f"Closed: {words}.")
-        case.doing = "closing"
-        receipts = await perform(case, _last(case, words, clause, effects))
-        break_down(case, effects, receipts)
-        case.done[key] = "null"
-    while not _is_quiet(case):
-        await _quiet(case)
-        await perform(case, _last(case, words, clause, ()))
+        if not _is_quiet(case):
+            continue
+        if key in case.done:
+            await perform(case, _last(case, words, clause, ()))
+        else:
+            case.note(EventKind.CLOSED, clause, f"Closed: {words}.")
+            case.doing = "closing"
+            break_down(case, effects, await perform(case, _last(case, words, clause, effects)))
+            case.done[key] = "null"
+        if _is_quiet(case) and not case.acts:
+            break
     case.status, case.outcome = CaseStatus.CLOSED, words
     show(case)
     return outcome
@@ -44,7 +47,3 @@ def _last(case: Case, words: str, clause: str, effects: Sequence[Effect]) -> Sta
 
 def _is_quiet(case: Case) -> bool:
     return not case.broken and not case.beside and not case.facts and not case.open
-
-
-async def _quiet(case: Case) -> None:
-    await wait(case, "mending", None, lambda: _is_quiet(case))

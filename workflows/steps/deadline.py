@@ -22,24 +22,28 @@ async def wait(case: Case, label: str, until: datetime | None, met: Callable[[],
     and only in `run` itself: what runs beside it starts again from what was carried.
     """
     inside = not BESIDE.get()
+
+    def woken() -> bool:
+        return met() or (inside and (case.should_continue() or case.fault is not None))
+
     while not met() and (until is None or until > workflow.now()):
         remaining = None if until is None else until - workflow.now()
         try:
-            await workflow.wait_condition(
-                lambda: met() or (inside and case.should_continue()), timeout=remaining, timeout_summary=label
-            )
+            await workflow.wait_condition(woken, timeout=remaining, timeout_summary=label)
         except TimeoutError:
             break
+        if inside and case.fault:
+            raise RuntimeError("what runs beside the case failed") from case.fault
         if inside and case.should_continue():
             case.continue_as_new()
     return met()
 
 
 async def first(case: Case, label: str, until: datetime, *, act: str = "", message: bool = False) -> Woke:
-    """What comes first: an act for the step `act` (or for no step), a client's message, or the moment. Takes nothing."""
+    """What comes first: an act for the step `act` (or for none), a client's message, or the moment. Takes nothing."""
 
     def came() -> Woke:
-        if act and case.mine(act):
+        if act and case.has_acts(act):
             return "act"
         return "message" if message and case.messages else "due"
 

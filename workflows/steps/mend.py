@@ -1,6 +1,7 @@
 """Mending beside the case: what an outside system did not do is tried again with growing pauses, then by a person."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
 from pydantic import TypeAdapter
@@ -13,15 +14,22 @@ from domain.messages import ActKind, Fact, FactKind
 from domain.people import Role
 from domain.return_lead import StepResult
 from domain.steps import PersonStep
+from workflows.steps.asking import perform
 from workflows.steps.case import Case
 from workflows.steps.deadline import BESIDE, wait
 from workflows.steps.person import person
-from workflows.steps.running import perform
 from workflows.steps.visibility import show
 
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60))
 HELD_PAUSE = timedelta(hours=6)
 EFFECT: TypeAdapter[Effect] = TypeAdapter(Effect)
+MOST_BESIDE = 5
+TOLD: dict[FactKind, tuple[EventKind, str]] = {
+    FactKind.JOINED: (EventKind.NOTED, "Another message about this request arrived; it joined this case."),
+    FactKind.RESUMED: (EventKind.RESUMED, "Sending was switched on again."),
+    FactKind.BOUNCED: (EventKind.NOTED, "A mail of ours came back."),
+}
+CLAUSES: dict[FactKind, str] = {FactKind.JOINED: "RL-1", FactKind.RESUMED: "RL-15", FactKind.BOUNCED: "RL-9"}
 
 
 async def mends(case: Case) -> None:
@@ -33,28 +41,32 @@ async def mends(case: Case) -> None:
         return [key for key in (*case.broken, *case.beside) if key not in started]
 
     def over() -> list[str]:
-        return [key for key in started if key not in case.broken and key not in case.beside]
+        return [key for key, task in started.items() if task.done()]
 
-    while True:
-        _sort_facts(case)
-        for key in to_start():
-            started[key] = asyncio.create_task(_mend(case, key) if key in case.broken else _look(case, key))
-        await workflow.wait_condition(lambda: bool(case.facts or to_start() or over()))
-        for key in over():
-            del started[key]
+    try:
+        while True:
+            _sort_facts(case)
+            for key in to_start():
+                started[key] = asyncio.create_task(_mend(case, key) if key in case.broken else _look(case, key))
+            await workflow.wait_condition(lambda: bool(case.facts or to_start() or over()))
+            for key in over():
+                started.pop(key).result()  # what went wrong in it goes wrong here
+    finally:
+        for task in started.values():
+            task.cancel()
 
 
 def _sort_facts(case: Case) -> None:
+    """Facts of one kind that arrive together are told once: a flood of them costs one line and few looks."""
     facts, case.facts = case.facts, []
+    kinds = Counter(fact.kind for fact in facts)
+    for kind, times in kinds.items():
+        told, text = TOLD[kind]
+        case.note_often(told, CLAUSES[kind], text, times)
+    case.resumed += kinds[FactKind.RESUMED]
     for fact in facts:
-        match fact.kind:
-            case FactKind.JOINED:
-                case.note(EventKind.NOTED, "RL-1", "Another message about this request arrived; it joined this case.")
-            case FactKind.RESUMED:
-                case.note(EventKind.RESUMED, "RL-15", "Sending was switched on again.")
-                case.resumed += 1
-            case FactKind.BOUNCED:
-                case.beside[fact.event_id] = fact.model_dump_json()
+        if fact.kind is FactKind.BOUNCED and len(case.beside) < MOST_BESIDE:
+            case.beside[fact.event_id] = fact.model_dump_json()
 
 
 async def _look(case: Case, event_id: str) -> None:
@@ -71,24 +83,41 @@ async def _look(case: Case, event_id: str) -> None:
     )
     await person(case, step, key=f"not-reached:{part_of(event_id)}")
     del case.beside[event_id]
+    show(case)
 
 
 async def _mend(case: Case, key: str) -> None:
     """The same key again after growing pauses; then a person does it, has it tried again, or waives it by name."""
     while (broken := case.broken.get(key)) and not _moot(case, broken):
-        attempt = broken.attempt
-        if (pause := _pause(broken)) is not None:
-            await _rest(case, broken, pause)
-        else:
-            await person(case, could_not(_effect(broken), _last(broken)), key=f"could-not:{part_of(key)}.{attempt}")
+        await _turn(case, key, broken)
+        if _moot(case, broken):
+            break
         receipt = await _again(case, broken)
-        case.broken[key] = broken.model_copy(
-            update={"receipt": receipt.model_dump(mode="json"), "attempt": attempt + 1}
-        )
         if receipt.done:
             break
+        if key in case.broken:
+            case.broken[key] = broken.model_copy(
+                update={"receipt": receipt.model_dump(mode="json"), "attempt": broken.attempt + 1}
+            )
     case.broken.pop(key, None)
     show(case)
+
+
+async def _turn(case: Case, key: str, broken: Broken) -> None:
+    """Until the effect's turn has come again: after the one it waits for, after a pause, or when a person says so."""
+    effect, last = _effect(broken), _last(broken)
+    if last.state is ReceiptState.SKIPPED:
+        await wait(case, f"{effect.clause} {effect.kind} in its turn", None, lambda: effect.after not in case.broken)
+    elif (pause := _pause(broken)) is not None:
+        await _rest(case, broken, pause)
+    else:
+        await person(case, could_not(effect, last), key=f"could-not:{part_of(key)}.{broken.attempt}")
+
+
+def drop(case: Case, key: str) -> None:
+    """An effect that the case has overtaken is tried no more, unless a person was already asked about it."""
+    if not any(step.reference == key for step in case.open.values()):
+        case.broken.pop(key, None)
 
 
 def _effect(broken: Broken) -> Effect:
@@ -100,9 +129,14 @@ def _last(broken: Broken) -> Receipt:
 
 
 def _moot(case: Case, broken: Broken) -> bool:
-    """A reminder of a step that is done is never sent."""
-    effect = _effect(broken)
-    return isinstance(effect, Nudge) and effect.step_id not in case.open
+    """What was dropped, and a reminder that is late: of a step that is done, before a newer one, or perhaps sent."""
+    effect, last = _effect(broken), _last(broken)
+    if last.key not in case.broken:
+        return True
+    if not isinstance(effect, Nudge):
+        return False
+    step = case.open.get(effect.step_id)
+    return step is None or effect.chase < step.chased or last.state is ReceiptState.UNKNOWN
 
 
 def _pause(broken: Broken) -> timedelta | None:
@@ -112,8 +146,7 @@ def _pause(broken: Broken) -> timedelta | None:
         return HELD_PAUSE
     if isinstance(_effect(broken), Nudge):
         return PAUSES[min(broken.attempt, len(PAUSES) - 1)]
-    worth_it = last.state is ReceiptState.SKIPPED or (last.state is ReceiptState.FAILED and last.retry)
-    return PAUSES[turn] if worth_it and turn < len(PAUSES) else None
+    return PAUSES[turn] if last.state is ReceiptState.FAILED and last.retry and turn < len(PAUSES) else None
 
 
 async def _rest(case: Case, broken: Broken, pause: timedelta) -> None:
@@ -126,8 +159,6 @@ async def _rest(case: Case, broken: Broken, pause: timedelta) -> None:
 
 async def _again(case: Case, broken: Broken) -> Receipt:
     effect = _effect(broken).model_copy(update={"after": ""})
-    if _moot(case, broken):
-        return _last(broken)
     stage = Stage(
         name=f"again {effect.kind}",
         clause=effect.clause,

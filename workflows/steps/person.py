@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from temporalio import workflow
 
 from domain.acts import ActAnswer, Candidate, RecordActs
@@ -13,9 +13,9 @@ from domain.effects import Effect, Nudge, Receipt, Stage
 from domain.ids import effect_key
 from domain.messages import ActKind, SignedAct
 from domain.steps import Done, PersonStep
+from workflows.steps.asking import judge, perform
 from workflows.steps.case import Case
 from workflows.steps.deadline import first, wait
-from workflows.steps.running import judge, perform
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
 
@@ -36,7 +36,7 @@ class _Kept(Model):
 
 
 async def person(case: Case, step: PersonStep[R], *, key: str = "") -> Done[R]:
-    """Asks whoever the step belongs to, and waits until a valid act ends it. `key` for steps that run beside the case."""
+    """Asks whoever the step belongs to, and waits until a valid act ends it. `key`: of a step beside the case."""
     key = key or case.key(step.name)
     if key in case.done:
         kept = _Kept.model_validate_json(case.done[key])
@@ -55,7 +55,6 @@ async def person(case: Case, step: PersonStep[R], *, key: str = "") -> Done[R]:
 
 async def _let_a_flood_settle(case: Case) -> None:
     """Refusals in a row are heard in growing batches, so that a flood of forged acts costs little."""
-    case.refusals += 1
     if case.refusals > PATIENCE_WITH_REFUSALS:
         pause = timedelta(seconds=min(30, 2 ** (case.refusals - PATIENCE_WITH_REFUSALS)))
         await wait(case, "letting a flood of refused acts settle", workflow.now() + pause, lambda: False)
@@ -132,7 +131,7 @@ async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:
     )
     answer = await judge(case, request, step.clause)
     case.refused += answer.refused
-    case.refusals = 0 if answer.accepted >= 0 else case.refusals
+    case.refusals = 0 if answer.accepted >= 0 else case.refusals + 1
     if answer.accepted < 0 or answer.kind in OWNERSHIP:
         _change_owner(case, key, answer)
         return None
@@ -169,7 +168,7 @@ def _read(act: SignedAct, step: PersonStep[R]) -> R | str:
     if claimed_kind(act) in OWNERSHIP:
         return ""
     try:
-        return TypeAdapter(step.result).validate_json(act.payload)
+        return step.result.model_validate_json(act.payload)
     except ValidationError:
         return f"The result of {step.name} is not of the documented form."
 

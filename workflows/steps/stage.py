@@ -6,8 +6,8 @@ from pydantic import TypeAdapter
 
 from domain.case import Broken
 from domain.effects import Effect, Reading, Receipt, Stage
+from workflows.steps.asking import perform
 from workflows.steps.case import Case
-from workflows.steps.running import perform
 from workflows.steps.visibility import show
 
 RECEIPTS = TypeAdapter(tuple[Receipt, ...])
@@ -29,7 +29,7 @@ async def stage(case: Case, name: str, clause: str, effects: Sequence[Effect]) -
 
 
 def break_down(case: Case, effects: Sequence[Effect], receipts: Sequence[Receipt]) -> None:
-    """Remembers the effects that were not done: `mends` takes them up. What only reads is the SOP's own to ask again."""
+    """Remembers what was not done: `mends` takes it up. What only reads is the SOP's own to ask again."""
     by_key = {effect.key: effect for effect in effects}
     for receipt in receipts:
         if not receipt.done and not isinstance(by_key.get(receipt.key), Reading | None):

@@ -47,9 +47,8 @@ def _details(case: Case) -> str:
     """Where we are, who must act, by when: markdown."""
     lines = [f"**{case.kind}** · {case.status}" + (f" · {case.outcome}" if case.outcome else "")]
     for step in sorted(case.open.values(), key=lambda one: one.deadline.due):
-        lines.append(
-            f"* **{step.owner}** must act: {step.waiting_for} ({step.clause}), by {step.deadline.due:%a %d %b %Y %H:%M} UTC"
-        )
+        by = f"{step.deadline.due:%a %d %b %Y %H:%M} UTC"
+        lines.append(f"* **{step.owner}** must act: {step.waiting_for} ({step.clause}), by {by}")
         lines.append(
             f"  * why then: {step.deadline.why()}" + (f"; reminded {step.chased} times" if step.chased else "")
         )
