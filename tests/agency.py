@@ -1,9 +1,12 @@
 """A whole agency in one test: real Temporal, real PostgreSQL, real mail, vendors' stand-ins, and both workers."""
 
 import asyncio
+import json
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -15,7 +18,8 @@ from uuid import uuid4
 
 import aiosmtplib
 from pydantic import SecretStr
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from adapters.mail.imap import ImapInbox
 from adapters.postgres.audit import AuditReport, verify
@@ -86,6 +90,7 @@ def settings_for(folder: Path, database: Database, world: Outside) -> Settings:
     )
 
 
+HISTORIES = Path(__file__).parent / "workflows" / "histories"
 CLIENT, CLIENT_MAIL, CONTACT = "C-0001", "jane@acme-plumbing.example", "11111111-2222-4333-8444-555555555555"
 SALES = "sales@commversion.com"
 RETURNS = "returnleads@commversion.com"
@@ -197,6 +202,7 @@ class Agency:
     handover: Handover
     inbox: ImapInbox
     door_pool: Pool
+    skipper: TimeSkipper
 
     async def deliver(self, mail: EmailMessage, *, as_user: str = "") -> None:
         """By SMTP, logged in as its sender, so that our own server finds it authentic."""
@@ -321,6 +327,20 @@ class Agency:
     async def authorise(self, case_id: str, by: str = "P-3", step_id: str = "authorise") -> None:
         await self.act(case_id, step_id, ActKind.AUTHORISE, {"reason_sha256": ""}, by)
 
+    async def pass_time(self, case_id: str, by: timedelta) -> None:
+        """Moves the case's own clock on; timers that come due by then fire."""
+        await asyncio.wait_for(self.skipper.fast_forward(self.handle(case_id), by), 60)
+
+    async def history(self, case_id: str) -> WorkflowHistory:
+        return await self.handle(case_id).fetch_history()
+
+    async def keep(self, case_id: str, name: str) -> None:
+        """Records the history of a path on purpose (`make histories`); it is replayed ever after."""
+        if os.environ.get("HOLDFAST_RECORD_HISTORIES"):
+            HISTORIES.mkdir(exist_ok=True)
+            told = (await self.history(case_id)).to_json_dict()
+            (HISTORIES / f"{name}.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+
     async def parked_at(self, case_id: str, name: str) -> str:
         """Waits for the first open step whose id starts with `name`, and returns its id."""
         found: list[str] = []
@@ -334,6 +354,23 @@ class Agency:
 
         await eventually(there, f"{case_id} never waited for {name}")
         return found[0]
+
+    async def chased(self, case_id: str, step_id: str, times: int) -> None:
+        async def there() -> bool:
+            query = "SELECT chased FROM case_steps WHERE case_id = $1 AND step_id = $2"
+            return await self.database.value(query, case_id, step_id) == times
+
+        await eventually(there, f"{step_id} was not chased {times} times")
+        await self.parked(case_id, step_id)
+
+    async def sent(self, case_id: str, effect: str, state: str = "sent") -> None:
+        async def there() -> bool:
+            return (await self.effects(case_id)).get(effect) == state
+
+        await eventually(there, f"{effect} is not {state}")
+
+    async def eventually(self, check: Callable[[], Awaitable[bool]], otherwise: str) -> None:
+        await eventually(check, otherwise)
 
     async def refused(self, case_id: str, code: str) -> None:
         """Waits until an act was refused for this reason."""
@@ -398,5 +435,8 @@ async def open_agency(
         if workers:
             await stack.enter_async_context(sops_worker(settings, client, queue=queue))
             await stack.enter_async_context(money_worker(settings, client, queue=queue))
-        handover = Handover(door.intake, client, queue=queue)
-        yield Agency(settings, client, queue, database, world, door, handover, inbox, pool)
+        skipper = TimeSkipper(
+            client, config=TimeSkippingConfig(enabled=False, max_session_skip_count=5000, disable_propagation=True)
+        )
+        handover = Handover(door.intake, skipper.client, queue=queue)
+        yield Agency(settings, client, queue, database, world, door, handover, inbox, pool, skipper)

@@ -127,7 +127,7 @@ class Running:
                 try:
                     if met(view := await self.view()):
                         return view
-                except Exception as error:  # noqa: BLE001
+                except Exception as error:
                     if "not scheduled" not in str(error):
                         raise
                 await asyncio.sleep(0.03)
