@@ -146,6 +146,7 @@ GRANT UPDATE (treatment, gross, currency, gbp, invoice_id, invoice_number, grant
 GRANT INSERT, UPDATE (until) ON money_people TO holdfast_money;
 GRANT INSERT, UPDATE ON inbox, cases, case_leads, case_steps, clients, departments, people, memberships, stand_ins, leads, outbound TO holdfast_door;
 GRANT INSERT, UPDATE, DELETE ON client_addresses, holds TO holdfast_door;
+GRANT DELETE ON memberships TO holdfast_door;  -- nothing about money follows from one
 GRANT INSERT ON mail_threads, texts, audit_anchors TO holdfast_door;
 GRANT USAGE ON SEQUENCE inbox_inbox_id_seq TO holdfast_door;
 
