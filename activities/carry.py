@@ -1,8 +1,9 @@
 """Carrying effects out through the ledger: `sending` is committed before the call, `sent` after it, and never twice."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 
 from activities.hands import Hand, Seen, Sent
 from activities.ports import Claim, Intent, Settled
@@ -14,6 +15,8 @@ ClaimAll = Callable[[Sequence[Intent]], Awaitable[tuple[Claim, ...]]]
 Needs = Callable[[Effect], frozenset[str]]
 SettleAll = Callable[[Sequence[Settled]], Awaitable[None]]
 # Longer than any adapter's own timeout: after so many seconds a call that was still out there has ended.
+AT_ONCE = 20  # calls in flight: so much is in doubt after a crash, and no vendor is asked for more at a time
+NOT_THERE = "not-there"
 PATIENCE: ContextVar[float] = ContextVar("patience", default=20.0)
 
 
@@ -46,7 +49,8 @@ async def carry_out(
             for effect in wave
             if effect not in ready
         }
-        receipts |= await _carry_out_wave(ready, make, claim, settle)
+        for start in range(0, len(ready), AT_ONCE):
+            receipts |= await _carry_out_wave(ready[start : start + AT_ONCE], make, claim, settle)
     return tuple(receipts[effect.key] for effect in effects)
 
 
@@ -67,12 +71,29 @@ async def _carry_out_wave(
         if hands
         else ()
     )
-    outcomes = await asyncio.gather(*(_one(by_key[claim.key], hands[claim.key], claim) for claim in claims))
-    settled = [outcome[0] for outcome in outcomes if outcome[0] is not None]
-    if settled:
+    calls = (_one(by_key[claim.key], hands[claim.key], claim) for claim in claims)
+    receipts = {receipt.key: receipt for receipt in await _settled(calls, settle)}
+    if missing := [by_key[key] for key, receipt in receipts.items() if _not_there(receipt)]:
+        receipts |= await _carry_out_wave(missing, make, claim, settle)
+    return receipts | {key: _failed(by_key[key], hand) for key, hand in made.items() if isinstance(hand, VendorError)}
+
+
+def _not_there(receipt: Receipt) -> bool:
+    return receipt.state is ReceiptState.FAILED and receipt.code == NOT_THERE
+
+
+async def _settled(
+    calls: Iterable[Coroutine[None, None, tuple[Settled | None, Receipt]]], settle: SettleAll
+) -> list[Receipt]:
+    """What is known of each call is committed before anything unforeseen of another is raised."""
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    known = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    if settled := [one for one, _ in known if one]:
         await settle(settled)
-    failed = {key: _failed(by_key[key], hand) for key, hand in made.items() if isinstance(hand, VendorError)}
-    return failed | {receipt.key: receipt for _, receipt in outcomes}
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [receipt for _, receipt in known]
 
 
 async def _make(make: MakeHand, effect: Effect) -> Hand | VendorError:
@@ -83,6 +104,11 @@ async def _make(make: MakeHand, effect: Effect) -> Hand | VendorError:
 
 
 async def _one(effect: Effect, hand: Hand, claim: Claim) -> tuple[Settled | None, Receipt]:
+    settled, receipt = await _by_verdict(effect, hand, claim)
+    return (replace(settled, attempt=claim.attempt) if settled else None), receipt
+
+
+async def _by_verdict(effect: Effect, hand: Hand, claim: Claim) -> tuple[Settled | None, Receipt]:
     match claim.verdict:
         case "go":
             return await _do(effect, hand)
@@ -124,7 +150,10 @@ async def _unclear(effect: Effect, hand: Hand, code: str) -> tuple[Settled | Non
 
 
 async def _after_a_crash(effect: Effect, hand: Hand, claim: Claim) -> tuple[Settled | None, Receipt]:
-    """An earlier attempt may have done it: adopt what is found, do it again only when it is certainly not there."""
+    """An earlier attempt may have done it: adopt what is found, give it back only when it is certainly not there.
+
+    What is given back is claimed again before it is done again, so that the ledger knows of that call too.
+    """
     seen = await _look(hand)
     if seen == "missing" and hand.resend and claim.verdict == "look":
         await asyncio.sleep(max(0.0, PATIENCE.get() - claim.seconds_in_flight))
@@ -132,7 +161,8 @@ async def _after_a_crash(effect: Effect, hand: Hand, claim: Claim) -> tuple[Sett
     if isinstance(seen, Sent):
         return _as_sent(effect, seen)
     if seen == "missing" and hand.resend and claim.verdict == "look":
-        return await _do(effect, hand)
+        again = _receipt(effect, ReceiptState.FAILED, NOT_THERE, retry=True)
+        return Settled(effect, "prepared", code=NOT_THERE), again
     if seen == "cannot-tell" and hand.resend:
         return None, _receipt(effect, ReceiptState.FAILED, "cannot-read-back", retry=True)
     code = "found-different" if seen == "different" else (claim.code or "may-have-been-sent")
