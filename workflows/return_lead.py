@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 
 from temporalio import workflow
 
-from domain.effects import Receipt
+from domain.effects import Receipt, ReceiptState
 from domain.messages import ActKind
 from domain.return_lead import Billing, BillingState, LeadClaim, ReturnOutcome, ReturnRequest
 from domain.sops import return_lead as sop
@@ -14,7 +15,7 @@ from workflows.steps.case import Case
 from workflows.steps.close import close
 from workflows.steps.deadline import deadline, unless
 from workflows.steps.grant import grant
-from workflows.steps.mend import mends
+from workflows.steps.mend import drop, mends
 from workflows.steps.person import person
 from workflows.steps.reading import reading
 from workflows.steps.running import running
@@ -28,6 +29,7 @@ class ReturnLead(CaseWorkflow):
         self.case = Case(request, "ReturnLead")
         self.answered = False
         self.stopped = ""
+        self.needs_approver = False
 
     @workflow.run
     async def run(self, request: ReturnRequest) -> ReturnOutcome:
@@ -63,6 +65,7 @@ class ReturnLead(CaseWorkflow):
         """The leads that were granted, the client being answered; none: the refusal is still to be sent."""
         granted = await self.granted(request, claims)
         self.answered = True
+        drop(self.case, sop.holding_note(request)[0].key)
         return granted
 
     async def granted(self, request: ReturnRequest, claims: Sequence[LeadClaim]) -> tuple[str, ...]:
@@ -72,12 +75,21 @@ class ReturnLead(CaseWorkflow):
             return ()
         found = await person(self.case, sop.investigate(request, leads))  # RL-1 to RL-4
         billing = await self.billed(request, sop.valid_in(found.result), found.receipts)
-        while billing := await self.within_authority(request, billing):  # RL-11, RL-14
-            confirmed = await person(self.case, sop.confirm(request, billing, self.stopped))  # RL-13
-            if confirmed.kind is ActKind.CONFIRM and await self.carried_out(request, billing):  # RL-5, RL-6, RL-12
+        for turn in count(1):
+            billing = await self.within_authority(request, billing)  # RL-11, RL-14
+            if not billing:
+                break
+            await person(self.case, sop.confirm(request, billing, self.stopped, turn))  # RL-13
+            if await self.carried_out(request, billing, turn):  # RL-5, RL-6, RL-12
                 return tuple(lead.lead_id for lead in billing.leads)
-            billing = await self.billed(request, [lead.lead_id for lead in billing.leads], ())
+            billing = self.barred(await self.billed(request, [lead.lead_id for lead in billing.leads], ()))
         return ()
+
+    def barred(self, billing: Billing | None) -> Billing | None:
+        """What the gate wants an approver for, or lets nobody confirm, is not confirmed again but put to a person."""
+        if billing and not billing.approval and self.needs_approver:
+            return billing.model_copy(update={"approval": self.stopped})
+        return billing
 
     async def billed(self, request: ReturnRequest, leads: Sequence[str], receipts: Sequence[Receipt]) -> Billing | None:
         """How the leads are billed: as read when an act was recorded, or read now."""
@@ -100,9 +112,9 @@ class ReturnLead(CaseWorkflow):
                 break
         return billing
 
-    async def carried_out(self, request: ReturnRequest, billing: Billing) -> bool:
-        """The promise, or the credit notes and then the answer. False: the gate stopped it, and it must be looked at anew."""
-        if not self.granted_all(await grant(self.case, "settle", "RL-11", sop.confirmed(request, billing))):
+    async def carried_out(self, request: ReturnRequest, billing: Billing, turn: int) -> bool:
+        """The promise, or the credit notes and then the answer. False: the gate stopped it, to be looked at anew."""
+        if not self.granted_all(await grant(self.case, "settle", "RL-11", sop.confirmed(request, billing, turn))):
             return False
         if not billing.invoices:
             return True
@@ -122,5 +134,9 @@ class ReturnLead(CaseWorkflow):
 
     def granted_all(self, receipts: Sequence[Receipt]) -> bool:
         """Whether the gate let everything through; if not, why is shown with the step that follows."""
-        self.stopped = next((one.code for one in receipts if not one.done), "")
-        return not self.stopped
+        stopped = next((one for one in receipts if not one.done), None)
+        self.stopped = (stopped.code or stopped.state.value) if stopped else ""
+        self.needs_approver = bool(stopped) and (
+            stopped.state is ReceiptState.NEEDS_APPROVAL or stopped.code in sop.BARRED
+        )
+        return not stopped

@@ -41,6 +41,7 @@ from domain.return_lead import (
 )
 from domain.steps import PersonStep
 
+BARRED = frozenset({"already-granted", "already-credited"})  # by no confirmation made good: the lead must go
 NOT_CHARGED = (BillingState.UNBILLED, BillingState.VOIDED)
 CREDITED = (BillingState.ISSUED, BillingState.PAID)
 DAY = timedelta(hours=24)
@@ -87,18 +88,21 @@ def marks(request: ReturnRequest, lead_ids: Iterable[str]) -> tuple[Effect, ...]
     return (*marked, _letter(case_id, "final-action", "RL-8", Audience.ACCOUNTS))
 
 
-def confirmed(request: ReturnRequest, billing: Billing) -> tuple[Effect, ...]:
-    """What a confirmation sets off (gated): the list (RL-11), the e-mail to Accounts (RL-13) and the drafts (RL-12)."""
+def confirmed(request: ReturnRequest, billing: Billing, turn: int = 1) -> tuple[Effect, ...]:
+    """What a confirmation sets off (gated): the list (RL-11), the e-mail to Accounts (RL-13) and the drafts (RL-12).
+
+    `turn`: which confirmation it is. What was listed, mailed and drafted for an earlier one, with other leads or
+    amounts, says nothing about this one; the answer to the client is the same whichever it rests on.
+    """
     case_id, effects = request.case_id, list[Effect]()
     if billing.in_state(*NOT_CHARGED):
-        effects.append(ListDoNotInvoice(key=effect_key(case_id, "list-do-not-invoice"), clause="RL-11"))
+        effects.append(ListDoNotInvoice(key=effect_key(case_id, "list-do-not-invoice", turn), clause="RL-11"))
     if not billing.invoices:
         return (*effects, AnswerClient(key=effect_key(case_id, "answer-client"), clause="RL-5", after=effects[0].key))
-    confirmation = ConfirmToAccounts(key=effect_key(case_id, "confirm-to-accounts"), clause="RL-13")
+    confirmation = ConfirmToAccounts(key=effect_key(case_id, "confirm-to-accounts", turn), clause="RL-13")
+    draft = "draft-credit-note" if turn == 1 else f"draft-credit-note.{turn}"
     drafts = (
-        DraftCreditNote(
-            key=effect_key(case_id, "draft-credit-note", one), clause="RL-12", invoice_id=one, after=confirmation.key
-        )
+        DraftCreditNote(key=effect_key(case_id, draft, one), clause="RL-12", invoice_id=one, after=confirmation.key)
         for one in billing.invoices
     )
     return (*effects, confirmation, *drafts)
@@ -257,7 +261,7 @@ def take_off(request: ReturnRequest, billing: Billing) -> PersonStep[StepResult]
     )
 
 
-def confirm(request: ReturnRequest, billing: Billing, stopped: str = "") -> PersonStep[Confirmation]:
+def confirm(request: ReturnRequest, billing: Billing, stopped: str = "", turn: int = 1) -> PersonStep[Confirmation]:
     """RL-12, RL-13: a named team member stands behind the settlement and the reply, as previewed."""
     return PersonStep(
         name="confirm",
@@ -269,7 +273,7 @@ def confirm(request: ReturnRequest, billing: Billing, stopped: str = "") -> Pers
         + (f" (stopped: {stopped})" if stopped else ""),
         subject="valid",
         due=DAY,
-        then=lambda _: confirmed(request, billing),
+        then=lambda _: confirmed(request, billing, turn),
     )
 
 
