@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from domain.messages import ClientMessage, Fact, SignedAct, Unreadable
 
 Arrived = SignedAct | ClientMessage | Fact | Unreadable
+LONGEST_ID = 500
 MODELS: dict[str, type[SignedAct] | type[ClientMessage] | type[Fact]] = {
     "act": SignedAct,
     "client_replied": ClientMessage,
@@ -28,7 +29,15 @@ def read(name: str, arguments: int, decode: Callable[[type[Any]], Any]) -> Arriv
         return Unreadable(signal=name, why="its argument is not of the documented form")
     except Exception:  # noqa: BLE001  a converter may raise anything on bytes it was not made for
         return Unreadable(signal=name, why="its bytes could not be decoded")
-    return found if isinstance(found, MODELS[name]) else Unreadable(signal=name, why="its argument is empty")
+    if not isinstance(found, MODELS[name]):
+        return Unreadable(signal=name, why="its argument is empty")
+    return found if _storable(found) else Unreadable(signal=name, why="its ids are no ids")
+
+
+def _storable(found: SignedAct | ClientMessage | Fact) -> bool:
+    """Ids are kept, shown and handed over at continue-as-new: of bounded length, and nothing a database refuses."""
+    ids = () if isinstance(found, SignedAct) else (found.event_id, getattr(found, "reference", ""))
+    return all(len(one) <= LONGEST_ID and "\0" not in one for one in ids)
 
 
 class Claimed(BaseModel):

@@ -100,11 +100,15 @@ def _why(leads: Sequence[LeadBilling], sum_gbp: Decimal, changed: set[str], cont
     for lead in leads:
         if lead.state is BillingState.CREDITED:
             return "already-credited-in-the-books"
+        if lead.lead_id in context.credited_leads:
+            return "already-granted"
         unbilled = lead.state in {BillingState.UNBILLED, BillingState.VOIDED}
         if unbilled and (not lead.gross or lead.lead_id in changed):
             return "price-missing-or-changed"
         if lead.gross is None or lead.gbp is None:
             return "no-valid-rate"
+        if lead.gross < 0:
+            return "amount-below-zero"  # it would make room under the limit for others
     if not context.contact_id:
         return "client-has-no-contact-in-the-books"
     return "above-the-limit" if sum_gbp > context.limit_gbp else ""

@@ -21,10 +21,10 @@ def named(line: BookLine) -> tuple[str, ...]:
 
 
 def share(amount: Decimal, position: int, among: int) -> Decimal:
-    """The `position`-th of `among` shares of an amount in pennies; the shares add up to the amount."""
+    """The `position`-th of `among` shares of an amount in pennies, be it negative; the shares add up to the amount."""
     each = (amount / among).quantize(PENNY, rounding=ROUND_DOWN)
     extra = int((amount - each * among) / PENNY)
-    return each + (PENNY if position < extra else Decimal(0))
+    return each + (PENNY.copy_sign(amount) if position < abs(extra) else Decimal(0))
 
 
 def bill(leads: Sequence[LeadRow], invoices: Iterable[Invoice], notes: Iterable[CreditNote]) -> tuple[LeadBilling, ...]:
