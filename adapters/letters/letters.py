@@ -15,7 +15,6 @@ from domain.case import OpenStep
 from domain.effects import AnswerClient, Audience, ConfirmToAccounts, Effect, Nudge, SendLetter
 from domain.errors import Permanent, Refused
 from domain.mail import OutgoingMail
-from domain.people import Role
 from domain.return_lead import Doubt, LeadBilling
 from domain.rules.answer import Answer, CaseLead, RefusedLead, answer, valid_leads
 from domain.sops import return_lead_texts as sop
@@ -183,12 +182,10 @@ class _Writer:
         }
 
     def _team(self, audience: Audience) -> tuple[Mailbox, ...]:
-        """Our own addresses: those of the directory, else of the settings."""
+        """Our own addresses, from this process's configuration: no import leads what is said to Accounts astray."""
         if audience is Audience.RETURNS_INBOX:
             return (Mailbox(self.settings.returns_inbox, _TEAM),)
-        known = self.facts.departments.get(Role.ACCOUNTS)
-        address = known.address if known else self.settings.accounts_address
-        return (Mailbox(address, known.name if known else "Accounts"),) if address else ()
+        return (Mailbox(self.settings.accounts_address, "Accounts"),)
 
     def _internal(
         self, key: str, template: sop.Template, values: dict[str, object], to: Sequence[Mailbox]

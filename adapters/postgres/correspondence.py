@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -62,7 +62,6 @@ class CaseFacts:
     confirmed_by: str
     confirmed_at: datetime | None
     limit: Money
-    departments: Mapping[str, Mailbox] = field(default_factory=dict[str, Mailbox])
 
     @property
     def done(self) -> Done:
@@ -124,7 +123,6 @@ async def _case(conn: Connection, vault: Vault, case_id: str) -> CaseFacts:
         confirmed_by=confirmed["name"] if confirmed else "",
         confirmed_at=confirmed["accepted_at"] if confirmed else None,
         limit=await policy.approval_limit(conn),
-        departments=await _departments(conn),
     )
 
 
@@ -186,8 +184,3 @@ async def _effects(conn: Connection, case_id: str) -> tuple[SentEffect, ...]:
 async def _client_addresses(conn: Connection, client_id: str) -> tuple[str, ...]:
     rows = await conn.fetch("SELECT address FROM client_addresses WHERE client_id = $1 ORDER BY address", client_id)
     return tuple(row["address"] for row in rows)
-
-
-async def _departments(conn: Connection) -> dict[str, Mailbox]:
-    rows = await conn.fetch("SELECT role, name, address FROM departments")
-    return {row["role"]: Mailbox(row["address"], row["name"]) for row in rows}

@@ -392,15 +392,16 @@ _INVESTIGATE = Instruction(
      genuine-enquiry, outside-return-window, client-made-contact, other
 5. Write two or three sentences a lead for the client: what you looked at, what you found, why it decides the matter.
    For a lead that is not valid, the client and everyone on the e-mail read exactly these words (RL-9), so "not valid"
-   is not enough. Name the evidence too: a chat, a recording, a file.
-6. Put it all in one CSV with the columns lead_id,verdict,reason,text,evidence and hand it in:
+   is not enough. Save what supports it (the chat, a call log, a screenshot) as a file beside the table.
+6. Put it all in one CSV with the columns lead_id,verdict,reason,text,evidence (evidence: the names of those files,
+   with spaces between them) and hand it in:
      """
     + _COMPLETE
     + """ --findings findings.csv
-   Or, if there is only one lead:
+   Or lead by lead; the last one hands them in:
      """
     + _COMPLETE
-    + """ --lead L-1001 --verdict valid --reason spam --text "..." --evidence "..."
+    + """ --lead L-1001 --verdict valid --reason spam --text "..." --evidence chat.txt
 You don't need to look at invoices: how each lead is billed is read from the books afterwards.
 """,
 )

@@ -241,7 +241,7 @@ async def test_accounts_are_told_the_final_action_of_each_lead(office: Office) -
 
 async def test_an_internal_mail_that_would_reach_the_client_is_stopped(office: Office) -> None:
     await office.case()
-    await office.database.execute("UPDATE departments SET address = 'Jane@client.example' WHERE role = 'team:accounts'")
+    await office.database.execute("INSERT INTO client_addresses VALUES ('accounts@commversion.com', 'c1')")
     with pytest.raises(Permanent) as caught:
         await office.compose(letter("final-action", Audience.ACCOUNTS))
     assert caught.value.code == "internal-mail-to-client"

@@ -1,0 +1,262 @@
+"""Writing imported directories and leads: one transaction a file, idempotent, and never a way to money.
+
+Identities of approvers, partners and Accounts are out of reach, a person's identity never changes, and a price that
+changes after it was first recorded is kept as it was and marked: it then needs an approver.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, TypeVar
+
+from asyncpg import Record
+
+from adapters.postgres.audit import Entry, append_events
+from adapters.postgres.crypto import Vault
+from adapters.postgres.directory import MONEY_ROLES
+from adapters.postgres.pool import Connection, Pool, transaction
+from domain.case import EventKind
+from domain.errors import Refused
+
+T = TypeVar("T")
+Outcome = Literal["added", "changed", "same"]
+Numbered = Sequence[tuple[int, T]]
+MOST_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class ClientIn:
+    client_id: str
+    name: str
+    contact_id: str = ""
+    currency: str = "GBP"
+    csm_id: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PersonIn:
+    person_id: str
+    name: str
+    email: str
+    issuer: str
+    sub: str
+    roles: tuple[str, ...] = ()
+    manages: tuple[str, ...] = ()
+    active: bool = True
+
+
+@dataclass(frozen=True)
+class DepartmentIn:
+    role: str
+    name: str
+    address: str
+
+
+@dataclass(frozen=True)
+class LeadIn:
+    lead_id: str
+    client_id: str
+    received_at: datetime
+    price: Decimal | None
+    currency: str
+    chat_id: str = ""
+    thread_id: str = ""
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """How many rows were new, changed, or as they were."""
+
+    added: int
+    changed: int
+    same: int
+
+
+class _RowError(Exception):
+    """Why one row can't be taken."""
+
+
+class PostgresImports:
+    def __init__(self, pool: Pool, vault: Vault) -> None:
+        self._pool, self._vault = pool, vault
+
+    async def clients(self, name: str, rows: Numbered[ClientIn], by: str, sha256: str) -> ImportReport:
+        return await self._all(name, rows, _client, by, sha256)
+
+    async def people(self, name: str, rows: Numbered[PersonIn], by: str, sha256: str) -> ImportReport:
+        return await self._all(name, rows, _person, by, sha256)
+
+    async def departments(self, name: str, rows: Numbered[DepartmentIn], by: str, sha256: str) -> ImportReport:
+        return await self._all(name, rows, _department, by, sha256)
+
+    async def leads(self, name: str, rows: Numbered[LeadIn], by: str, sha256: str) -> ImportReport:
+        return await self._all(name, rows, _lead, by, sha256)
+
+    async def _all(
+        self, name: str, rows: Numbered[T], write: Callable[[Connection, T], Awaitable[Outcome]], by: str, sha256: str
+    ) -> ImportReport:
+        """Raises Refused `bad-rows` with every row that can't be taken; then nothing is."""
+        problems: list[str] = []
+        outcomes: list[Outcome] = []
+        async with transaction(self._pool) as conn:
+            await conn.execute("SELECT pg_advisory_xact_lock(4846377004)")
+            for line, row in rows:
+                try:
+                    outcomes.append(await write(conn, row))
+                except _RowError as error:
+                    problems.append(f"line {line}: {error}")
+            if problems:
+                raise Refused("bad-rows", _told(name, problems))
+            report = ImportReport(*(outcomes.count(one) for one in ("added", "changed", "same")))
+            if report.added or report.changed:
+                await append_events(conn, self._vault, "", [await _entry(conn, write.__name__, report, by, sha256)])
+        return report
+
+
+def _told(name: str, problems: list[str]) -> str:
+    shown = problems[:MOST_SHOWN] + ([f"and {len(problems) - MOST_SHOWN} more"] if len(problems) > MOST_SHOWN else [])
+    return "\n  ".join((f"{name} was not taken, nothing was changed:", *shown))
+
+
+async def _entry(conn: Connection, what: str, report: ImportReport, by: str, sha256: str) -> Entry:
+    now = await conn.fetchval("SELECT holdfast_now()")
+    data = {"import": what.removeprefix("_"), "added": report.added, "changed": report.changed, "sha256": sha256}
+    return Entry(EventKind.NOTED, "RL-15", now, actor=by, text="A file was imported.", data=dict(data))
+
+
+async def _client(conn: Connection, row: ClientIn) -> Outcome:
+    before = await conn.fetchrow("SELECT * FROM clients WHERE client_id = $1", row.client_id)
+    if row.csm_id and not await conn.fetchval("SELECT true FROM people WHERE person_id = $1", row.csm_id):
+        raise _RowError(f"csm_id: there is no person {row.csm_id}; import the people first")
+    if before and before["contact_id"] not in {"", row.contact_id} and await _was_granted(conn, row.client_id):
+        raise _RowError("contact_id: can't be changed any more, leads of this client were credited under it")
+    await conn.execute(
+        """INSERT INTO clients (client_id, name, contact_id, currency, csm_id) VALUES ($1, $2, $3, $4, $5)
+           ON CONFLICT (client_id) DO UPDATE SET name = $2, contact_id = $3, currency = $4, csm_id = $5""",
+        row.client_id, row.name, row.contact_id, row.currency, row.csm_id or None,
+    )  # fmt: skip
+    moved = await _addresses(conn, row)
+    known = (row.name, row.contact_id, row.currency, row.csm_id or None)
+    return _outcome(
+        before, [before[one] for one in ("name", "contact_id", "currency", "csm_id")] if before else [], known, moved
+    )
+
+
+async def _was_granted(conn: Connection, client_id: str) -> bool:
+    return bool(await conn.fetchval("SELECT true FROM grants WHERE client_id = $1 LIMIT 1", client_id))
+
+
+async def _addresses(conn: Connection, row: ClientIn) -> bool:
+    """Makes the client's addresses those of the row; True if that changed anything."""
+    taken = await conn.fetchrow(
+        "SELECT * FROM client_addresses WHERE address = ANY($1) AND client_id <> $2", list(row.addresses), row.client_id
+    )
+    if taken:
+        raise _RowError(f"addresses: one of them belongs to client {taken['client_id']}")
+    ours = """SELECT lower(address) AS a FROM departments UNION SELECT lower(email) FROM people"""
+    if await conn.fetchval(f"SELECT true FROM ({ours}) o WHERE a = ANY($1) LIMIT 1", list(row.addresses)):  # noqa: S608
+        raise _RowError("addresses: one of them is our own, a department's or a person's")
+    gone = await conn.fetch(
+        "DELETE FROM client_addresses WHERE client_id = $1 AND address <> ALL($2) RETURNING 1",
+        row.client_id, list(row.addresses),
+    )  # fmt: skip
+    new = await conn.fetch(
+        """INSERT INTO client_addresses SELECT one, $1 FROM unnest($2::text[]) AS one
+           ON CONFLICT (address) DO NOTHING RETURNING 1""",
+        row.client_id, list(row.addresses),
+    )  # fmt: skip
+    return bool(gone or new)
+
+
+async def _person(conn: Connection, row: PersonIn) -> Outcome:
+    barred = sorted({*row.roles, *row.manages} & {role.value for role in MONEY_ROLES})
+    if barred:
+        raise _RowError(f"roles: {barred[0]} can't be given by an import; it is the money worker's configuration")
+    before = await conn.fetchrow("SELECT * FROM people WHERE person_id = $1", row.person_id)
+    await _same_identity(conn, row, before)
+    await conn.execute(
+        """INSERT INTO people (person_id, name, email, issuer, sub, active) VALUES ($1, $2, $3, $4, $5, $6)
+           ON CONFLICT (person_id) DO UPDATE SET name = $2, email = $3, active = $6""",
+        row.person_id, row.name, row.email, row.issuer, row.sub, row.active,
+    )  # fmt: skip
+    changed = await _memberships(conn, row)
+    old = [before[one] for one in ("name", "email", "active")] if before else []
+    return _outcome(before, old, (row.name, row.email, row.active), changed)
+
+
+async def _same_identity(conn: Connection, row: PersonIn, before: Record | None) -> None:
+    query = "SELECT person_id FROM people WHERE person_id <> $1 AND (email = $2 OR (issuer, sub) = ($3, $4)) LIMIT 1"
+    taken = await conn.fetchval(query, row.person_id, row.email, row.issuer, row.sub)
+    if taken:
+        raise _RowError(f"e-mail or identity belongs to {taken}")
+    if await conn.fetchval("SELECT true FROM client_addresses WHERE address = $1", row.email):
+        raise _RowError("email: this is a client's address")
+    if before is None:
+        return
+    if (before["issuer"], before["sub"]) != (row.issuer, row.sub):
+        raise _RowError("issuer and sub: a person's identity can't be changed by an import")
+    query = "SELECT true FROM money_people WHERE (issuer, sub) = ($1, $2) LIMIT 1"
+    same = (before["name"], before["email"], before["active"]) == (row.name, row.email, row.active)
+    if not same and await conn.fetchval(query, row.issuer, row.sub):
+        raise _RowError(f"{row.person_id} acts for money: an import can't change this row")
+
+
+async def _memberships(conn: Connection, row: PersonIn) -> bool:
+    """Makes the person's roles those of the row, money's aside; True if that changed anything."""
+    wanted = {(role, False) for role in row.roles} | {(role, True) for role in row.manages}
+    roles = dict(sorted(wanted))  # who manages a team is its manager, whatever else
+    barred = [role.value for role in MONEY_ROLES]
+    gone = await conn.fetch(
+        "DELETE FROM memberships WHERE person_id = $1 AND role <> ALL($2) AND role <> ALL($3) RETURNING 1",
+        row.person_id, list(roles), barred,
+    )  # fmt: skip
+    new = await conn.fetch(
+        """INSERT INTO memberships (person_id, role, manager)
+           SELECT $1, m.role, m.manager FROM unnest($2::text[], $3::boolean[]) AS m (role, manager)
+           ON CONFLICT (person_id, role) DO UPDATE SET manager = EXCLUDED.manager
+           WHERE memberships.manager <> EXCLUDED.manager RETURNING 1""",
+        row.person_id, list(roles), list(roles.values()),
+    )  # fmt: skip
+    return bool(gone or new)
+
+
+async def _department(conn: Connection, row: DepartmentIn) -> Outcome:
+    before = await conn.fetchrow("SELECT * FROM departments WHERE role = $1", row.role)
+    if await conn.fetchval("SELECT true FROM client_addresses WHERE address = $1", row.address):
+        raise _RowError("address: this is a client's address")
+    await conn.execute(
+        """INSERT INTO departments (role, name, address) VALUES ($1, $2, $3)
+           ON CONFLICT (role) DO UPDATE SET name = $2, address = $3""",
+        row.role, row.name, row.address,
+    )  # fmt: skip
+    return _outcome(before, [before["name"], before["address"]] if before else [], (row.name, row.address))
+
+
+async def _lead(conn: Connection, row: LeadIn) -> Outcome:
+    before = await conn.fetchrow("SELECT * FROM leads WHERE lead_id = $1 FOR UPDATE", row.lead_id)
+    if before is None:
+        if not await conn.fetchval("SELECT true FROM clients WHERE client_id = $1", row.client_id):
+            raise _RowError(f"client_id: there is no client {row.client_id}; import the clients first")
+        values = (row.lead_id, row.client_id, row.received_at, row.price, row.currency, row.chat_id, row.thread_id)
+        await conn.execute(_NEW_LEAD, *values)
+        return "added"
+    if before["client_id"] != row.client_id:
+        raise _RowError("client_id: a lead can't move to another client")
+    repriced = (before["price"], before["currency"]) != (row.price, row.currency)
+    marked = before["price_changed"] or repriced
+    old = (before["chat_id"], before["thread_id"], before["price_changed"])
+    await conn.execute(_KNOWN_LEAD, row.lead_id, row.chat_id, row.thread_id, marked)
+    return "same" if old == (row.chat_id, row.thread_id, marked) else "changed"
+
+
+_NEW_LEAD = """INSERT INTO leads (lead_id, client_id, received_at, price, currency, chat_id, thread_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)"""
+_KNOWN_LEAD = "UPDATE leads SET chat_id = $2, thread_id = $3, price_changed = $4 WHERE lead_id = $1"
+
+
+def _outcome(before: Record | None, old: Sequence[object], new: Sequence[object], more: bool = False) -> Outcome:
+    if before is None:
+        return "added"
+    return "changed" if more or tuple(old) != tuple(new) else "same"

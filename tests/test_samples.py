@@ -1,0 +1,77 @@
+"""The samples fit together: what the demo and a first user are given is one consistent case."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+from domain.mail import lead_ids_in
+from simulators.livechat import livechat_simulator
+from simulators.mail import AUTHSERV_ID
+from simulators.xero import xero_simulator
+from starter.findings import parse_findings_csv
+from starter.intake import read_request
+from starter.mime import parse
+from starter.tables import read_table
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+
+
+def leads() -> dict[str, dict[str, str]]:
+    columns = ("lead_id", "client_id", "received_at", "price", "currency", "chat_id", "thread_id")
+    return {row.cells["lead_id"]: row.cells for row in read_table(SAMPLES / "leads.csv", columns)}
+
+
+def test_the_request_is_a_departments_forward_that_names_the_leads_of_the_findings() -> None:
+    raw = f"Authentication-Results: {AUTHSERV_ID}; dmarc=pass header.from=commversion.com\r\n".encode()
+    mail = parse(
+        raw + (SAMPLES / "request.eml").read_bytes(),
+        authserv_id=AUTHSERV_ID,
+        staff_domains=frozenset({"commversion.com"}),
+    )
+    assert mail.original
+    assert (mail.original.how, mail.original.sender) == ("attached", "jane.porter@brightsmile.example")
+    findings = parse_findings_csv((SAMPLES / "findings.csv").read_bytes())
+    assert list(mail.lead_ids) == [one["lead_id"] for one in findings]
+    assert mail.problems == ()
+    assert {leads()[one]["client_id"] for one in mail.lead_ids} == {"brightsmile"}
+
+
+def test_every_finding_names_evidence_that_is_there() -> None:
+    findings = parse_findings_csv((SAMPLES / "findings.csv").read_bytes())
+    names = [name for one in findings for name in one["evidence"]]
+    assert names
+    assert all((SAMPLES / name).is_file() for name in names)
+    assert {one["verdict"] for one in findings} == {"valid", "not-valid"}
+
+
+async def test_the_books_hold_the_invoiced_leads_at_their_price_with_vat() -> None:
+    async with xero_simulator() as xero:
+        xero.load(json.loads((SAMPLES / "xero.json").read_text(), parse_float=Decimal))
+        (invoice,) = xero.invoices
+    lines = {lead_ids_in(line["Description"])[0]: line for line in invoice["LineItems"]}
+    assert set(lines) == {"L-1001", "L-1002", "L-1003", "L-1004"}
+    for lead_id, line in lines.items():
+        net = Decimal(leads()[lead_id]["price"])
+        assert Decimal(str(line["LineAmount"])) == net
+        assert Decimal(str(line["TaxAmount"])) == net * Decimal("0.20")
+    assert invoice["Contact"]["ContactID"] == next(
+        row.cells["contact_id"]
+        for row in read_table(
+            SAMPLES / "clients.csv", ["client_id", "name", "contact_id", "currency", "csm_id", "addresses"]
+        )
+        if row.cells["client_id"] == "brightsmile"
+    )
+
+
+async def test_every_lead_with_a_chat_has_it_in_live_chat() -> None:
+    async with livechat_simulator() as chat:
+        chat.load(json.loads((SAMPLES / "livechat.json").read_text()))
+        known = {(one, thread) for one, threads in chat.state["chats"].items() for thread in threads}
+    wanted = {(lead["chat_id"], lead["thread_id"]) for lead in leads().values() if lead["chat_id"]}
+    assert wanted <= known
+    assert any(not lead["chat_id"] for lead in leads().values())
+
+
+def test_the_request_without_an_email_is_one() -> None:
+    request = read_request(json.loads((SAMPLES / "request.json").read_text()))
+    assert request.leads == ("L-1007",)
