@@ -1,7 +1,7 @@
 """A small agency in the tables, with a gateway's key: people, a client, leads, a case; and acts signed for it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -99,9 +99,7 @@ class Agency:
     money: Pool
     acts: PostgresActs
     gate: PostgresGate
-    now: int = 0
     version: int = 0
-    counted: dict[str, int] = field(default_factory=dict[str, int])
 
     async def add_client(self, client_id: str, contact_id: str) -> None:
         await self.database.execute(

@@ -358,8 +358,8 @@ def test_an_act_for_something_else_or_another_time_is_refused(
 
 
 def test_the_edges_of_time_are_still_good(signer: Signer, keys: Keyring) -> None:
-    edge = {"iat": NOW - 900, "auth_time": NOW - 900, "exp": NOW}
-    assert judged(open_act(act(signer, **edge), keys), asked()) == ""
+    edge = act(signer, iat=NOW - 900, auth_time=NOW - 900, exp=NOW)
+    assert judged(open_act(edge, keys), asked()) == ""
 
 
 def test_money_lives_fifteen_minutes_and_the_rest_a_day() -> None:
@@ -429,12 +429,12 @@ def test_whoever_was_given_a_step_outside_the_role_may_do_it_unless_it_is_about_
 
 
 def test_four_eyes() -> None:
-    accounts, past = member(ANN, ACCOUNTS), Past(frozenset({ANN}), frozenset())
+    accounts, past = member(ANN, ACCOUNTS), Past(frozenset([ANN]), frozenset())
     assert entitlement(ActKind.AUTHORISE, accounts, ACCOUNTS, Ownership(), past) == "may-not-authorise"
-    past = Past(frozenset(), frozenset({ANN}))
+    past = Past(frozenset(), frozenset([ANN]))
     assert entitlement(ActKind.AUTHORISE, accounts, ACCOUNTS, Ownership(), past) == "may-not-authorise"
     assert entitlement(ActKind.DECLINE, accounts, ACCOUNTS, Ownership(), past) == ""
-    assert entitlement(ActKind.AUTHORISE, accounts, ACCOUNTS, Ownership(), Past(frozenset({BOB}))) == ""
+    assert entitlement(ActKind.AUTHORISE, accounts, ACCOUNTS, Ownership(), Past(frozenset([BOB]))) == ""
 
 
 def test_an_approver_neither_confirms_nor_authorises() -> None:
