@@ -8,7 +8,7 @@ from dataclasses import replace
 from activities.hands import Hand, Seen, Sent
 from activities.ports import Claim, Intent, Settled
 from domain.effects import Effect, Receipt, ReceiptState
-from domain.errors import Permanent, Retryable, Unclear, VendorError
+from domain.errors import Permanent, Refused, Retryable, Unclear, VendorError
 
 MakeHand = Callable[[Effect], Awaitable[Hand]]
 ClaimAll = Callable[[Sequence[Intent]], Awaitable[tuple[Claim, ...]]]
@@ -64,7 +64,7 @@ async def _carry_out_wave(
             strict=True,
         )
     )
-    hands = {key: hand for key, hand in made.items() if not isinstance(hand, VendorError)}
+    hands = {key: hand for key, hand in made.items() if not isinstance(hand, VendorError | Refused)}
     by_key = {effect.key: effect for effect in effects}
     claims = (
         await claim([Intent(by_key[key], hand.body_sha256, hand.recipients) for key, hand in hands.items()])
@@ -75,7 +75,8 @@ async def _carry_out_wave(
     receipts = {receipt.key: receipt for receipt in await _settled(calls, settle)}
     if missing := [by_key[key] for key, receipt in receipts.items() if _not_there(receipt)]:
         receipts |= await _carry_out_wave(missing, make, claim, settle)
-    return receipts | {key: _failed(by_key[key], hand) for key, hand in made.items() if isinstance(hand, VendorError)}
+    unmade = {key: hand for key, hand in made.items() if isinstance(hand, VendorError | Refused)}
+    return receipts | {key: _failed(by_key[key], error) for key, error in unmade.items()}
 
 
 def _not_there(receipt: Receipt) -> bool:
@@ -96,10 +97,10 @@ async def _settled(
     return [receipt for _, receipt in known]
 
 
-async def _make(make: MakeHand, effect: Effect) -> Hand | VendorError:
+async def _make(make: MakeHand, effect: Effect) -> Hand | VendorError | Refused:
     try:
         return await make(effect)
-    except VendorError as error:
+    except (VendorError, Refused) as error:
         return error
 
 
@@ -129,7 +130,7 @@ async def _by_verdict(effect: Effect, hand: Hand, claim: Claim) -> tuple[Settled
 async def _do(effect: Effect, hand: Hand) -> tuple[Settled | None, Receipt]:
     try:
         return _as_sent(effect, await hand.do())
-    except (Retryable, Permanent) as error:
+    except (Retryable, Permanent, Refused) as error:
         return Settled(effect, "prepared", code=error.code), _failed(effect, error)
     except Unclear as error:
         return await _unclear(effect, hand, error.code)
@@ -181,7 +182,7 @@ def _as_sent(effect: Effect, sent: Sent) -> tuple[Settled, Receipt]:
     return done, _receipt(effect, ReceiptState.SENT, reference=sent.reference, data=dict(sent.data))
 
 
-def _failed(effect: Effect, error: VendorError) -> Receipt:
+def _failed(effect: Effect, error: VendorError | Refused) -> Receipt:
     return _receipt(effect, ReceiptState.FAILED, error.code, retry=isinstance(error, Retryable))
 
 
