@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
-
-from asyncpg import Record
 
 from adapters.postgres import policy
 from adapters.postgres.crypto import ClientKey, SealedError, Vault
 from adapters.postgres.pool import Connection, Pool, transaction
+from adapters.postgres.subjects import case_word
 from domain.case import OpenStep
 from domain.errors import Refused
 from domain.money import Money
 from domain.return_lead import Findings, LeadBilling, Reduction, Verdict
 from domain.rules.answer import CaseLead, Done
+from domain.rules.stored_acts import Trust, Word
 from domain.thread import CaseThread
 
 _NOTES = ("draft-credit-note", "authorise-credit-note")
@@ -76,10 +76,10 @@ class CaseFacts:
         )
 
 
-async def read_case(pool: Pool, vault: Vault, case_id: str) -> CaseFacts:
-    """Everything about a case. Raises Refused `no-such-case`."""
+async def read_case(pool: Pool, vault: Vault, trust: Trust, case_id: str) -> CaseFacts:
+    """Everything about a case; of what people signed only what proves itself. Raises Refused `no-such-case`."""
     async with transaction(pool, reading=True) as conn:
-        return await _case(conn, vault, case_id)
+        return await _case(conn, vault, trust, case_id)
 
 
 async def read_step(pool: Pool, case_id: str, step_id: str) -> OpenStep:
@@ -92,7 +92,7 @@ async def read_step(pool: Pool, case_id: str, step_id: str) -> OpenStep:
     return OpenStep.model_validate(view)
 
 
-async def _case(conn: Connection, vault: Vault, case_id: str) -> CaseFacts:
+async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> CaseFacts:
     row = await conn.fetchrow(
         "SELECT c.*, coalesce(k.name, '') AS client_name FROM cases c LEFT JOIN clients k USING (client_id)"
         " WHERE case_id = $1",
@@ -101,10 +101,10 @@ async def _case(conn: Connection, vault: Vault, case_id: str) -> CaseFacts:
     if row is None:
         raise Refused("no-such-case", f"there is no case {case_id}")
     key = await vault.known_key(conn, row["client_id"])
-    findings, reductions = await _acts(conn, case_id, "return.findings"), await _acts(conn, case_id, "return.reduce")
-    found = Findings.model_validate_json(findings[-1]["payload"]) if findings else Findings(findings=())
-    reduced = tuple(Reduction.model_validate_json(one["payload"]) for one in reductions)
-    confirmed = await _confirmed(conn, case_id)
+    said = await case_word(conn, case_id, trust)
+    found = _findings(said)
+    reduced = tuple(one for act in said.acts if isinstance(one := act.opened.result, Reduction))
+    confirmed = said.confirmation
     return CaseFacts(
         case_id=case_id,
         client_id=row["client_id"],
@@ -120,8 +120,8 @@ async def _case(conn: Connection, vault: Vault, case_id: str) -> CaseFacts:
         reductions=reduced,
         texts=await _texts(conn, key, row["client_id"], _wanted(found, reduced)),
         effects=await _effects(conn, case_id),
-        confirmed_by=confirmed["name"] if confirmed else "",
-        confirmed_at=confirmed["accepted_at"] if confirmed else None,
+        confirmed_by=await _name(conn, confirmed.row.person_id) if confirmed else "",
+        confirmed_at=datetime.fromtimestamp(confirmed.row.accepted_at, UTC) if confirmed else None,
         limit=await policy.approval_limit(conn),
     )
 
@@ -135,16 +135,13 @@ def _thread(sealed: bytes | None, *keys: ClientKey | None) -> CaseThread | None:
     return None
 
 
-async def _acts(conn: Connection, case_id: str, kind: str) -> list[Record]:
-    return await conn.fetch("SELECT payload FROM acts WHERE case_id = $1 AND kind = $2 ORDER BY seq", case_id, kind)
+def _findings(said: Word) -> Findings:
+    found = said.findings.opened.result if said.findings else None
+    return found if isinstance(found, Findings) else Findings(findings=())
 
 
-async def _confirmed(conn: Connection, case_id: str) -> Record | None:
-    return await conn.fetchrow(
-        "SELECT coalesce(p.name, a.person_id) AS name, a.accepted_at FROM acts a LEFT JOIN people p USING (person_id)"
-        " WHERE a.case_id = $1 AND a.kind = 'return.confirm' ORDER BY a.seq DESC LIMIT 1",
-        case_id,
-    )
+async def _name(conn: Connection, person_id: str) -> str:
+    return await conn.fetchval("SELECT name FROM people WHERE person_id = $1", person_id) or person_id
 
 
 async def _leads(conn: Connection, case_id: str) -> tuple[CaseLead, ...]:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from jinja2 import UndefinedError
@@ -11,17 +13,20 @@ from jinja2 import UndefinedError
 from adapters.letters.letters import PostgresLetters
 from adapters.letters.render import fill_in
 from adapters.postgres.crypto import Vault
-from adapters.postgres.directory import Addressee, PostgresDirectory
 from adapters.postgres.pool import transaction
 from domain import ids
-from domain.case import Deadline, OpenStep
+from domain.case import Deadline, Model, OpenStep
 from domain.effects import AnswerClient, Audience, ConfirmToAccounts, Nudge, SendLetter
 from domain.errors import Permanent
 from domain.mail import LOOP_IN_SENTENCE, OutgoingMail
-from domain.return_lead import BillingState, ClaimProblem, Finding, Findings, LeadBilling, Reason, Verdict
+from domain.messages import ActBody
+from domain.people import Identity
+from domain.return_lead import BillingState, ClaimProblem, Confirmation, Finding, Findings, LeadBilling, Reason, Verdict
 from domain.sops.return_lead_texts import INSTRUCTIONS
-from domain.texts import canonical, digest
+from domain.subject import Subject
+from domain.texts import digest
 from domain.thread import CaseThread
+from runtime.keys import Signer, local_signer, signed_act
 from runtime.settings import Settings
 from tests.conftest import Database
 
@@ -46,8 +51,8 @@ REASON = "We rang the number on Tuesday.\nThe caller asked for exactly the servi
 class Office:
     """A database with one case in it."""
 
-    def __init__(self, database: Database, letters: PostgresLetters, vault: Vault) -> None:
-        self.database, self.letters, self.vault = database, letters, vault
+    def __init__(self, database: Database, letters: PostgresLetters, vault: Vault, signer: Signer) -> None:
+        self.database, self.letters, self.vault, self.signer = database, letters, vault, signer
 
     async def case(self, thread: CaseThread | None = THREAD) -> None:
         pool = await self.database.pool()
@@ -92,14 +97,23 @@ class Office:
             Finding(lead_id=one, verdict=Verdict.NOT_VALID, reason=Reason.GENUINE, text_sha256=digest(REASON))
             for one in refused
         ]
-        await self.act("return.findings", Findings(findings=tuple(findings)).model_dump_json(), "ivan")
+        await self.act("return.findings", Findings(findings=tuple(findings)), "ivan")
 
-    async def act(self, kind: str, payload: str, person: str) -> None:
+    async def act(self, kind: str, result: Model, person: str, signer: Signer | None = None) -> None:
+        """Stores an act as the gateway signed it."""
+        now = int(str(await self.database.value("SELECT floor(extract(epoch FROM holdfast_now()))::bigint")))
+        about = Subject(case_id=CASE, of="all")
+        body = ActBody(
+            kid="", jti=str(uuid4()), kind=kind, deployment="local", case_id=CASE, workflow_id=CASE, step_id="s",
+            subject_sha256=about.sha256, payload_sha256="", actor=Identity(issuer="local", sub=person), auth="local",
+            auth_time=now, iat=now, exp=now + 900,
+        )  # fmt: skip
+        act = signed_act(signer or self.signer, body, result)
         await self.database.execute(
             "INSERT INTO acts (jti, case_id, workflow_id, step_id, kind, subject_sha256, issuer, sub, person_id, auth,"
             " body, payload, signature, subject)"
-            " VALUES ($1, $2, $2, 's', $3, '', 'local', $4, $4, 'local', '', $5, '', '{}')",
-            f"{kind}-{person}", CASE, kind, person, payload,
+            " VALUES ($1, $2, $2, 's', $3, $4, 'local', $5, $5, 'local', $6, $7, $8, $9)",
+            body.jti, CASE, kind, about.sha256, person, act.body, act.payload, act.signature, about.json_text,
         )  # fmt: skip
 
     async def effect(self, kind: str, body: dict[str, str], state: str, reference: str = "") -> None:
@@ -141,16 +155,10 @@ OfficeMaker = Callable[[], Awaitable[Office]]
 
 
 @pytest.fixture
-async def office(database: Database) -> Office:
-    vault = Vault(b"k" * 32)
-    pool = await database.pool("sops")
-    return Office(
-        database,
-        PostgresLetters(
-            pool, vault, Settings(), PostgresDirectory(pool, Addressee("Returns", "returnleads@commversion.com"))
-        ),
-        vault,
-    )
+async def office(database: Database, tmp_path: Path) -> Office:
+    vault, settings = Vault(b"k" * 32), Settings(state_dir=tmp_path)
+    signer = local_signer(settings.keys_dir)
+    return Office(database, PostgresLetters(await database.pool("sops"), vault, settings), vault, signer)
 
 
 @pytest.mark.clause("RL-3")
@@ -218,7 +226,7 @@ async def test_the_preview_foresees_the_credit_note_and_its_hash_is_of_the_text(
 @pytest.mark.clause("RL-13")
 async def test_the_confirmation_names_leads_invoice_amounts_and_who_confirmed(office: Office) -> None:
     await office.mixed()
-    await office.act("return.confirm", canonical({"preview_sha256": "0" * 64}), "rita")
+    await office.act("return.confirm", Confirmation(preview_sha256="0" * 64), "rita")
     mail = await office.compose(ConfirmToAccounts(key=ids.effect_key(CASE, "confirm-to-accounts"), clause="RL-13"))
     assert mail.to == ("accounts@commversion.com",)
     assert mail.cc == ("returnleads@commversion.com",)
@@ -317,6 +325,19 @@ async def test_every_step_has_instructions_that_read_whole_and_name_its_command(
     assert f"holdfast step complete {CASE} {name} --" in mail.text
     assert "{{" not in mail.text
     assert "{%" not in mail.text
+
+
+async def test_findings_that_do_not_prove_themselves_are_as_if_they_were_not_there(
+    office: Office, tmp_path: Path
+) -> None:
+    await office.mixed()
+    before = (await office.letters.preview(CASE)).text
+    forged = tuple(
+        Finding(lead_id=f"L-{number}", verdict=Verdict.VALID, reason=Reason.SPAM, text_sha256=digest("ok"))
+        for number in range(1, 5)
+    )
+    await office.act("return.findings", Findings(findings=forged), "mallory", local_signer(tmp_path / "other"))
+    assert (await office.letters.preview(CASE)).text == before
 
 
 async def test_words_from_outside_are_never_taken_for_a_template(office: Office) -> None:
