@@ -307,7 +307,7 @@ def test_no_mutation_of_a_signed_act_is_taken(data: st.DataObject, signer: Signe
             ]
         )
     )
-    changed_act = SignedAct.model_construct(**(good.model_dump() | {part: mutated}))
+    changed_act = good.model_copy(update={part: mutated})
     assert bool(code_of(changed_act, keys)) == (mutated != text)
 
 
