@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.set-up
 
-.PHONY: setup demo test test-long up down lint fmt clauses requirements
+.PHONY: histories setup demo test test-long up down lint fmt clauses requirements
 
 setup: $(STAMP)
 
@@ -50,3 +50,10 @@ requirements: setup
 	@$(COMPILE) $(ARGS) requirements/uv.in --output-file requirements/uv.txt
 	@$(COMPILE) $(ARGS) requirements/base.in --output-file requirements/base.txt
 	@$(COMPILE) $(ARGS) --constraints requirements/base.txt requirements/dev.in --output-file requirements/dev.txt
+
+# Before the first release only: see ARCHITECTURE.md, Changing a workflow.
+histories: setup
+	@rm -f tests/workflows/histories/*.json
+	@HOLDFAST_RECORD_HISTORIES=1 $(BIN)/pytest -q tests/workflows --deselect tests/workflows/test_replay.py \
+		--deselect tests/workflows/test_cost.py --ignore tests/workflows/test_steps.py
+	@$(BIN)/python -m tests.workflows.test_replay

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from email.policy import SMTP, default
 from email.utils import getaddresses, localtime, parseaddr
 from pathlib import Path
 from secrets import token_hex
+from socket import gethostname
+from typing import Any
 from uuid import uuid4
 
 import aiosmtplib
@@ -334,11 +337,12 @@ class Agency:
     async def history(self, case_id: str) -> WorkflowHistory:
         return await self.handle(case_id).fetch_history()
 
-    async def keep(self, case_id: str, name: str) -> None:
+    async def keep(self, case_id: str, name: str, run_id: str | None = None) -> None:
         """Records the history of a path on purpose (`make histories`); it is replayed ever after."""
         if os.environ.get("HOLDFAST_RECORD_HISTORIES"):
             HISTORIES.mkdir(exist_ok=True)
-            told = (await self.history(case_id)).to_json_dict()
+            run = self.client.get_workflow_handle(case_id, run_id=run_id)
+            told = _without_hosts((await run.fetch_history()).to_json_dict())
             (HISTORIES / f"{name}.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
 
     async def parked_at(self, case_id: str, name: str) -> str:
@@ -404,6 +408,15 @@ class Agency:
             if not one.authenticated_as
         ]
         return [mail for mail in sent if template in str(mail["Subject"]) + mail.get_content()]
+
+
+def _without_hosts(told: Any) -> Any:
+    """A history names the machines that worked on it; a recorded one does not."""
+    if isinstance(told, dict):
+        return {name: "worker" if name == "identity" else _without_hosts(value) for name, value in told.items()}
+    if isinstance(told, str):
+        return re.sub(rf"\d+@{re.escape(gethostname())}", "worker", told)
+    return [_without_hosts(one) for one in told] if isinstance(told, list) else told
 
 
 async def eventually(check: Callable[[], Awaitable[bool]], otherwise: str, seconds: float = 30) -> None:

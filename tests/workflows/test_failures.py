@@ -85,7 +85,7 @@ async def test_while_outbound_is_off_nothing_leaves_and_switching_it_on_sends_wh
     await agency.authorise(case_id)
     assert (await agency.result(case_id)).valid == 1
     subjects = [str(mail["Subject"]) for mail in agency.mails()]
-    assert len(subjects) == len(set(subjects)), "a reminder of a step that is done is not sent"
+    assert not [one for one in subjects if "Investigate" in one or "Confirm the valid" in one], "nobody is nudged late"
     await agency.keep(case_id, "held")
 
 

@@ -31,8 +31,10 @@ def read(path: Path) -> dict[str, Any]:
 
 
 async def replay(history: dict[str, Any]) -> None:
+    """Under its own id: acts are bound to it."""
     replayer = Replayer(workflows=WORKFLOWS, plugins=[holdfast_plugin()])
-    await replayer.replay_workflow(WorkflowHistory.from_json("return-lead/recorded", history))
+    workflow_id = history["events"][0]["workflowExecutionStartedEventAttributes"]["workflowId"]
+    await replayer.replay_workflow(WorkflowHistory.from_json(workflow_id, history))
 
 
 def test_every_path_is_recorded() -> None:

@@ -90,6 +90,7 @@ async def test_an_unbilled_lead_goes_on_the_list_before_the_client_is_told(agenc
     assert [row["lead_id"] for row in await agency.database.fetch("SELECT lead_id FROM do_not_invoice")] == ["L-1005"]
     assert "will not be charged" in words(to_client(agency)[-1])
     assert agency.outside.xero.credit_notes == []
+    await agency.keep(case_id, "unbilled")
 
 
 @pytest.mark.clause("RL-6")
@@ -109,6 +110,7 @@ async def test_four_leads_on_one_issued_invoice_become_one_credit_note(agency: A
     assert [line["Description"] for line in note["LineItems"]] == [f"Returned lead {lead}" for lead in FOUR]
     answer = to_client(agency)[-1]
     assert note["CreditNoteNumber"] in answer.get_content()
+    await agency.keep(case_id, "four-issued")
 
 
 @pytest.mark.clause("RL-7")
@@ -153,6 +155,7 @@ async def test_a_refusal_goes_to_all_recipients_with_the_reason_of_each_lead(age
     assert COLLEAGUE in str(refusal["To"]) + str(refusal["Cc"])
     assert words(refusal).count("The caller asked for a quote and got one.") == 2
     assert agency.outside.sheets.rows() == []
+    await agency.keep(case_id, "refused")
 
 
 @pytest.mark.clause("RL-9")
@@ -171,6 +174,7 @@ async def test_a_mixed_request_is_settled_whole_and_answered_once(agency: Agency
     for part in ("L-1001", "L-1005", "L-1006", "L-9999", "will not be charged", "credit note", "got one"):
         assert part in text
     assert str(answer["To"]) == str(acknowledgement["To"])
+    await agency.keep(case_id, "mixed")
 
 
 @pytest.mark.clause("RL-13")
@@ -226,6 +230,7 @@ async def test_accounts_take_a_draft_line_off_before_the_promise(agency: Agency)
     await agency.confirm(case_id)
     assert (await agency.result(case_id)).valid == 1
     assert "will not be charged" in words(to_client(agency)[-1])
+    await agency.keep(case_id, "take-off")
 
 
 async def test_a_paid_invoice_is_credited_and_accounts_allocate_it_in_the_books(agency: Agency) -> None:
@@ -240,6 +245,7 @@ async def test_a_paid_invoice_is_credited_and_accounts_allocate_it_in_the_books(
     agency.outside.xero.edit(op="allocate_credit_note", number=number)
     await agency.act(case_id, "allocate.2", ActKind.ALLOCATED, {"note_sha256": ""}, "P-3")
     assert (await agency.result(case_id)).valid == 1
+    await agency.keep(case_id, "paid")
 
 
 @pytest.mark.parametrize(("price", "stops"), [("125.00", False), ("125.01", True)])
@@ -259,6 +265,7 @@ async def test_above_500_pounds_it_can_only_be_reduced_or_rejected(agency: Agenc
     outcome = await agency.result(case_id)
     assert (outcome.valid, outcome.refused) == (3, 1)
     assert "leave this one as it is" in words(to_client(agency)[-1])
+    await agency.keep(case_id, "reduced")
 
 
 async def test_an_authorisation_by_the_confirmer_or_the_investigator_is_refused_visibly(agency: Agency) -> None:
@@ -280,3 +287,4 @@ async def test_a_declined_credit_note_comes_back_to_the_team(agency: Agency) -> 
     await agency.act(case_id, "declined", ActKind.DONE, {"note_sha256": ""}, "P-1")
     await agency.authorise(case_id, step_id="authorise.2")
     assert (await agency.result(case_id)).valid == 1
+    await agency.keep(case_id, "declined")
