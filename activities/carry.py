@@ -57,26 +57,15 @@ async def carry_out(
 async def _carry_out_wave(
     effects: Sequence[Effect], make: MakeHand, claim: ClaimAll, settle: SettleAll
 ) -> dict[str, Receipt]:
-    made = dict(
-        zip(
-            (effect.key for effect in effects),
-            await asyncio.gather(*(_make(make, effect) for effect in effects)),
-            strict=True,
-        )
-    )
-    hands = {key: hand for key, hand in made.items() if not isinstance(hand, VendorError | Refused)}
+    made = await asyncio.gather(*(_make(make, effect) for effect in effects))
+    hands = {effect.key: hand for effect, hand in zip(effects, made, strict=True)}
     by_key = {effect.key: effect for effect in effects}
-    claims = (
-        await claim([Intent(by_key[key], hand.body_sha256, hand.recipients) for key, hand in hands.items()])
-        if hands
-        else ()
-    )
+    claims = await claim([Intent(by_key[key], hand.body_sha256, hand.recipients) for key, hand in hands.items()])
     calls = (_one(by_key[claim.key], hands[claim.key], claim) for claim in claims)
     receipts = {receipt.key: receipt for receipt in await _settled(calls, settle)}
     if missing := [by_key[key] for key, receipt in receipts.items() if _not_there(receipt)]:
         receipts |= await _carry_out_wave(missing, make, claim, settle)
-    unmade = {key: hand for key, hand in made.items() if isinstance(hand, VendorError | Refused)}
-    return receipts | {key: _failed(by_key[key], error) for key, error in unmade.items()}
+    return receipts
 
 
 def _not_there(receipt: Receipt) -> bool:
@@ -97,11 +86,28 @@ async def _settled(
     return [receipt for _, receipt in known]
 
 
-async def _make(make: MakeHand, effect: Effect) -> Hand | VendorError | Refused:
+async def _make(make: MakeHand, effect: Effect) -> Hand:
     try:
         return await make(effect)
     except (VendorError, Refused) as error:
-        return error
+        return UnmadeHand(error)
+
+
+class UnmadeHand:
+    """What could not be made is claimed all the same, so that it fails through the ledger and can be waived there."""
+
+    resend = False
+    body_sha256 = ""
+    recipients: tuple[str, ...] = ()
+
+    def __init__(self, why: VendorError | Refused) -> None:
+        self.why = why
+
+    async def do(self) -> Sent:
+        raise self.why
+
+    async def look(self) -> Seen:
+        return "cannot-tell"
 
 
 async def _one(effect: Effect, hand: Hand, claim: Claim) -> tuple[Settled | None, Receipt]:
