@@ -1,0 +1,136 @@
+"""A worker, or the inbox's process, that kills itself once at a named point; without a point, a plain one.
+
+python -m tests.crash.dying_worker ORDERS.json
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from temporalio.client import Client
+
+import activities.effects
+import activities.money
+import starter.inbox
+import worker
+from activities.carry import PATIENCE
+from adapters.mail.imap import ImapInbox
+from adapters.postgres.acts import PostgresActs
+from adapters.postgres.cases import PostgresCases
+from adapters.postgres.gate import PostgresGate
+from adapters.postgres.intake import PostgresIntake
+from adapters.postgres.ledger import PostgresLedger
+from runtime.connect import connect
+from runtime.settings import Settings
+from starter.handover import Handover
+
+
+class Orders(BaseModel):
+    """What to run and where to die. `settings` hold secrets: the file is the owner's alone.
+
+    `point` is `<moment>-before` or `<moment>-after`; `name` says whose: an effect's, a step's, or nothing in particular.
+    """
+
+    settings: dict[str, Any]
+    address: str
+    queue: str
+    side: Literal["sops", "money", "inbox"]
+    patience: float
+    point: str = ""
+    name: str = ""
+
+
+Concerns = Callable[[tuple[Any, ...]], bool]
+
+
+def arm(orders: Orders) -> None:
+    """Wraps the methods of one moment, so that the process dies before or after the first call that is concerned."""
+    moment, _, when = orders.point.rpartition("-")
+    part = f"/{orders.name}/"
+
+    def has_effect(args: tuple[Any, ...]) -> bool:
+        return any(part in one.effect.key for one in args[-1])
+
+    match moment:
+        case "claim" | "record":
+            method = "claim" if moment == "claim" else "settle"
+            for owner in (PostgresLedger, PostgresGate):
+                wrap(owner, method, when, has_effect)
+        case "call":
+            for module in (activities.effects, activities.money):
+                module.hand_for = partial(arm_hand, module.hand_for, part, when)
+        case "act":
+            wrap(PostgresActs, "record", when, lambda args: bool(args[-1].step_id == orders.name))
+        case "close":
+            wrap(PostgresCases, "record", when, lambda args: bool(args[-2].status != "open"))
+        case "accept" | "handed":
+            wrap(PostgresIntake, moment, when, lambda _: True)
+        case "mark":
+            wrap(ImapInbox, "done", when, lambda _: True)
+        case _:
+            raise ValueError(orders.point)
+
+
+def wrap(owner: Any, name: str, when: str, concerned: Concerns) -> None:
+    setattr(owner, name, dying(getattr(owner, name), when, concerned))
+
+
+def dying(method: Any, when: str, concerned: Concerns) -> Any:
+    async def wrapped(*args: Any) -> Any:
+        hit = concerned(args)
+        if hit and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = await method(*args)
+        if hit and when == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    return wrapped
+
+
+async def arm_hand(original: Any, part: str, when: str, *args: Any) -> Any:
+    hand = await original(*args)
+    if part in args[2].key:
+        hand.do = dying(hand.do, when, lambda _: True)
+    return hand
+
+
+@asynccontextmanager
+async def inbox(settings: Settings, client: Client, *, queue: str) -> AsyncGenerator[None]:
+    starter.inbox.Handover = partial(Handover, queue=queue)  # type: ignore[misc, assignment]
+    stop = asyncio.Event()
+    task = asyncio.create_task(starter.inbox.serve(settings, client, stop))
+    yield
+    stop.set()
+    await task
+
+
+async def run(orders: Orders) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    settings = Settings(**orders.settings)
+    client = await connect(settings, address=orders.address, lazy=orders.side == "inbox")
+    sides = {"sops": worker.sops_worker, "money": worker.money_worker, "inbox": inbox}
+    async with sides[orders.side](settings, client, queue=orders.queue):
+        await stop.wait()
+
+
+def main() -> None:
+    orders = Orders.model_validate_json(Path(sys.argv[1]).read_text())
+    if orders.point:
+        arm(orders)
+    PATIENCE.set(orders.patience)
+    asyncio.run(run(orders))
+    gc.collect()
+
+
+if __name__ == "__main__":
+    main()

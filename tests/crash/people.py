@@ -1,0 +1,196 @@
+"""Processes that may die, the people who carry a case through all the same, and what must hold afterwards."""
+
+import asyncio
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from domain.ids import message_id
+from domain.messages import ActKind
+from domain.return_lead import ReturnOutcome
+from runtime.settings import Settings
+from tests.agency import Agency
+from tests.crash.dying_worker import Orders
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 0.5
+NOTE = {"note_sha256": ""}
+MAILS = ("acknowledge", "final-action", "confirm-to-accounts", "answer-client")
+
+
+@dataclass
+class Process:
+    """A subprocess of the agency's, in a session of its own."""
+
+    side: str
+    running: asyncio.subprocess.Process
+    log: Path
+
+    async def died(self, seconds: float = 60) -> None:
+        """Waits until it has killed itself."""
+        code = await asyncio.wait_for(self.running.wait(), seconds)
+        assert code == -signal.SIGKILL, f"{self.side} ended with {code}: {self.log.read_text()[-2000:]}"
+
+    async def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            self.running.kill()
+        await self.running.wait()
+
+    async def end(self) -> None:
+        """Asks it to end; what does not is killed."""
+        with suppress(ProcessLookupError):
+            self.running.terminate()
+        try:
+            await asyncio.wait_for(self.running.wait(), 10)
+        except TimeoutError:
+            await self.kill()
+
+
+@asynccontextmanager
+async def process(
+    agency: Agency, address: str, side: str, *, point: str = "", name: str = ""
+) -> AsyncGenerator[Process]:
+    """A process of the agency's while the block runs."""
+    started = await start(agency, address, side, point=point, name=name)
+    try:
+        yield started
+    finally:
+        await started.end()
+
+
+async def start(agency: Agency, address: str, side: str, *, point: str = "", name: str = "") -> Process:
+    """Starts one side of the agency as a process of its own; with a `point`, one that dies there.
+
+    `address` is Temporal's.
+    """
+    orders = Orders.model_validate(
+        {
+            "settings": plain(agency.settings),
+            "address": address,
+            "queue": agency.queue,
+            "side": side,
+            "patience": PATIENCE,
+            "point": point,
+            "name": name,
+        }
+    )
+    folder = agency.settings.state_dir
+    file, log = folder / f"{side}.orders.json", folder / f"{side}.log"
+    file.touch(mode=0o600)
+    file.write_text(orders.model_dump_json())
+    with log.open("ab") as output:
+        running = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.crash.dying_worker", str(file), cwd=ROOT, stdout=output, stderr=output
+        )
+    return Process(side, running, log)
+
+
+def plain(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON, secrets and all."""
+    fields = {name: getattr(settings, name) for name in Settings.model_fields}
+    secrets = {name: value.get_secret_value() for name, value in fields.items() if isinstance(value, SecretStr)}
+    return settings.model_dump(mode="json") | secrets
+
+
+@dataclass
+class People:
+    """Everybody who has a step in a case; each does it as soon as it is asked, looking first where something is broken."""
+
+    agency: Agency
+    case_id: str
+    leads: Sequence[str]
+    asked: list[str] = field(default_factory=list[str])  # the broken effects they were asked about
+    acted: set[tuple[str, object]] = field(default_factory=set[tuple[str, object]])
+
+    async def finish(self, seconds: float = 120) -> ReturnOutcome:
+        """Does every step until the case is closed."""
+        async with asyncio.timeout(seconds):
+            while await self._status() == "open":
+                await self.work()
+                await asyncio.sleep(0.1)
+        return await self.agency.result(self.case_id)
+
+    async def work(self) -> None:
+        """Does each step that is open and was not done before."""
+        for row in await self.agency.database.fetch(_OPEN, self.case_id):
+            step = (str(row["step_id"]), row["asked_at"])
+            if step not in self.acted:
+                await self._do(step[0], str(row["name"]), str(row["reference"]))
+                self.acted.add(step)
+
+    async def _do(self, step_id: str, name: str, reference: str) -> None:
+        agency, case_id = self.agency, self.case_id
+        match name:
+            case "investigate":
+                await agency.find(case_id, self.leads)
+            case "confirm":
+                await agency.confirm(case_id, step_id=step_id)
+            case "authorise":
+                await agency.authorise(case_id, step_id=step_id)
+            case "could-not":
+                self.asked.append(reference.removeprefix(f"{case_id}/").partition("/")[0])
+                await agency.act(case_id, step_id, self._look(reference), NOTE, "P-1")
+            case _:
+                raise AssertionError(f"nobody expected a step {name}")
+
+    def _look(self, reference: str) -> ActKind:
+        """Whether the mail arrived is seen by whoever should have it."""
+        return ActKind.DONE if arrived(self.agency, reference) else ActKind.RESEND
+
+    async def _status(self) -> object:
+        return await self.agency.database.value("SELECT status FROM cases WHERE case_id = $1", self.case_id)
+
+
+_OPEN = """SELECT step_id, name, asked_at, coalesce(view ->> 'reference', '') AS reference FROM case_steps
+    WHERE case_id = $1 AND state = 'open' ORDER BY asked_at"""
+
+
+def arrived(agency: Agency, key: str) -> int:
+    """How often the mail of an effect arrived."""
+    ours = message_id(key, agency.settings.mail_domain)
+    return sum(one.message_id == ours for one in agency.outside.mail.ledger())
+
+
+async def nothing_twice_nothing_missing(agency: Agency, case_id: str, leads: Sequence[str], *, credited: bool) -> None:
+    """The vendors' own ledgers against what the case had to do."""
+    states = await agency.effects(case_id)
+    assert set(states) >= expected(leads, credited=credited)
+    for name, state in states.items():
+        count = arrived(agency, f"{case_id}/{name}")
+        if name.startswith("nudge-"):  # the step it is about is done: one that is in doubt is not sent again
+            assert state in {"sent", "unknown"}, f"{name} is {state}"
+            assert count <= 1, f"{name} arrived {count} times"
+        else:
+            assert state in {"sent", "abandoned"}, f"{name} is {state}"
+            assert count == (name.partition("/")[0] in MAILS), f"{name} arrived {count} times"
+    assert max(Counter(one.message_id for one in agency.outside.mail.ledger()).values()) == 1
+    assert sorted(row[0] for row in agency.outside.sheets.rows()) == sorted(
+        f"{case_id}/append-row/{one}" for one in leads
+    )
+    assert [entry["outcome"] for entry in agency.outside.livechat.done()] == ["tagged"] * len(leads)
+    assert [entry["outcome"] for entry in agency.outside.xero.done()] == (["created", "updated"] if credited else [])
+    assert {note["Status"] for note in agency.outside.xero.credit_notes} == ({"AUTHORISED"} if credited else set())
+    await granted_once(agency, leads, credited=credited)
+
+
+async def granted_once(agency: Agency, leads: Sequence[str], *, credited: bool) -> None:
+    granted = await agency.database.fetch("SELECT lead_id FROM grants ORDER BY lead_id")
+    listed = await agency.database.fetch("SELECT lead_id FROM do_not_invoice ORDER BY lead_id")
+    assert [row["lead_id"] for row in granted] == sorted(leads)
+    assert [row["lead_id"] for row in listed] == ([] if credited else sorted(leads))
+    report = await agency.audited()
+    assert report.whole, report
+
+
+def expected(leads: Sequence[str], *, credited: bool) -> set[str]:
+    """What such a case has to have done."""
+    marks = {f"{name}/{lead}" for name in ("tag-chat", "append-row") for lead in leads}
+    common = {"acknowledge/1", "nudge-investigate/0", "nudge-confirm/0", "answer-client/1", "final-action/1", *marks}
+    return common | ({"confirm-to-accounts/1", "nudge-authorise/0"} if credited else {"list-do-not-invoice/1"})
