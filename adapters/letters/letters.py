@@ -45,13 +45,13 @@ class PostgresLetters:
     ) -> None:
         self._pool, self._vault, self._settings = pool, vault, settings
         local_counts = settings.mode == "local" and settings.vendors_are_loopback
-        self._trust = Trust(Keyring(ring_path(settings.keys_dir)), settings.deployment, local_counts)
+        self.trust = Trust(Keyring(ring_path(settings.keys_dir)), settings.deployment, local_counts)
         self._directory = directory or PostgresDirectory(pool, Addressee(_TEAM, settings.returns_inbox))
 
     async def compose(self, case_id: str, effect: Effect) -> OutgoingMail:
         """The mail of one effect. Raises Permanent when nobody may receive it or a text of it is missing."""
         try:
-            writer = _Writer(await read_case(self._pool, self._vault, self._trust, case_id), self._settings)
+            writer = _Writer(await read_case(self._pool, self._vault, self.trust, case_id), self._settings)
             if not isinstance(effect, Nudge):
                 return writer.letter(effect)
             step = await read_step(self._pool, case_id, effect.step_id)
@@ -62,13 +62,13 @@ class PostgresLetters:
 
     async def preview(self, case_id: str) -> Preview:
         """The answer as it will read if everything goes well. Raises Refused if there is no such case."""
-        writer = _Writer(await read_case(self._pool, self._vault, self._trust, case_id), self._settings)
+        writer = _Writer(await read_case(self._pool, self._vault, self.trust, case_id), self._settings)
         text = fill_in(sop.ANSWER.text, writer.values(foreseen=True))
         return Preview(text=text, sha256=digest(text))
 
     async def instructions(self, case_id: str, step_id: str) -> str:
         """What whoever does a step has to do, in full. Raises Refused if there is no such case or step."""
-        facts = await read_case(self._pool, self._vault, self._trust, case_id)
+        facts = await read_case(self._pool, self._vault, self.trust, case_id)
         step = await read_step(self._pool, case_id, step_id)
         return _Writer(facts, self._settings).instructions(step)
 

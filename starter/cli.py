@@ -1,0 +1,48 @@
+"""`holdfast`: the whole of it from a command line."""
+
+import typer
+
+from starter import cli_ops
+from starter.cli_audit import audit
+from starter.cli_cases import cases
+from starter.cli_data import imports, returns
+from starter.cli_steps import acts, steps
+from starter.cli_world import guarded
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Standard operating procedures as durable workflows. Begin with `holdfast demo`, or `holdfast up`.",
+)
+app.command(epilog="Example: holdfast up")(cli_ops.up)
+app.command()(cli_ops.down)
+app.command()(cli_ops.status)
+app.command()(cli_ops.doctor)
+app.command(epilog="Example: holdfast hold --client brightsmile --as otto")(cli_ops.hold)
+app.command(epilog="Example: holdfast resume --all --as otto")(cli_ops.resume)
+app.add_typer(imports, name="import")
+app.add_typer(returns, name="return-lead")
+app.add_typer(cases, name="case")
+app.add_typer(steps, name="step")
+app.add_typer(acts, name="act")
+app.add_typer(audit, name="audit")
+app.add_typer(cli_ops.outbound, name="outbound")
+app.add_typer(cli_ops.inbox, name="inbox")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def demo() -> None:
+    """Run the Return Lead SOP on real input and show it happening. Ends by itself."""
+    from starter.demo import main as run_demo  # noqa: PLC0415 - brings servers along that nothing else needs
+
+    run_demo()
+
+
+def main() -> None:
+    guarded(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""`holdfast case`: what is going on, who must act, by when and why then."""
+
+from collections.abc import Sequence
+
+import typer
+from rich.text import Text
+
+from adapters.postgres.reader import CaseDetail, CaseRow, Line, StepRow
+from starter.cli_world import Case, Json, console, moment, office, run, show, table
+
+cases = typer.Typer(no_args_is_help=True, help="Cases: a list, and one with its whole story.")
+
+
+@cases.command("list", epilog="Example: holdfast case list --status open --client brightsmile")
+def list_cases(
+    status: str = typer.Option("", help="open, closed, cancelled or refused."),
+    client: str = typer.Option("", help="Only this client's."),
+    owner: str = typer.Option("", help="Only those that wait for this person or team."),
+    limit: int = typer.Option(50, min=1, max=500, help="How many at most."),
+    cursor: str = typer.Option("", help="Go on where the last list ended."),
+    as_json: Json = False,
+) -> None:
+    """List cases, the newest first."""
+    run(_list(status, client, owner, limit, cursor, as_json=as_json))
+
+
+async def _list(status: str, client: str, owner: str, limit: int, cursor: str, *, as_json: bool) -> None:
+    async with office() as here:
+        page = await here.reader.list_cases(status=status, client_id=client, owner=owner, limit=limit, cursor=cursor)
+    show(page, as_json=as_json, human=lambda: _print_list(page.rows, page.cursor))
+
+
+def _print_list(rows: Sequence[CaseRow], cursor: str) -> None:
+    if not rows:
+        console.print("There are no such cases.")
+        return
+    shown = table("Case", "Client", "State", "Waits for", "What", "Due")
+    for row in rows:
+        state = row.status + (f": {row.outcome}" if row.outcome else "")
+        shown.add_row(row.case_id, row.client_name, state, row.owner or "-", row.waiting_for or "-", moment(row.due_at))
+    console.print(shown)
+    if cursor:
+        console.print(f"More: holdfast case list --cursor '{cursor}'")
+
+
+@cases.command("show", epilog="Example: holdfast case show return-lead/9bc5eb253069c483")
+def show_case(case: Case, as_json: Json = False) -> None:
+    """Show a case: who must act, by when and why then; its leads; and everything that happened, by clause."""
+    run(_show(case, as_json=as_json))
+
+
+async def _show(case: str, *, as_json: bool) -> None:
+    async with office() as here:
+        case_id = await here.operations.find_case(case)
+        detail, timeline = await here.reader.case(case_id), await here.reader.timeline(case_id)
+    data = {"case": detail, "timeline": timeline}
+    show(data, as_json=as_json, human=lambda: _print_case(detail, timeline))
+
+
+def _print_case(detail: CaseDetail, timeline: Sequence[Line]) -> None:
+    row = detail.row
+    console.print(Text(f"{row.kind} {row.case_id}", style="bold"))
+    outcome = f": {row.outcome}" if row.outcome else ""
+    console.print(f"{row.client_name or 'client not known yet'}, {row.status}{outcome}, opened {moment(row.opened_at)}")
+    if row.linked_to:
+        console.print(f"Linked to {row.linked_to}")
+    if row.arrived_at and row.looped_in_at:
+        console.print(f"Looped in {row.looped_in_at - row.arrived_at} after the client's mail (RL-2)")
+    print_steps([step for step in detail.steps if step.state == "open"], detail)
+    _print_leads(detail)
+    _print_effects(detail)
+    print_timeline(timeline)
+
+
+def print_steps(steps: Sequence[StepRow], detail: CaseDetail | None = None) -> None:
+    """Who must act, by when and why then."""
+    if detail is not None:
+        console.print(Text("\nWho must act", style="bold"))
+        if not steps:
+            console.print(f"  nobody{f' ({detail.view.doing})' if detail.view and detail.view.doing else ''}")
+    for step in steps:
+        what = step.step
+        reminded = f", reminded {what.chased}x" if what.chased else ""
+        console.print(f"  {what.owner}: {what.waiting_for} [{what.step_id}] ({what.clause})", markup=False)
+        console.print(f"    by {moment(what.deadline.due)}{reminded}; {step.why}", markup=False)
+
+
+def _print_leads(detail: CaseDetail) -> None:
+    if not detail.leads:
+        return
+    console.print(Text("\nLeads", style="bold"))
+    shown = table("  Lead", "State", "Amount", "Invoice")
+    for lead in detail.leads:
+        billing = lead.billing
+        state = lead.problem.replace("-", " ") or (billing.state if billing else "not read yet")
+        amount = f"{billing.currency} {billing.gross}" if billing and billing.gross is not None else "-"
+        shown.add_row(f"  {lead.lead_id}", state, amount, (billing.invoice_number if billing else "") or "-")
+    console.print(shown)
+
+
+def _print_effects(detail: CaseDetail) -> None:
+    waiting = [effect for effect in detail.effects if effect.state not in {"sent", "abandoned"}]
+    if not waiting:
+        return
+    console.print(Text("\nNot sent (yet)", style="bold"))
+    for effect in waiting:
+        console.print(f"  {effect.state}: {effect.kind} ({effect.clause}) {effect.code}", markup=False)
+
+
+def print_timeline(timeline: Sequence[Line]) -> None:
+    console.print(Text("\nWhat happened", style="bold"))
+    shown = table("  When", "Clause", "What", "Who")
+    for line in timeline:
+        shown.add_row(f"  {moment(line.at)}", line.clause, Text(told(line)), line.actor or "Holdfast")
+    console.print(shown)
+
+
+def told(line: Line) -> str:
+    """One event in words."""
+    words = line.text or line.kind.replace(".", " ")
+    if line.kind.startswith("effect."):
+        reference, code = str(line.data.get("reference", "")), str(line.data.get("code", ""))
+        state = line.kind.removeprefix("effect.")
+        more = code if state != "sent" else ("" if "@" in reference else reference)
+        words = f"{words}: {state}{f' ({more})' if more else ''}"
+    return f"{words} [{line.step_id}]" if line.step_id else words

@@ -1,0 +1,369 @@
+"""`holdfast step`: what people do. Each act is signed by the gateway for whoever gave --as."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.text import Text
+
+from adapters.postgres.correspondence import read_case
+from adapters.postgres.reader import StepRow
+from domain.errors import Refused
+from domain.mail import IncomingMail
+from domain.messages import ActKind
+from starter.cli_cases import print_steps
+from starter.cli_world import (
+    MISTAKE,
+    As,
+    Case,
+    Json,
+    Office,
+    Step,
+    complaints,
+    console,
+    moment,
+    office,
+    plain,
+    run,
+    show,
+    who,
+)
+from starter.evidence import with_evidence
+from starter.findings import parse_findings_csv, parse_findings_json
+from starter.gateway import Answer, Gateway, LocalLogin
+from starter.mime import parse
+from starter.tables import read_table
+
+steps = typer.Typer(no_args_is_help=True, help="Steps that wait for people: look, take, do.")
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask again.")]
+
+
+@steps.command("list", epilog="Example: holdfast step list --role team:return-leads")
+def list_steps(
+    role: Annotated[list[str] | None, typer.Option(help="A team's queue, such as team:accounts.")] = None,
+    mine: Annotated[str, typer.Option("--owner", metavar="PERSON", help="Only this person's.")] = "",
+    case: Annotated[str, typer.Option(help="Only this case's.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List open steps, the first due first."""
+    run(_list(role or [], mine, case, as_json=as_json))
+
+
+async def _list(roles: list[str], person: str, case: str, *, as_json: bool) -> None:
+    async with office() as here:
+        case_id = await here.operations.find_case(case) if case else ""
+        found = await here.reader.open_steps(roles=roles, person=person, case_id=case_id)
+    show(found, as_json=as_json, human=lambda: _print_list(found))
+
+
+def _print_list(found: tuple[StepRow, ...]) -> None:
+    if not found:
+        console.print("No step is waiting.")
+    last = ""
+    for step in found:
+        if step.case_id != last:
+            console.print(Text(f"{step.case_id} ({step.client_id or 'client not known yet'})", style="bold"))
+        last = step.case_id
+        print_steps([step])
+
+
+@steps.command("show", epilog="Example: holdfast step show return-lead/9bc5eb253069c483 investigate")
+def show_step(case: Case, step: Step, as_json: Json = False) -> None:
+    """Show a step: what to do, the client's e-mail, the leads, and the answer as it will read."""
+    run(_show(case, step, as_json=as_json))
+
+
+async def _show(case: str, step: str, *, as_json: bool) -> None:
+    async with office() as here:
+        data = await _everything(here, await here.operations.find_case(case), step)
+    show(data, as_json=as_json, human=lambda: _print_step(data))
+
+
+async def _everything(here: Office, case_id: str, step_id: str) -> dict[str, Any]:
+    detail = await here.reader.case(case_id)
+    row = next((one for one in detail.steps if one.step.step_id == step_id), None)
+    if row is None:
+        known = ", ".join(one.step.step_id for one in detail.steps) or "none"
+        raise Refused("unknown-step", f"the case has no step {step_id}; its steps are: {known}")
+    facts = await read_case(here.pool, here.vault, here.letters.trust, case_id)
+    found = bool(facts.findings.findings) and row.step.name not in {"triage", "investigate", "look"}
+    return {
+        "step": plain(row),
+        "instructions": await here.letters.instructions(case_id, step_id),
+        "request": plain(facts.thread) if facts.thread else None,
+        "came_in": await _came_in(here, case_id),
+        "leads": plain(detail.leads),
+        "problems": list(facts.request.get("problems", [])),
+        "preview": (await here.letters.preview(case_id)).text if found else "",
+        "effect": next((plain(one) for one in detail.effects if one.key == row.step.reference), None),
+    }
+
+
+async def _came_in(here: Office, case_id: str) -> list[dict[str, str]]:
+    """What was accepted by mail for the case, as text; the latest first."""
+    staff = frozenset({here.settings.mail_domain})
+    shown: list[dict[str, str]] = []
+    for one in await here.operations.came_in(case_id):
+        try:
+            mail = parse(one.content, authserv_id=here.settings.imap_authserv_id, staff_domains=staff)
+        except Refused as error:
+            shown.append({"at": moment(one.received_at), "text": f"(can't be read: {error})"})
+        else:
+            shown.append({"at": moment(one.received_at), **_as_shown(mail)})
+    return shown
+
+
+def _as_shown(mail: IncomingMail) -> dict[str, str]:
+    proven = "authenticated" if mail.authenticated else "NOT authenticated: it may be forged"
+    return {
+        "from": f"{mail.sender} ({proven})",
+        "to": ", ".join((*mail.to, *mail.cc)),
+        "subject": mail.subject,
+        "text": mail.text,
+    }
+
+
+def _print_step(data: dict[str, Any]) -> None:
+    console.print(Text(data["instructions"]))
+    if request := data["request"]:
+        console.print(Text("The request", style="bold"))
+        for name, value in (("From", request["sender"] or "not known"), ("To", ", ".join(request["to"]))):
+            console.print(Text(f"  {name}: {value}"))
+        console.print(Text(f"  Cc: {', '.join(request['cc'])}\n  Subject: {request['subject']}\n\n{request['text']}\n"))
+    for mail in data["came_in"]:
+        console.print(Text(f"Came in {mail.pop('at')}", style="bold"))
+        text = mail.pop("text")
+        console.print(Text("\n".join([*(f"  {name}: {value}" for name, value in mail.items()), "", text, ""])))
+    for problem in data["problems"]:
+        console.print(Text(f"Not read: {problem}"))
+    if data["preview"]:
+        console.print(Text("The answer to the client, as it will read", style="bold"))
+        console.print(Text(data["preview"]))
+
+
+@steps.command(epilog="Example: holdfast step claim return-lead/9bc5eb253069c483 investigate --as ivan")
+def claim(case: Case, step: Step, person: As = "", as_json: Json = False) -> None:
+    """Take a step of your team's queue."""
+    run(_act(case, step, ActKind.CLAIM, {}, person, as_json=as_json))
+
+
+@steps.command(epilog="Example: holdfast step release return-lead/9bc5eb253069c483 investigate --as ivan")
+def release(case: Case, step: Step, person: As = "", as_json: Json = False) -> None:
+    """Give a step back to the queue."""
+    run(_act(case, step, ActKind.RELEASE, {}, person, as_json=as_json))
+
+
+@steps.command(epilog="Example: holdfast step reassign return-lead/9bc5eb253069c483 investigate maya --as rita")
+def reassign(
+    case: Case, step: Step, to: Annotated[str, typer.Argument(metavar="PERSON")], person: As = "", as_json: Json = False
+) -> None:
+    """Give a step to somebody else."""
+    run(_act(case, step, ActKind.REASSIGN, {"to": to}, person, as_json=as_json))
+
+
+@steps.command(epilog='Example: holdfast step move CASE investigate 2026-12-01T17:00:00+00:00 --reason "..." --as rita')
+def move(
+    case: Case,
+    step: Step,
+    due: Annotated[str, typer.Argument(help="The new moment, such as 2026-12-01T17:00:00+00:00.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+    person: As = "",
+    as_json: Json = False,
+) -> None:
+    """Move a step's deadline, with the reason beside it."""
+    try:
+        datetime.fromisoformat(due)
+    except ValueError:
+        raise Refused("bad-moment", f"{due} is not a moment such as 2026-12-01T17:00:00+00:00") from None
+    run(_act(case, step, ActKind.MOVE, {"due": due, "reason": reason}, person, as_json=as_json))
+
+
+@steps.command(epilog="Example: holdfast step complete CASE investigate --findings findings.csv --as ivan")
+def complete(  # noqa: PLR0917 - what a command line can say
+    case: Case,
+    step: Step,
+    findings: Annotated[Path | None, typer.Option(help="All findings: CSV or JSON.")] = None,
+    lead: Annotated[str, typer.Option(help="One lead's finding; the last one completes the step.")] = "",
+    verdict: Annotated[str, typer.Option(help="valid or not-valid.")] = "",
+    reason: Annotated[str, typer.Option(help="A reason code of a finding, or why you decline.")] = "",
+    text: Annotated[str, typer.Option(help="What the client reads about the lead.")] = "",
+    evidence: Annotated[list[str] | None, typer.Option(help="A file that supports the finding.")] = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Stand behind the settlement as previewed.")] = False,
+    authorise: Annotated[bool, typer.Option("--authorise", help="Accounts: authorise the credit notes.")] = False,
+    decline: Annotated[bool, typer.Option("--decline", help="Accounts: decline them, with --reason.")] = False,
+    taken_off: Annotated[bool, typer.Option("--taken-off", help="Accounts: the lines are off the draft.")] = False,
+    allocated: Annotated[bool, typer.Option("--allocated", help="Accounts: the credit is allocated.")] = False,
+    reduce: Annotated[Path | None, typer.Option(help="Leads that are not granted: CSV with lead_id,text.")] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Triage: it is a request; with --client, --leads.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Triage: it is none.")] = False,
+    client: Annotated[str, typer.Option(help="Triage: the client's id.")] = "",
+    leads: Annotated[str, typer.Option(help="Triage: lead ids, with commas between them.")] = "",
+    done: Annotated[bool, typer.Option("--done", help="It is done by hand; say how with --note.")] = False,
+    resend: Annotated[bool, typer.Option("--resend", help="Have Holdfast try it again.")] = False,
+    waive: Annotated[bool, typer.Option("--waive", help="It need not be done; say why with --note.")] = False,
+    note: Annotated[str, typer.Option(help="What you did, or why.")] = "",
+    yes: Yes = False,
+    person: As = "",
+    as_json: Json = False,
+) -> None:
+    """Complete a step with your result. Which option fits is what the step's instructions say."""
+    run(_complete(dict(locals())))
+
+
+async def _complete(given: dict[str, Any]) -> None:
+    case, step, person, as_json = given["case"], given["step"], given["person"], given["as_json"]
+    _exactly_one(given)
+    if given["findings"]:
+        await _findings(case, step, given["findings"], person, as_json=as_json)
+    elif given["lead"]:
+        finding = {name: given[name] for name in ("verdict", "reason", "text")}
+        finding |= {"lead_id": given["lead"], "evidence": given["evidence"] or []}
+        await _one_finding(case, step, finding, person, as_json=as_json)
+    elif given["confirm"]:
+        await _confirm(case, step, person, yes=given["yes"], as_json=as_json)
+    else:
+        kind, payload = _simple(given)
+        await _act(case, step, kind, payload, person, as_json=as_json)
+
+
+_SIMPLE = {
+    "authorise": (ActKind.AUTHORISE, "reason"),
+    "decline": (ActKind.DECLINE, "reason"),
+    "taken_off": (ActKind.TAKEN_OFF, "note"),
+    "allocated": (ActKind.ALLOCATED, "note"),
+    "done": (ActKind.DONE, "note"),
+    "resend": (ActKind.RESEND, "note"),
+    "waive": (ActKind.WAIVE, "note"),
+}
+
+
+def _exactly_one(given: dict[str, Any]) -> None:
+    results = ("findings", "lead", "confirm", "reduce", "accept", "reject", *_SIMPLE)
+    if sum(bool(given[name]) for name in results) != 1:
+        raise Refused("which-result", "give exactly one result; `holdfast step show CASE STEP` says which one fits")
+
+
+def _simple(given: dict[str, Any]) -> tuple[ActKind, dict[str, Any]]:
+    if given["reduce"]:
+        rows = read_table(given["reduce"], ["lead_id", "text"])
+        return ActKind.REDUCE, {"leads": [row.cells for row in rows]}
+    if given["accept"] or given["reject"]:
+        leads = [one.strip() for one in given["leads"].split(",") if one.strip()]
+        return ActKind.TRIAGE, {"accept": given["accept"], "client_id": given["client"], "lead_ids": leads}
+    kind, words = next(found for name, found in _SIMPLE.items() if given[name])
+    return kind, {words: given[words]}
+
+
+async def _act(case: str, step: str, kind: ActKind, payload: dict[str, Any], person: str, *, as_json: bool) -> None:
+    by = who(person)
+    async with office() as here:
+        case_id = await here.operations.find_case(case)
+        answer = await (await here.gateway()).complete(case_id, step, kind, payload, by)
+    _answered(answer, as_json=as_json)
+
+
+async def _findings(case: str, step: str, file: Path, person: str, *, as_json: bool) -> None:
+    by = who(person)
+    read = parse_findings_json if file.suffix.lower() == ".json" else parse_findings_csv
+    rows = read(_bytes(file))
+    async with office() as here:
+        case_id, gateway = await here.operations.find_case(case), await here.gateway()
+        ready = await with_evidence(gateway, (case_id, step), rows, file.parent, by)
+        answer = await gateway.findings(case_id, step, ready, by)
+    _answered(answer, as_json=as_json)
+
+
+async def _one_finding(case: str, step: str, finding: dict[str, Any], person: str, *, as_json: bool) -> None:
+    by = who(person)
+    async with office() as here:
+        case_id, gateway = await here.operations.find_case(case), await here.gateway()
+        (ready,) = await with_evidence(gateway, (case_id, step), [finding], Path(), by)
+        answer = await _put_down(gateway, case_id, step, ready, by, as_json=as_json)
+    if answer:
+        _answered(answer, as_json=as_json)
+
+
+async def _put_down(
+    gateway: Gateway, case_id: str, step: str, finding: dict[str, Any], by: LocalLogin, *, as_json: bool
+) -> Answer | None:
+    so_far, of = await gateway.put_down(case_id, step, finding, by)
+    if so_far < of:
+        line = f"Put down: {so_far} of {of} leads. The step is done with the last one."
+        show({"put_down": so_far, "of": of}, as_json=as_json, human=lambda: console.print(line))
+        return None
+    return await gateway.complete_drafted(case_id, step, by)
+
+
+async def _confirm(case: str, step: str, person: str, *, yes: bool, as_json: bool) -> None:
+    """Shows what is confirmed before asking; what is signed names exactly that preview."""
+    by = who(person)
+    async with office() as here:
+        case_id = await here.operations.find_case(case)
+        preview = await here.letters.preview(case_id)
+        if not as_json:
+            console.print(Text("The answer to the client, as it will read:\n", style="bold"))
+            console.print(Text(preview.text))
+        if not yes and not typer.confirm("Do you confirm this, with your name?", err=True):
+            raise Refused("not-confirmed", "nothing was confirmed")
+        gateway = await here.gateway()
+        answer = await gateway.complete(case_id, step, ActKind.CONFIRM, {"preview_sha256": preview.sha256}, by)
+    _answered(answer, as_json=as_json)
+
+
+def _answered(answer: Answer, *, as_json: bool) -> None:
+    """Says what became of an act; refused: exit code 2."""
+    outcome = answer.outcome
+    lines = {
+        "accepted": "Done.",
+        "waiting": "Signed and sent. It is judged as soon as the worker is back; `holdfast step list` shows it then.",
+    }
+    data = {"state": outcome.state, "code": outcome.code, "sentence": outcome.sentence, "jti": answer.signed.jti}
+    if outcome.state == "refused":
+        show(data, as_json=as_json, human=lambda: complaints.print(Text(f"holdfast: {outcome.sentence}", style="red")))
+        raise typer.Exit(MISTAKE)
+    show(data, as_json=as_json, human=lambda: console.print(lines[outcome.state]))
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Refused("no-such-file", f"{file} can't be read: {error.strerror}") from None
+
+
+acts = typer.Typer(no_args_is_help=True, help="Signed acts, to be pasted into the Temporal UI.")
+
+
+@acts.command(
+    "sign", epilog='Example: holdfast act sign CASE could-not step.waive --payload \'{"note": "..."}\' --as rita'
+)
+def sign(
+    case: Case,
+    step: Step,
+    kind: Annotated[str, typer.Argument(help="Such as return.findings or step.done.")],
+    payload: Annotated[str, typer.Option(help="The result as JSON.")] = "{}",
+    person: As = "",
+) -> None:
+    """Print a signed act: the argument of the signal `act`. It is good for this step and this person only."""
+    run(_sign(case, step, kind, payload, person))
+
+
+async def _sign(case: str, step: str, kind: str, payload: str, person: str) -> None:
+    by, data = who(person), parse_json(payload)
+    async with office() as here:
+        case_id = await here.operations.find_case(case)
+        signed = await (await here.gateway()).sign(case_id, step, kind, data, by)
+    console.print_json(signed.act.model_dump_json())
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """An object in JSON. Raises Refused."""
+    try:
+        data: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Refused("broken-json", f"that is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise Refused("broken-json", "that is not a JSON object")
+    return cast("dict[str, Any]", data)

@@ -1,0 +1,181 @@
+"""What is wrong with a Holdfast, and what to do about it: nothing that fails in silence stays silent."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from temporalio.api.enums.v1 import EventType, TaskQueueType, WorkflowTaskFailedCause
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from adapters.postgres import policy
+from adapters.postgres.operations import Operations
+from adapters.postgres.pool import transaction
+from domain.ids import SOPS_QUEUE, money_queue
+from runtime import local
+from runtime.settings import Settings
+from starter.cli_world import Office, explain, office
+
+MOST_CASES = 500
+AT_ONCE = 10
+TOO_LONG = timedelta(minutes=2)
+
+Level = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`what` is one sentence; `then` what to do, "" if nothing."""
+
+    level: Level
+    about: str
+    what: str
+    then: str = ""
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Everything that can be looked at; what can't be reached is itself a finding."""
+    found = _services(settings)
+    try:
+        async with office(settings) as here:
+            found += await _database(here)
+            found += await _temporal(here)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is what the doctor is asked about
+        found.append(Finding("problem", "database", explain(error)))
+    return found
+
+
+def _services(settings: Settings) -> list[Finding]:
+    """The processes of `holdfast up`; elsewhere they are somebody else's."""
+    if settings.mode != "local":
+        return []
+    alive = {record.name for record in local.running(settings)}
+    wanted = [service.name for service in local.local_services(settings)]
+    if not alive:
+        return [Finding("note", "services", "nothing was started by `holdfast up`")]
+    dead = [name for name in wanted if name not in alive]
+    if dead:
+        return [
+            Finding("problem", "services", f"not running: {', '.join(dead)}", "`holdfast up` starts what is missing")
+        ]
+    return [Finding("ok", "services", f"{len(wanted)} processes are running")]
+
+
+async def _database(here: Office) -> list[Finding]:
+    operations = here.operations
+    counts = await operations.counts()
+    found = [Finding("ok", "database", f"{counts.open_cases} open cases, {counts.open_steps} open steps")]
+    found.append(await _outbound(here))
+    if counts.oldest_waiting and counts.now - counts.oldest_waiting > TOO_LONG:
+        what = f"{counts.waiting_inbox} rows of the inbox were not handed to Temporal for over two minutes"
+        found.append(Finding("problem", "inbox", what, "is the inbox process running? `holdfast up` starts it"))
+    found += await _dead(operations)
+    for effect in await operations.loose_effects():
+        what = f"nobody knows whether {effect.kind} of {effect.case_id} was done ({effect.code or effect.state})"
+        found.append(Finding("problem", "effects", what, "its step `could-not` asks a person: `holdfast step list`"))
+    return found
+
+
+async def _outbound(here: Office) -> Finding:
+    async with transaction(here.pool, reading=True) as conn:
+        switch, holds = await policy.outbound(conn), await policy.holds(conn)
+    held = "; ".join(
+        f"{hold.client_id} is on hold" if hold.client_id != "*" else "ALL clients are on hold" for hold in holds
+    )
+    allowed = f" ({len(switch.allow)} allowed)" if switch.mode == "allowlist" else ""
+    what = f"outbound is {switch.mode.upper()}{allowed}" + (f"; {held}" if held else "")
+    then = "" if switch.mode == "on" else "`holdfast outbound set on` lets mail and vendors be reached"
+    return Finding("ok" if switch.mode == "on" and not holds else "note", "outbound", what, then)
+
+
+async def _dead(operations: Operations) -> list[Finding]:
+    return [
+        Finding(
+            "problem",
+            "inbox",
+            f"row {row.inbox_id} ({row.provider}) could not be handed over after {row.attempts} tries: {row.code}",
+            f"mend the cause, then `holdfast inbox retry {row.inbox_id}`",
+        )
+        for row in await operations.dead_rows()
+    ]
+
+
+async def _temporal(here: Office) -> list[Finding]:
+    try:
+        client = await here.temporal()
+        await client.count_workflows()
+    except (RPCError, RuntimeError) as error:
+        return [Finding("problem", "temporal", explain(error))]
+    found = [Finding("ok", "temporal", f"answers, namespace {client.namespace}")]
+    found += await _pollers(client)
+    return found + await _cases(client, await here.operations.running_cases(MOST_CASES))
+
+
+async def _pollers(client: Client) -> list[Finding]:
+    """Task queues that nobody listens to: what is put there waits for ever."""
+    workflow, activity = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+    found: list[Finding] = []
+    for queue, kind, worker in (
+        (SOPS_QUEUE, workflow, "sops"),
+        (SOPS_QUEUE, activity, "sops"),
+        (money_queue(SOPS_QUEUE), activity, "money"),
+    ):
+        request = DescribeTaskQueueRequest(
+            namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
+        )
+        if not (await client.workflow_service.describe_task_queue(request)).pollers:
+            name = "workflows" if kind == workflow else "activities"
+            then = f"start a worker: `python worker.py --queues {worker}`, or `holdfast up`"
+            found.append(Finding("problem", "workers", f"nobody listens on {queue} for {name}", then))
+    return found or [Finding("ok", "workers", "every queue has a worker")]
+
+
+async def _cases(client: Client, cases: Sequence[tuple[str, str]]) -> list[Finding]:
+    """Each open case, compared with what Temporal says of it. Its visibility store lags, so it is not asked."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def look(case_id: str, workflow_id: str) -> Finding | None:
+        async with gate:
+            return await _case(client, case_id, workflow_id)
+
+    looked = await asyncio.gather(*(look(*one) for one in cases))
+    wrong = [one for one in looked if one]
+    return wrong or [Finding("ok", "cases", f"{len(cases)} open cases are running and none fails")]
+
+
+async def _case(client: Client, case_id: str, workflow_id: str) -> Finding | None:
+    handle = client.get_workflow_handle(workflow_id)
+    try:
+        described = await handle.describe()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return Finding("problem", "cases", f"{case_id} is open in the tables, but Temporal does not know it", _REOPEN)
+    if described.status is not WorkflowExecutionStatus.RUNNING:
+        state = described.status.name.lower() if described.status else "gone"
+        return Finding("problem", "cases", f"{case_id} is open in the tables, but Temporal says {state}", _REOPEN)
+    if described.raw_description.pending_workflow_task.attempt > 1 and (why := await _failure(client, workflow_id)):
+        return Finding("problem", "workflow tasks", f"{case_id} fails again and again: {why}", _MEND)
+    return None
+
+
+_REOPEN = "was it terminated? Look at it by `holdfast case show`, and open the request anew"
+_MEND = "mend the code or the data and restart the worker: the case goes on where it is"
+
+
+async def _failure(client: Client, workflow_id: str) -> str:
+    """Why its last workflow task failed, "" if only a flood of signals closed it early."""
+    why = ""
+    async for event in client.get_workflow_handle(workflow_id).fetch_history_events():
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+            failed = event.workflow_task_failed_event_attributes
+            forced = failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND
+            cause = WorkflowTaskFailedCause.Name(failed.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_")
+            why = "" if forced else cause.lower().replace("_", " ")
+        elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+            why = ""
+    return why
