@@ -124,6 +124,24 @@ Open = SendLetter | Nudge | TagChat | AppendRow | Reading
 Effect = Annotated[Open | Gated, Field(discriminator="kind")]
 
 
+def in_words(effect: Effect) -> str:
+    """What an effect is, for people: `Live Chat mark on L-1001`. No personal data."""
+    match effect:
+        case SendLetter():
+            return f"letter {effect.template} to {effect.audience.replace('-', ' ')}"
+        case Nudge():
+            return f"reminder {effect.chase} by e-mail" if effect.chase else "request by e-mail"
+        case TagChat() | AppendRow():
+            what = "Live Chat mark on" if isinstance(effect, TagChat) else "tracking sheet row of"
+            return f"{what} {effect.lead_id}"
+        case ConfirmToAccounts():
+            return "confirmation to Accounts"
+        case AnswerClient():
+            return "answer to the client"
+        case _:
+            return effect.kind.replace("-", " ")
+
+
 class ReceiptState(StrEnum):
     SENT = "sent"
     PREPARED = "prepared"  # gated: waits for the money activity

@@ -17,7 +17,7 @@ from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.crypto import Vault
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import EventKind
-from domain.effects import Effect, Gated, SendLetter
+from domain.effects import Effect, Gated, SendLetter, in_words
 from domain.errors import Refused
 
 EFFECT: TypeAdapter[Effect] = TypeAdapter(Effect)
@@ -242,6 +242,7 @@ def _entry(effect: Effect, kind: EventKind, at: Any, code: str, *, reference: st
         clause=effect.clause,
         at=at,
         step_id=getattr(effect, "step_id", ""),
+        text=in_words(effect),
         data={"effect": effect.key, "kind": effect.kind, "reference": reference, "code": code, "attempt": attempt},
         dedupe=f"effect:{effect.key}:{state}:{attempt}",
     )

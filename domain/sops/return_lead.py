@@ -1,6 +1,6 @@
 """The Return Lead SOP as data: its steps, and the effects of each of its moments (clauses RL-1 to RL-15)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from datetime import timedelta
 
 from domain.case import Model
@@ -204,7 +204,7 @@ def investigate(request: ReturnRequest, lead_ids: Sequence[str]) -> PersonStep[F
         role=Role.RETURN_LEADS,
         kinds=(ActKind.FINDINGS,),
         result=Findings,
-        waiting_for=f"findings on {len(lead_ids)} leads",
+        waiting_for=f"findings on {_count(lead_ids, 'lead')}",
         subject="all",
         opening=opening(request),
         then=bill,
@@ -255,7 +255,7 @@ def take_off(request: ReturnRequest, billing: Billing) -> PersonStep[StepResult]
         role=Role.ACCOUNTS,
         kinds=(ActKind.TAKEN_OFF,),
         result=StepResult,
-        waiting_for=f"take {len(drafts)} leads off draft invoices {', '.join(sorted({one.invoice_number for one in drafts}))}",
+        waiting_for=f"take {_count(drafts, 'lead')} off the draft of {', '.join(sorted({one.invoice_number for one in drafts}))}",
         subject="valid",
         then=lambda _: (billing_effect(request, [lead.lead_id for lead in billing.leads]),),
     )
@@ -269,7 +269,7 @@ def confirm(request: ReturnRequest, billing: Billing, stopped: str = "", turn: i
         role=Role.RETURN_LEADS,
         kinds=(ActKind.CONFIRM,),
         result=Confirmation,
-        waiting_for=f"confirm {len(billing.leads)} valid leads and the reply"
+        waiting_for=f"confirm {_count(billing.leads, 'valid lead')} and the reply"
         + (f" (stopped: {stopped})" if stopped else ""),
         subject="valid",
         due=DAY,
@@ -285,7 +285,7 @@ def authorise(request: ReturnRequest, billing: Billing) -> PersonStep[Authorisat
         role=Role.ACCOUNTS,
         kinds=(ActKind.AUTHORISE, ActKind.DECLINE),
         result=Authorisation,
-        waiting_for=f"authorise {len(billing.invoices)} credit notes",
+        waiting_for=f"authorise {_count(billing.invoices, 'credit note')}",
         subject="issued",
         then=lambda _: authorised(request, billing),
     )
@@ -331,3 +331,7 @@ def is_look(request: ReturnRequest) -> bool:
 
 def _letter(case_id: str, template: str, clause: str, audience: Audience) -> SendLetter:
     return SendLetter(key=effect_key(case_id, template), clause=clause, template=template, audience=audience)
+
+
+def _count(things: Sized, what: str) -> str:
+    return f"{len(things)} {what}" + ("" if len(things) == 1 else "s")

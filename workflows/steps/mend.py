@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from temporalio import workflow
 
 from domain.case import Broken, EventKind
-from domain.effects import Effect, Nudge, Receipt, ReceiptState, Stage
+from domain.effects import Effect, Nudge, Receipt, ReceiptState, Stage, in_words
 from domain.ids import part_of
 from domain.messages import ActKind, Fact, FactKind
 from domain.people import Role
@@ -179,6 +179,6 @@ def could_not(effect: Effect, receipt: Receipt, *, waivable: bool = True) -> Per
         role=Role.RETURN_LEADS,
         kinds=kinds,
         result=StepResult,
-        waiting_for=f"could not {effect.kind.replace('-', ' ')} ({receipt.code or receipt.state})",
+        waiting_for=f"could not be done: {in_words(effect)} ({receipt.code or receipt.state})",
         reference=effect.key,
     )
