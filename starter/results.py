@@ -49,6 +49,8 @@ class Given:
 
 def read_result(kind: ActKind, payload: Mapping[str, Any]) -> Given:
     """The result in a payload from outside. Raises Refused: `invalid-result`, `reason-too-thin`, those of `clean`."""
+    if kind not in _READERS:
+        raise refuse("unknown-kind")
     try:
         given = _READERS[kind](payload)
     except ValidationError as error:

@@ -211,7 +211,7 @@ def open_act(act: SignedAct, keys: Keys) -> Opened:
     body = parse_body(act.body)
     if body.kid != proof.kid:
         raise refuse("bad-signature")
-    if body.kind not in ACT_RULES:
+    if body.kind not in ACT_RULES or body.kind not in PAYLOADS:
         raise refuse("unknown-kind")
     if digest(_raw(act.payload, MOST_PAYLOAD_BYTES)) != body.payload_sha256:
         raise refuse("payload-changed")
