@@ -17,19 +17,22 @@ from adapters.postgres.ledger import claim_rows, held_events, is_gated, read_row
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import stored_acts
 from domain.case import EventKind
-from domain.effects import AnswerClient, DraftCreditNote, Effect, ListDoNotInvoice
+from domain.effects import AnswerClient, ConfirmToAccounts, DraftCreditNote, Effect, ListDoNotInvoice
 from domain.errors import Permanent, Refused
 from domain.gate import LeadRow, Permit, SignedLead
-from domain.messages import ActKind
+from domain.messages import ActKind, Auth
 from domain.return_lead import Billing, BillingState, LeadBilling
 from domain.rules.authority import judge
 from domain.rules.permits import GATE_REFUSALS, Done, Facts, misfit, permit
-from domain.rules.stored_acts import StoredAct, Trust, Word, word
+from domain.rules.stored_acts import Standing, StoredAct, Trust, Word, word
 from domain.subject import Subject, SubjectLine
 
 _SETTLED = frozenset({"sent", "abandoned"})
 _UNBILLED = frozenset({BillingState.UNBILLED, BillingState.VOIDED})
 _INVOICED = frozenset({BillingState.ISSUED, BillingState.PAID})
+_MAILS = (ConfirmToAccounts, AnswerClient)
+_MENDING = frozenset({ActKind.DONE, ActKind.RESEND})
+_IN_PERSON = frozenset({Auth.OIDC, Auth.LOCAL})  # a machine may say of other steps that they are done, never of money
 _SPOKEN = (
     frozenset({ActKind.FINDINGS}),
     frozenset({ActKind.CONFIRM}),
@@ -69,13 +72,14 @@ class PostgresGate:
                 intent.effect.key: court.verdict(intent.effect, planned.get(intent.effect.key)) for intent in intents
             }
             through = [intent for intent in intents if verdicts[intent.effect.key] is None]
+            by_hand = await court.mended([intent.effect for intent in through])
             claims = {one.key: one for one in await claim_rows(conn, case_id, through, gated=True)}
             for claim in claims.values():
                 await court.keep(claim)
             stopped = {key: claim for key, claim in verdicts.items() if claim}
             refused = [(one.effect, stopped[one.effect.key].code) for one in intents if one.effect.key in stopped]
             held = await held_events(conn, through, list(claims.values()))
-            await append_events(conn, self._vault, case_id, [*held, *await _refusals(conn, refused)])
+            await append_events(conn, self._vault, case_id, [*by_hand, *held, *await _refusals(conn, refused)])
         return tuple((claims | stopped)[intent.effect.key] for intent in intents)
 
     async def settle(self, case_id: str, results: Sequence[Settled]) -> None:
@@ -140,6 +144,41 @@ class _Court:
             return True
         return grant.billing.currency != billed.currency or billed.gross > grant.gross
 
+    async def mended(self, effects: Sequence[Effect]) -> list[Entry]:
+        """What people signed about effects that were not done, or may have been: taken up before they are claimed.
+
+        A mail that was sent by hand is adopted as sent; anything else is only read back. What may have been done is
+        done again if a person said so after that. Returns the audit events, to be appended last.
+        """
+        entries: list[Entry] = []
+        for effect in effects:
+            said = await self._said_since(effect.key)
+            if said is None:
+                continue
+            if said.kind is ActKind.DONE and isinstance(effect, _MAILS):
+                entries += await self._adopt(effect, said)
+            elif said.kind is ActKind.RESEND:
+                await self.conn.execute(_TRY_AGAIN, effect.key)
+        return entries
+
+    async def _said_since(self, key: str) -> Standing | None:
+        """The latest signed word about an open effect since its last attempt ended: each word counts for one try."""
+        words = [
+            act
+            for act in self.facts.word.acts
+            if act.kind in _MENDING and act.subject.reference == key and act.opened.body.auth in _IN_PERSON
+        ]
+        latest = await self.conn.fetchval(_SAID_SINCE, key, [act.row.jti for act in words])
+        return self.facts.word.by_jti(latest) if latest else None
+
+    async def _adopt(self, effect: Effect, said: Standing) -> list[Entry]:
+        found = permit(effect, self.facts)
+        attempt = await self.conn.fetchval("SELECT attempts FROM effects WHERE key = $1", effect.key)
+        await self._rests_on(effect.key, attempt, (*found.jtis, said.row.jti))
+        for lead in found.leads:
+            await self._reserve(effect, lead.lead_id)
+        return await settle_rows(self.conn, self.case_id, [Settled(effect, "sent", reference="by-hand")], gated=True)
+
     async def keep(self, claim: Claim) -> None:
         """Reserves what the effect grants, and notes what it rests on, if it goes."""
         if claim.verdict not in {"go", "look"}:
@@ -149,8 +188,11 @@ class _Court:
         for lead in found.leads:
             await self._reserve(effect, lead.lead_id)
         if claim.verdict == "go":
-            rows = [(claim.key, claim.attempt, jti) for jti in found.jtis]
-            await self.conn.executemany("INSERT INTO effect_acts VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", rows)
+            await self._rests_on(claim.key, claim.attempt, found.jtis)
+
+    async def _rests_on(self, key: str, attempt: int, jtis: Sequence[str]) -> None:
+        rows = [(key, attempt, jti) for jti in jtis]
+        await self.conn.executemany("INSERT INTO effect_acts VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", rows)
 
     def _misfit(self, effect: Effect, leads: Sequence[SignedLead]) -> str:
         if not leads:
@@ -207,6 +249,10 @@ _ROLES = """SELECT a.jti, array_agg(m.role) AS roles FROM acts a
     WHERE a.case_id = $1 GROUP BY a.jti"""
 _CASE = """SELECT c.workflow_id, c.client_id, coalesce(k.contact_id, '') AS contact_id
     FROM cases c LEFT JOIN clients k USING (client_id) WHERE c.case_id = $1"""
+_SAID_SINCE = """SELECT a.jti FROM effects e JOIN acts a ON a.jti = ANY($2)
+    WHERE e.key = $1 AND e.state IN ('prepared', 'unknown')
+      AND a.accepted_at > coalesce(e.settled_at, e.sending_at, e.prepared_at) ORDER BY a.seq DESC LIMIT 1"""
+_TRY_AGAIN = "UPDATE effects SET state = 'prepared', settled_at = NULL WHERE key = $1 AND state = 'unknown'"
 _RESTS_ON = """SELECT a.subject FROM effects e JOIN effect_acts ea ON ea.key = e.key AND ea.attempt = e.attempts
     JOIN acts a ON a.jti = ea.jti WHERE e.key = $1 AND a.kind = $2"""
 

@@ -26,7 +26,7 @@ from domain.effects import (
     ListDoNotInvoice,
 )
 from domain.messages import ActBody, ActKind, SignedAct
-from domain.return_lead import Authorisation, Billing, BillingState, LeadBilling, Reduction, Withdrawal
+from domain.return_lead import Authorisation, Billing, BillingState, LeadBilling, Reduction, StepResult, Withdrawal
 from domain.rules.acts import written
 from domain.rules.permits import GATE_REFUSALS
 from domain.rules.stored_acts import Trust
@@ -499,6 +499,61 @@ async def test_draft_of_a_granted_lead_goes_even_when_its_rate_has_grown_old(age
     await carry_out(agency, billed, confirm())
     await agency.database.shift(timedelta(days=20))
     assert await verdicts(agency, billed, draft()) == ["go"]
+
+
+# Mended by people -----------------------------------------------------------------------------------------------------
+
+
+async def _unknown(agency: Agency, billed: Sequence[LeadBilling], effect: Effect) -> None:
+    """The effect may have been done or not, and a person is asked."""
+    (one,) = await claim(agency, billed, effect)
+    assert one.verdict == "go", one
+    await agency.gate.settle(CASE, [Settled(effect, "unknown", code="timeout", attempt=one.attempt)])
+    await agency.ask("could-not", reference=effect.key)
+
+
+async def _says(agency: Agency, kind: ActKind, auth: str = "oidc") -> None:
+    act = await agency.sign("ann", kind, StepResult(), step_id="could-not", auth=auth)
+    assert (await agency.record("could-not", act)).accepted == 0
+
+
+async def test_a_mail_sent_by_hand_is_taken_as_sent_on_a_persons_signed_word(agency: Agency) -> None:
+    billed = [issued("L-1001", "60.00")]
+    await open_case(agency, billed)
+    await _unknown(agency, billed, confirm())
+    assert await verdicts(agency, billed, confirm()) == ["timeout"]
+    await _says(agency, ActKind.DONE)
+    (one,) = await claim(agency, billed, confirm())
+    assert (one.verdict, one.reference) == ("sent", "by-hand")
+    assert await verdicts(agency, billed, draft()) == ["go"]
+
+
+async def test_a_machines_word_that_a_mail_was_sent_counts_for_nothing(agency: Agency) -> None:
+    billed = [issued("L-1001", "60.00")]
+    await open_case(agency, billed)
+    await _unknown(agency, billed, confirm())
+    await _says(agency, ActKind.DONE, auth="api_key")
+    assert await verdicts(agency, billed, confirm()) == ["timeout"]
+
+
+async def test_a_credit_note_is_never_taken_as_done_on_a_word(agency: Agency) -> None:
+    billed = [issued("L-1001", "60.00")]
+    await open_case(agency, billed)
+    await carry_out(agency, billed, confirm())
+    await _unknown(agency, billed, draft())
+    await _says(agency, ActKind.DONE)
+    assert [one.verdict for one in await claim(agency, billed, draft())] == ["unknown"]
+
+
+async def test_a_word_to_try_again_counts_for_one_try(agency: Agency) -> None:
+    billed = [issued("L-1001", "60.00")]
+    await open_case(agency, billed)
+    await _unknown(agency, billed, confirm())
+    await _says(agency, ActKind.RESEND)
+    (again,) = await claim(agency, billed, confirm())
+    assert (again.verdict, again.attempt) == ("go", 2)
+    await agency.gate.settle(CASE, [Settled(confirm(), "unknown", code="timeout", attempt=2)])
+    assert await verdicts(agency, billed, confirm()) == ["timeout"]
 
 
 # The ledger -----------------------------------------------------------------------------------------------------------

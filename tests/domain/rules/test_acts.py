@@ -17,12 +17,16 @@ from domain.return_lead import (
     Authorisation,
     Claimed,
     Confirmation,
+    Decision,
+    FinalDecision,
     Finding,
     Findings,
+    Mark,
     Move,
     Reason,
     Reassignment,
     Reduction,
+    ReplyMark,
     StepResult,
     Triage,
     Verdict,
@@ -77,6 +81,12 @@ RESULTS: dict[ActKind, Model] = {
     ActKind.AUTHORISE: Authorisation(),
     ActKind.DECLINE: Authorisation(reason_sha256=SHA),
     ActKind.ALLOCATED: StepResult(),
+    ActKind.APPROVE: Decision(),
+    ActKind.REJECT: Decision(reason_sha256=SHA),
+    ActKind.ASK_BACK: Decision(reason_sha256=SHA),
+    ActKind.WITHDRAW: Decision(),
+    ActKind.MARK: Mark(mark=ReplyMark.DISPUTES, lead_ids=("L-1001",)),
+    ActKind.DECIDED: FinalDecision(upheld=(Withdrawal(lead_id="L-1001", text_sha256=SHA),)),
 }
 # What the table of who may sign what says, written down a second time: people, machines, and never mail or chat.
 PEOPLE_ONLY = {Auth.OIDC, Auth.LOCAL}
@@ -144,7 +154,7 @@ def code_of(signed: SignedAct, keys: Keyring) -> str:
 # The table ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "auth", "local"), list(itertools.product(ActKind, Auth, (False, True))))
+@pytest.mark.parametrize(("kind", "auth", "local"), list(itertools.product(RESULTS, Auth, (False, True))))
 def test_each_cell_of_who_may_sign_what(kind: ActKind, auth: Auth, local: bool, signer: Signer, keys: Keyring) -> None:
     opened = open_act(act(signer, kind, auth=auth.value), keys)
     allowed = auth in MAY_SIGN[kind] and (auth is not Auth.LOCAL or local)
@@ -172,6 +182,11 @@ def test_kinds_about_money_have_their_set_fixed() -> None:
         ActKind.AUTHORISE: "issued",
         ActKind.DECLINE: "issued",
         ActKind.ALLOCATED: "issued",
+        ActKind.APPROVE: "valid",
+        ActKind.REJECT: "valid",
+        ActKind.ASK_BACK: "valid",
+        ActKind.WITHDRAW: "valid",
+        ActKind.DECIDED: "refused",
     }
     assert subject_name(ActKind.CLAIM) == "step"
 
@@ -372,7 +387,7 @@ def test_money_lives_fifteen_minutes_and_the_rest_a_day() -> None:
 def test_a_kind_that_the_step_does_not_ask_for_is_refused_but_any_step_changes_hands(
     signer: Signer, keys: Keyring
 ) -> None:
-    for kind in ActKind:
+    for kind in RESULTS:
         code = judged(open_act(act(signer, kind), keys), asked(kinds=("something.else",)))
         assert code == ("" if kind in OWNERSHIP else "kind-not-asked")
 
