@@ -1,6 +1,7 @@
 """The signals every case understands: a person's signed act, a client's message, a fact by its id.
 
-Payloads in Temporal are tolerant (unknown fields ignored, new ones defaulted); `ActBody` is parsed strictly, because it is signed.
+Payloads in Temporal are tolerant (unknown fields ignored, new ones defaulted); `ActBody` is parsed strictly, because it
+is signed.
 """
 
 from datetime import datetime
@@ -33,6 +34,12 @@ class ActKind(StrEnum):
     AUTHORISE = "return.authorise"
     DECLINE = "return.decline"
     ALLOCATED = "return.allocated"
+    APPROVE = "return.approve"
+    REJECT = "return.reject"
+    ASK_BACK = "return.ask_back"
+    WITHDRAW = "return.withdraw"  # the approver takes an approval back; the latest act on a subject counts
+    MARK = "return.mark"  # the team says what a client's reply is
+    DECIDED = "return.decided"  # the account manager's final decision on a dispute (RL-10)
 
 
 class Auth(StrEnum):

@@ -126,6 +126,39 @@ class Authorisation(Model):
     reason_sha256: str = ""
 
 
+class Decision(Model):
+    """The approver's word (RL-14).
+
+    The kind of the act says which way; a rejection needs a reason, which stays internal.
+    """
+
+    reason_sha256: str = ""
+
+
+class ReplyMark(StrEnum):
+    ACCEPTS = "accepts"
+    DISPUTES = "disputes"
+    NEW_LEADS = "new-leads"
+    OTHER = "other"
+
+
+class Mark(Model):
+    """What the team says a client's reply is; `lead_ids` are those he disputes."""
+
+    mark: ReplyMark
+    lead_ids: tuple[str, ...] = ()
+    note_sha256: str = ""
+
+
+class FinalDecision(Model):
+    """The account manager's final decision on disputed leads (RL-10): what is overturned, and what is told of the
+    rest.
+    """
+
+    overturned: tuple[Finding, ...] = ()
+    upheld: tuple[Withdrawal, ...] = ()
+
+
 class StepResult(Model):
     """A step that is simply done, with a note."""
 

@@ -18,12 +18,16 @@ from domain.return_lead import (
     Authorisation,
     Claimed,
     Confirmation,
+    Decision,
+    FinalDecision,
     Finding,
     Findings,
+    Mark,
     Move,
     Reason,
     Reassignment,
     Reduction,
+    ReplyMark,
     StepResult,
     Triage,
     Verdict,
@@ -142,8 +146,23 @@ class TriageIn(_Strict):
     lead_ids: tuple[LeadId, ...] = Field(default=(), max_length=MOST_LEADS)
 
 
+class MarkIn(_Strict):
+    mark: Annotated[ReplyMark, BeforeValidator(_word)]
+    lead_ids: tuple[LeadId, ...] = Field(default=(), max_length=MOST_LEADS)
+    note: str = ""
+
+
+class FinalDecisionIn(_Strict):
+    overturned: tuple[FindingIn, ...] = Field(default=(), max_length=MOST_LEADS)
+    upheld: tuple[WithdrawalIn, ...] = Field(default=(), max_length=MOST_LEADS)
+
+
 def _findings(payload: Mapping[str, Any]) -> Given:
-    given = FindingsIn.model_validate(dict(payload)).findings
+    found, texts, evidence = _found(FindingsIn.model_validate(dict(payload)).findings)
+    return Given(Findings(findings=found), texts, evidence)
+
+
+def _found(given: Sequence[FindingIn]) -> tuple[tuple[Finding, ...], list[str], list[str]]:
     texts = [_reason(one.lead_id, one.text, one.verdict) for one in given]
     found = tuple(
         Finding(
@@ -151,15 +170,18 @@ def _findings(payload: Mapping[str, Any]) -> Given:
         )
         for one, text in zip(given, texts, strict=True)
     )
-    return Given(Findings(findings=found), texts, [each for one in given for each in one.evidence])
+    return found, texts, [each for one in given for each in one.evidence]
 
 
 def _reduction(payload: Mapping[str, Any]) -> Given:
-    given = ReductionIn.model_validate(dict(payload)).leads
+    leads, texts = _withdrawn(ReductionIn.model_validate(dict(payload)).leads)
+    return Given(Reduction(leads=leads), texts)
+
+
+def _withdrawn(given: Sequence[WithdrawalIn]) -> tuple[tuple[Withdrawal, ...], list[str]]:
     texts = [_reason(one.lead_id, one.text, Verdict.NOT_VALID) for one in given]
     pairs = zip(given, texts, strict=True)
-    leads = tuple(Withdrawal(lead_id=one.lead_id, text_sha256=digest(text)) for one, text in pairs)
-    return Given(Reduction(leads=leads), texts)
+    return tuple(Withdrawal(lead_id=one.lead_id, text_sha256=digest(text)) for one, text in pairs), texts
 
 
 def _confirmation(payload: Mapping[str, Any]) -> Given:
@@ -177,6 +199,32 @@ def _declination(payload: Mapping[str, Any]) -> Given:
     if not given.texts:
         raise Refused("reason-missing", "Say why: the team has to settle it with you.")
     return given
+
+
+def _decision(payload: Mapping[str, Any]) -> Given:
+    reason = clean(ReasonIn.model_validate(dict(payload)).reason.strip(), "The reason")
+    return Given(Decision(reason_sha256=digest(reason) if reason else ""), [reason] if reason else [])
+
+
+def _reasoned(payload: Mapping[str, Any]) -> Given:
+    given = _decision(payload)
+    if not given.texts:
+        raise Refused("reason-missing", "Give a reason. It stays internal: the client's text is written separately.")
+    return given
+
+
+def _mark(payload: Mapping[str, Any]) -> Given:
+    given = MarkIn.model_validate(dict(payload))
+    note = clean(given.note.strip(), "The note")
+    mark = Mark(mark=given.mark, lead_ids=given.lead_ids, note_sha256=digest(note) if note else "")
+    return Given(mark, [note] if note else [])
+
+
+def _final_decision(payload: Mapping[str, Any]) -> Given:
+    given = FinalDecisionIn.model_validate(dict(payload))
+    overturned, texts, evidence = _found(given.overturned)
+    upheld, told = _withdrawn(given.upheld)
+    return Given(FinalDecision(overturned=overturned, upheld=upheld), [*texts, *told], evidence)
 
 
 def _note(payload: Mapping[str, Any]) -> Given:
@@ -230,6 +278,12 @@ _READERS = {
     ActKind.AUTHORISE: _authorisation,
     ActKind.DECLINE: _declination,
     ActKind.ALLOCATED: _note,
+    ActKind.APPROVE: _decision,
+    ActKind.REJECT: _reasoned,
+    ActKind.ASK_BACK: _reasoned,
+    ActKind.WITHDRAW: _decision,
+    ActKind.MARK: _mark,
+    ActKind.DECIDED: _final_decision,
 }
 
 

@@ -20,7 +20,10 @@ from domain.return_lead import (
     Authorisation,
     Claimed,
     Confirmation,
+    Decision,
+    FinalDecision,
     Findings,
+    Mark,
     Move,
     Reassignment,
     Reduction,
@@ -55,6 +58,12 @@ PAYLOADS: dict[ActKind, type[Model]] = {
     ActKind.AUTHORISE: Authorisation,
     ActKind.DECLINE: Authorisation,
     ActKind.ALLOCATED: StepResult,
+    ActKind.APPROVE: Decision,
+    ActKind.REJECT: Decision,
+    ActKind.ASK_BACK: Decision,
+    ActKind.WITHDRAW: Decision,
+    ActKind.MARK: Mark,
+    ActKind.DECIDED: FinalDecision,
 }
 
 SUBJECTS: dict[ActKind, str] = {
@@ -64,6 +73,11 @@ SUBJECTS: dict[ActKind, str] = {
     ActKind.AUTHORISE: "issued",
     ActKind.DECLINE: "issued",
     ActKind.ALLOCATED: "issued",
+    ActKind.APPROVE: "valid",
+    ActKind.REJECT: "valid",
+    ActKind.ASK_BACK: "valid",
+    ActKind.WITHDRAW: "valid",
+    ActKind.DECIDED: "refused",
 }
 """Which set of the case a kind is about, whatever the workflow says. All others are about their step."""
 

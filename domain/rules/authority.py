@@ -48,6 +48,12 @@ ACT_RULES: dict[ActKind, ActRule] = {
     ActKind.AUTHORISE: ActRule(money=True, auth=_PEOPLE, role=Role.ACCOUNTS),
     ActKind.DECLINE: ActRule(money=True, auth=_PEOPLE, role=Role.ACCOUNTS),
     ActKind.ALLOCATED: ActRule(money=True, auth=_PEOPLE, role=Role.ACCOUNTS),
+    ActKind.APPROVE: ActRule(money=True, auth=_PEOPLE, role=Role.APPROVER),
+    ActKind.REJECT: ActRule(money=True, auth=_PEOPLE, role=Role.APPROVER),
+    ActKind.ASK_BACK: ActRule(money=True, auth=_PEOPLE, role=Role.APPROVER),
+    ActKind.WITHDRAW: ActRule(money=True, auth=_PEOPLE, role=Role.APPROVER),
+    ActKind.MARK: ActRule(money=False, auth=_PEOPLE),
+    ActKind.DECIDED: ActRule(money=True, auth=_PEOPLE),
 }
 
 
@@ -61,7 +67,9 @@ def may_sign(kind: str, auth: str, *, local_counts: bool) -> str:
 
 
 def rate_in_gbp(currency: Currency, context: MoneyContext) -> Decimal | None:
-    """The rate to use today, or None if there is none that counts: missing, stale, future, or a jump of more than 5 %."""
+    """The rate to use today, or None if there is none that counts: missing, stale, future, or a jump of more than 5
+    %.
+    """
     if currency == "GBP":
         return Decimal(1)
     rate = next((one for one in context.rates if one.currency == currency), None)
