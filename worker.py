@@ -34,7 +34,6 @@ from adapters.postgres.crypto import Vault, load_master
 from adapters.postgres.gate import PostgresGate
 from adapters.postgres.ledger import PostgresLedger
 from adapters.postgres.money_people import sync_money_people
-from adapters.postgres.money_people import sync_money_people
 from adapters.postgres.pool import Pool
 from adapters.sheets.sheet import GoogleSheet
 from adapters.xero.books import XeroBooks

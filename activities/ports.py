@@ -1,6 +1,8 @@
-"""What activities ask of the world: one Protocol per outside system. Adapters implement them; `worker.py` brings both together.
+"""What activities ask of the world: one Protocol per outside system. Adapters implement them; `worker.py` brings both
+together.
 
-Every method may raise the typed errors of `domain.errors`: Retryable, Permanent or Unclear, and nothing else of the vendor's.
+Every method may raise the typed errors of `domain.errors`: Retryable, Permanent or Unclear, and nothing else of the
+vendor's.
 No method retries by itself.
 """
 
@@ -74,7 +76,10 @@ class LiveChat(Protocol):
 
 @dataclass(frozen=True)
 class Intent:
-    """An effect about to be carried out. `recipients` are addresses, or `vendor:<name>`: checked against outbound and holds."""
+    """An effect about to be carried out.
+
+    `recipients` are addresses, or `vendor:<name>`: checked against outbound and holds.
+    """
 
     effect: Effect
     body_sha256: str
@@ -174,7 +179,9 @@ class Letters(Protocol):
 
 class Acts(Protocol):
     async def record(self, request: RecordActs) -> ActAnswer:
-        """Judges the candidates in order, stores the first that ends or changes the step, writes refusals; one transaction."""
+        """Judges the candidates in order, stores the first that ends or changes the step, writes refusals; one
+        transaction.
+        """
         ...
 
 

@@ -10,7 +10,9 @@ from domain.messages import SignedAct
 
 
 class Candidate(Model):
-    """An act that arrived. `problem` is the SOP's own objection to its result; `then` is done if the act is accepted."""
+    """An act that arrived. `problem` is the SOP's own objection to its result; `then` is done if the act is
+    accepted.
+    """
 
     act: SignedAct
     problem: str = ""

@@ -18,7 +18,10 @@ MODELS: dict[str, type[SignedAct] | type[ClientMessage] | type[Fact]] = {
 
 
 def read(name: str, arguments: int, decode: Callable[[type[Any]], Any]) -> Arrived:
-    """The message in a signal, or why there is none. `decode` turns its one argument into a model and may raise anything."""
+    """The message in a signal, or why there is none.
+
+    `decode` turns its one argument into a model and may raise anything.
+    """
     if name not in MODELS:
         return Unreadable(signal="unknown signal", why="no signal of a case has this name")
     if arguments != 1:

@@ -51,7 +51,9 @@ class Invoice(BaseModel):
 
 
 class CreditNote(BaseModel):
-    """`number` is ours, set when drafting: the key by which a note is read back. `reference` names the invoice it credits."""
+    """`number` is ours, set when drafting: the key by which a note is read back. `reference` names the invoice it
+    credits.
+    """
 
     model_config = ConfigDict(frozen=True)
     number: str

@@ -1,6 +1,7 @@
 """Effects on the outside world: a closed union. Each has a key of its own and happens once.
 
-An effect carries ids, template names and row references; addresses, texts and amounts are resolved where it is carried out.
+An effect carries ids, template names and row references; addresses, texts and amounts are resolved where it is
+carried out.
 """
 
 from enum import StrEnum
@@ -72,7 +73,9 @@ class ReadBilling(_Effect):
 
 
 class AdmitRequest(_Effect):
-    """Takes a request in that a person looked at: its client and its leads, claimed one by one. Changes nothing outside."""
+    """Takes a request in that a person looked at: its client and its leads, claimed one by one. Changes nothing
+    outside.
+    """
 
     kind: Literal["admit-request"] = "admit-request"
     client_id: str

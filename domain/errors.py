@@ -1,4 +1,7 @@
-"""The few errors of Holdfast. Messages are shown to people: they say what is wrong and what to do, and hold no personal data."""
+"""The few errors of Holdfast.
+
+Messages are shown to people: they say what is wrong and what to do, and hold no personal data.
+"""
 
 from datetime import timedelta
 

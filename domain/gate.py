@@ -1,4 +1,6 @@
-"""What the money gate knows: leads as they stand in the tables, what was granted already, and a permit per gated effect."""
+"""What the money gate knows: leads as they stand in the tables, what was granted already, and a permit per gated
+effect.
+"""
 
 from datetime import date, datetime
 from decimal import Decimal

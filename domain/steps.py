@@ -1,4 +1,6 @@
-"""The steps an SOP is written with, as data: pure, so that an SOP's choices can be read and tested without a workflow."""
+"""The steps an SOP is written with, as data: pure, so that an SOP's choices can be read and tested without a
+workflow.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +27,8 @@ def fine(_: object) -> str:
 class PersonStep(Generic[R]):
     """A person's step: asked, chased until done, ended by a signed act whose payload is an `R`.
 
-    `opening` is carried out in the activity that asks, `then` in the one that records the act, if the act is of the first
+    `opening` is carried out in the activity that asks, `then` in the one that records the act, if the act is of the
+    first
     of `kinds`. `check` is the SOP's own
     objection to a result ("" if none), shown to whoever signed it. `kinds` are the acts that end the step.
     """

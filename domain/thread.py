@@ -8,8 +8,8 @@ from domain.case import Model
 class CaseThread(Model):
     """The client's original mail: whom an answer goes to, and where in the thread. Addresses are lower case.
 
-    `department` is the address that was asked (RL-2), "" when the client wrote to the returns inbox himself; for requests
-    opened without mail, `sender` is the client's own address and `message_id` is empty.
+    `department` is the address that was asked (RL-2), "" when the client wrote to the returns inbox himself. For
+    requests opened without mail, `sender` is the client's own address and `message_id` is empty.
     """
 
     message_id: str = ""

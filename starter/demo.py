@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email import message_from_bytes, policy
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,7 +32,7 @@ from domain.errors import HoldfastError
 from domain.messages import ActKind
 from runtime.local import down, local_services, up
 from runtime.processes import free_port
-from runtime.settings import Settings
+from runtime.settings import Role, Settings
 from starter.cli_cases import print_timeline
 from starter.cli_world import Office, console, office
 from starter.evidence import with_evidence
@@ -80,7 +79,7 @@ def demo_settings(folder: Path) -> Settings:
 @asynccontextmanager
 async def everything(settings: Settings) -> AsyncGenerator[None]:
     """Starts all processes, and ends exactly those, whatever happens in between."""
-    passwords = {role: settings.database_password(role) for role in migrate.ROLES}
+    passwords: dict[Role, str] = {role: settings.database_password(role) for role in migrate.ROLES}
 
     def tables() -> None:
         asyncio.run(migrate.apply(settings.database_url_for("owner"), passwords))
@@ -124,7 +123,7 @@ async def send_request(settings: Settings) -> None:
     sender = "ppc@commversion.com"
     say(f"  {mail['From']} forwards to {mail['To']}: {mail['Subject']}")
     await aiosmtplib.send(
-        cast("EmailMessage", mail),
+        mail,
         hostname=settings.smtp_host,
         port=settings.smtp_port,
         username=sender,
@@ -187,7 +186,7 @@ async def show_mails(settings: Settings) -> None:
             say(f"  {mail['Subject']}\n    {to}")
         else:
             say(f"\n  {mail['Subject']}\n    {to}")
-            lines = cast("EmailMessage", mail).get_content().strip().splitlines()
+            lines = mail.get_content().strip().splitlines()
             say("\n".join(f"    | {line}" for line in lines) + "\n")
 
 
@@ -197,15 +196,17 @@ async def show_books(settings: Settings) -> None:
         sheets = (await http.get(f"{settings.sheets_url}/_sim/state")).json()
     for note in state["CreditNotes"].values():
         say(
-            f"  Credit note {note['CreditNoteNumber']} for invoice {note['Reference']}: {note['Status']}, GBP {Decimal(str(note['Total'])):.2f}"
+            f"  Credit note {note['CreditNoteNumber']} for {note['Reference']}: {note['Status']}, {_gbp(note['Total'])}"
         )
         for line in note["LineItems"]:
-            say(
-                f"    {line['Description']}: {Decimal(str(line['LineAmount'])):.2f} + VAT {Decimal(str(line['TaxAmount'])):.2f}"
-            )
+            say(f"    {line['Description']}: {_gbp(line['LineAmount'])} + VAT {_gbp(line['TaxAmount'])}")
     say("  RL tracking sheet:")
     for row in sheets["spreadsheets"][settings.sheets_id]["RL"]:
         say(f"    {' | '.join(row[1:])}")
+
+
+def _gbp(amount: object) -> str:
+    return f"GBP {Decimal(str(amount)):.2f}"
 
 
 async def show_audit(here: Office) -> None:

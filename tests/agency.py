@@ -167,7 +167,7 @@ def invoice(number: str, leads: range, status: str = "AUTHORISED", net: str = "5
     }
 
 
-def letter(  # noqa: PLR0913  a mail has this many parts
+def letter(
     leads: str, *, sender: str = CLIENT_MAIL, to: str = RETURNS, cc: str = "", message_id: str = "", text: str = ""
 ) -> EmailMessage:
     """A client's own request."""

@@ -2,7 +2,8 @@
 
     python -m tools.clauses [--json] [--results FILE]
 
-Exits 1 if a clause on the list of those carried out (`carried` in domain/sops/clauses.toml) lacks a line or a passing test.
+Exits 1 if a clause on the list of those carried out (`carried` in domain/sops/clauses.toml) lacks a line
+or a passing test.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAUSES = ROOT / "domain" / "sops" / "clauses.toml"
@@ -58,7 +59,7 @@ def known(document: Mapping[str, Any]) -> dict[str, Clause]:
     carried = set(document["carried"])
     found: dict[str, Clause] = {}
     for section in document.values():
-        for name, text in section.items() if isinstance(section, dict) else ():
+        for name, text in cast("dict[str, str]", section).items() if isinstance(section, dict) else ():
             if re.fullmatch(r"[A-Z]{2}-\d+(\.\d+)?", name):
                 found[name] = Clause(name, text, name in carried)
     unknown = carried - found.keys()

@@ -1,6 +1,7 @@
 """How a lead is billed, read out of the books (RL-5, RL-6, RL-11, RL-12).
 
-A lead belongs to the invoice line whose description names it. A line that names several leads is shared equally, pennies
+A lead belongs to the invoice line whose description names it. A line that names several leads is shared equally,
+pennies
 going to the first ones, so that the shares of a line always add up to the line.
 """
 

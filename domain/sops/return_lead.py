@@ -48,7 +48,9 @@ DAY = timedelta(hours=24)
 
 
 class Settlement(Model):
-    """What a request has come to: the valid leads as the books bill them; everything else is refused with its reason."""
+    """What a request has come to: the valid leads as the books bill them; everything else is refused with its
+    reason.
+    """
 
     billing: Billing | None = None
 
@@ -214,7 +216,7 @@ def investigate(request: ReturnRequest, lead_ids: Sequence[str]) -> PersonStep[F
 
 def needs_approval(request: ReturnRequest, billing: Billing) -> PersonStep[Reduction]:
     """RL-14: above the limit, or not to be judged without an approver. For now it can only be reduced or rejected."""
-    valid = [lead.lead_id for lead in billing.leads]
+    valid, why = [lead.lead_id for lead in billing.leads], billing.approval or "the gate stopped it"
 
     def among_them(found: Reduction) -> str:
         named = [one.lead_id for one in found.leads]
@@ -234,7 +236,7 @@ def needs_approval(request: ReturnRequest, billing: Billing) -> PersonStep[Reduc
         role=Role.RETURN_LEADS,
         kinds=(ActKind.REDUCE,),
         result=Reduction,
-        waiting_for=f"needs approval ({(billing.approval or 'the gate stopped it').replace('-', ' ')}): reduce or reject",
+        waiting_for=f"needs approval ({why.replace('-', ' ')}): reduce or reject",
         subject="valid",
         then=bill,
         check=among_them,
@@ -249,13 +251,14 @@ def left_after(lead_ids: Iterable[str], found: Reduction) -> tuple[str, ...]:
 def take_off(request: ReturnRequest, billing: Billing) -> PersonStep[StepResult]:
     """RL-11: leads on a draft invoice are taken off it by Accounts; the books are read back before any promise."""
     drafts = billing.in_state(BillingState.DRAFT)
+    numbers = ", ".join(sorted({one.invoice_number for one in drafts}))
     return PersonStep(
         name="take-off",
         clause="RL-11",
         role=Role.ACCOUNTS,
         kinds=(ActKind.TAKEN_OFF,),
         result=StepResult,
-        waiting_for=f"take {_count(drafts, 'lead')} off the draft of {', '.join(sorted({one.invoice_number for one in drafts}))}",
+        waiting_for=f"take {_count(drafts, 'lead')} off the draft of {numbers}",
         subject="valid",
         then=lambda _: (billing_effect(request, [lead.lead_id for lead in billing.leads]),),
     )

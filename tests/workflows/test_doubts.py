@@ -60,7 +60,7 @@ async def test_each_lead_that_cannot_be_returned_has_its_own_reason_and_the_rest
 async def test_a_request_in_which_no_lead_can_be_investigated_is_answered_at_once(agency: Agency) -> None:
     case_id = await agency.receive(letter("L-9998 and L-9999"))
     assert (await agency.result(case_id)).status == "refused"
-    (acknowledged, refused) = [mail for mail in agency.mails() if CLIENT_MAIL in str(mail["To"])]
+    (_, refused) = [mail for mail in agency.mails() if CLIENT_MAIL in str(mail["To"])]
     assert "L-9998" in refused.get_content()
     await agency.keep(case_id, "all-problems")
 

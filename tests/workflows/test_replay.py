@@ -51,7 +51,7 @@ async def test_a_broken_history_does_not_replay() -> None:
     broken = copy.deepcopy(read(HERE / "histories" / "four-issued.json"))
     first = next(event for event in broken["events"] if "activityTaskScheduledEventAttributes" in event)
     first["activityTaskScheduledEventAttributes"]["activityType"]["name"] = "grant"
-    with pytest.raises(Exception, match="[Nn]ondeterminism|does not match"):
+    with pytest.raises(Exception, match=r"[Nn]ondeterminism|does not match"):
         await replay(broken)
 
 

@@ -183,7 +183,7 @@ async def test_without_a_confirmation_nothing_reaches_accounts_or_the_books(agen
     await agency.find(case_id, FOUR)
     await agency.parked(case_id, "confirm")
     assert agency.outside.xero.credit_notes == []
-    assert not [mail for mail in agency.mails("Confirmed returns")]
+    assert not list(agency.mails("Confirmed returns"))
     await agency.confirm(case_id)
     await agency.parked(case_id, "authorise")
     (mail,) = agency.mails("Confirmed returns")

@@ -54,7 +54,9 @@ async def person(case: Case, step: PersonStep[R], *, key: str = "") -> Done[R]:
 
 
 async def _let_a_flood_settle(case: Case) -> None:
-    """Refusals in a row are heard in full batches, so that a flood of forged acts costs little and delays a good one little."""
+    """Refusals in a row are heard in full batches, so that a flood of forged acts costs little and delays a good one
+    little.
+    """
     if case.refusals > PATIENCE_WITH_REFUSALS and len(case.acts) < MOST_AT_ONCE:
         pause = timedelta(seconds=min(8, 2 ** (case.refusals - PATIENCE_WITH_REFUSALS)))
         await wait(case, "letting a flood of refused acts settle", workflow.now() + pause, lambda: False)
