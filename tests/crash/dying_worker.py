@@ -7,8 +7,7 @@ import asyncio
 import gc
 import os
 import signal
-import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,12 +15,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 from temporalio.client import Client
+from temporalio.worker._worker import load_default_build_id
 
 import activities.effects
 import activities.money
 import starter.inbox
 import worker
 from activities.carry import PATIENCE
+from activities.hands import Hand, hand_for
 from adapters.mail.imap import ImapInbox
 from adapters.postgres.acts import PostgresActs
 from adapters.postgres.cases import PostgresCases
@@ -32,17 +33,20 @@ from runtime.connect import connect
 from runtime.settings import Settings
 from starter.handover import Handover
 
+Side = Literal["sops", "money", "inbox"]
+load_default_build_id()  # kept by the SDK, and so by all that are forked from whoever imports this
+
 
 class Orders(BaseModel):
-    """What to run and where to die. `settings` hold secrets: the file is the owner's alone.
+    """What to run and where to die.
 
-    `point` is `<moment>-before` or `<moment>-after`; `name` says whose: an effect's, a step's, or nothing in particular.
+    `point` is `<moment>-before` or `<moment>-after`; `name` says whose: an effect's, a step's, or nobody's.
     """
 
     settings: dict[str, Any]
     address: str
     queue: str
-    side: Literal["sops", "money", "inbox"]
+    side: Side
     patience: float
     point: str = ""
     name: str = ""
@@ -66,7 +70,7 @@ def arm(orders: Orders) -> None:
                 wrap(owner, method, when, has_effect)
         case "call":
             for module in (activities.effects, activities.money):
-                module.hand_for = partial(arm_hand, module.hand_for, part, when)
+                setattr(module, "hand_for", partial(arm_hand, hand_for, part, when))  # noqa: B010  not its own name
         case "act":
             wrap(PostgresActs, "record", when, lambda args: bool(args[-1].step_id == orders.name))
         case "close":
@@ -96,7 +100,7 @@ def dying(method: Any, when: str, concerned: Concerns) -> Any:
     return wrapped
 
 
-async def arm_hand(original: Any, part: str, when: str, *args: Any) -> Any:
+async def arm_hand(original: Callable[..., Awaitable[Hand]], part: str, when: str, *args: Any) -> Hand:
     hand = await original(*args)
     if part in args[2].key:
         hand.do = dying(hand.do, when, lambda _: True)
@@ -105,7 +109,7 @@ async def arm_hand(original: Any, part: str, when: str, *args: Any) -> Any:
 
 @asynccontextmanager
 async def inbox(settings: Settings, client: Client, *, queue: str) -> AsyncGenerator[None]:
-    starter.inbox.Handover = partial(Handover, queue=queue)  # type: ignore[misc, assignment]
+    starter.inbox.Handover = partial(Handover, queue=queue)
     stop = asyncio.Event()
     task = asyncio.create_task(starter.inbox.serve(settings, client, stop))
     yield
@@ -123,14 +127,13 @@ async def run(orders: Orders) -> None:
         await stop.wait()
 
 
-def main() -> None:
-    orders = Orders.model_validate_json(Path(sys.argv[1]).read_text())
+def main(orders: Orders, log: Path) -> None:
+    """What a forked process does: works until it dies or is told to end."""
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
     if orders.point:
         arm(orders)
     PATIENCE.set(orders.patience)
     asyncio.run(run(orders))
     gc.collect()
-
-
-if __name__ == "__main__":
-    main()

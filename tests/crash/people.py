@@ -1,12 +1,13 @@
 """Processes that may die, the people who carry a case through all the same, and what must hold afterwards."""
 
 import asyncio
+import multiprocessing
 import signal
-import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -16,79 +17,80 @@ from domain.ids import message_id
 from domain.messages import ActKind
 from domain.return_lead import ReturnOutcome
 from runtime.settings import Settings
-from tests.agency import Agency
-from tests.crash.dying_worker import Orders
+from tests.agency import Agency, eventually
+from tests.crash.dying_worker import Orders, Side, main
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 0.5
 NOTE = {"note_sha256": ""}
 MAILS = ("acknowledge", "final-action", "confirm-to-accounts", "answer-client")
 
 
+# A process that has everything imported forks those that die: importing it all costs seconds, for each of many.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["pytest", "tests.crash.dying_worker"])
+
+
 @dataclass
 class Process:
-    """A subprocess of the agency's, in a session of its own."""
+    """A process of the agency's, of its own."""
 
     side: str
-    running: asyncio.subprocess.Process
+    running: BaseProcess
     log: Path
 
-    async def died(self, seconds: float = 60) -> None:
+    async def died(self, seconds: float = 90) -> None:
         """Waits until it has killed itself."""
-        code = await asyncio.wait_for(self.running.wait(), seconds)
+        await self._ended(seconds)
+        code = self.running.exitcode
         assert code == -signal.SIGKILL, f"{self.side} ended with {code}: {self.log.read_text()[-2000:]}"
 
     async def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            self.running.kill()
-        await self.running.wait()
+        self.running.kill()
+        await self._ended(30)
 
     async def end(self) -> None:
         """Asks it to end; what does not is killed."""
-        with suppress(ProcessLookupError):
-            self.running.terminate()
-        try:
-            await asyncio.wait_for(self.running.wait(), 10)
-        except TimeoutError:
-            await self.kill()
+        self.running.terminate()
+        with suppress(AssertionError):
+            await self._ended(10)
+        await self.kill()
+
+    async def _ended(self, seconds: float) -> None:
+        async def over() -> bool:
+            return not self.running.is_alive()
+
+        await eventually(over, f"{self.side} does not end", seconds)
 
 
 @asynccontextmanager
 async def process(
-    agency: Agency, address: str, side: str, *, point: str = "", name: str = ""
+    agency: Agency, address: str, side: Side, *, point: str = "", name: str = ""
 ) -> AsyncGenerator[Process]:
     """A process of the agency's while the block runs."""
-    started = await start(agency, address, side, point=point, name=name)
+    started = start(agency, address, side, point=point, name=name)
     try:
         yield started
     finally:
         await started.end()
 
 
-async def start(agency: Agency, address: str, side: str, *, point: str = "", name: str = "") -> Process:
+def start(agency: Agency, address: str, side: Side, *, point: str = "", name: str = "") -> Process:
     """Starts one side of the agency as a process of its own; with a `point`, one that dies there.
 
     `address` is Temporal's.
     """
-    orders = Orders.model_validate(
-        {
-            "settings": plain(agency.settings),
-            "address": address,
-            "queue": agency.queue,
-            "side": side,
-            "patience": PATIENCE,
-            "point": point,
-            "name": name,
-        }
+    orders = Orders(
+        settings=plain(agency.settings),
+        address=address,
+        queue=agency.queue,
+        side=side,
+        patience=PATIENCE,
+        point=point,
+        name=name,
     )
-    folder = agency.settings.state_dir
-    file, log = folder / f"{side}.orders.json", folder / f"{side}.log"
-    file.touch(mode=0o600)
-    file.write_text(orders.model_dump_json())
-    with log.open("ab") as output:
-        running = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.crash.dying_worker", str(file), cwd=ROOT, stdout=output, stderr=output
-        )
+    log = agency.settings.state_dir / f"{side}.log"
+    running = FORKS.Process(target=main, args=(orders, log), daemon=True)
+    running.start()
     return Process(side, running, log)
 
 
@@ -101,7 +103,7 @@ def plain(settings: Settings) -> dict[str, Any]:
 
 @dataclass
 class People:
-    """Everybody who has a step in a case; each does it as soon as it is asked, looking first where something is broken."""
+    """Everybody who has a step in a case: each does it when asked, and looks first where something is broken."""
 
     agency: Agency
     case_id: str

@@ -1,4 +1,4 @@
-"""A process is SIGKILLed at every step of the ledger; another takes over, and the vendors' ledgers tell what became of it.
+"""A process is SIGKILLed at every step of the ledger; another takes over, and the vendors' ledgers tell the rest.
 
 All crashes of this file run beside each other, since most of each is waiting for Temporal to miss a heartbeat.
 """
@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -17,10 +18,11 @@ from runtime.postgres_server import PostgresServer
 from runtime.temporal_server import TemporalServer
 from tests.agency import Agency, letter, open_agency
 from tests.crash.conftest import fresh_database
+from tests.crash.dying_worker import Side
 from tests.crash.people import MAILS, PATIENCE, People, Process, nothing_twice_nothing_missing, process
 from worker import money_worker, sops_worker
 
-AT_ONCE = 8
+AT_ONCE = 14
 POINTS = [f"{moment}-{when}" for moment in ("claim", "call", "record") for when in ("before", "after")]
 UNCLEAR = ("claim-after", "call-before", "call-after", "record-before")
 """Between the two commits of the ledger: whether a mail went out can't be told."""
@@ -30,7 +32,7 @@ UNCLEAR = ("claim-after", "call-before", "call-after", "record-before")
 class Crash:
     """Which process dies, where, and of which effect or step; whether the case ends in a credit note."""
 
-    side: str
+    side: Side
     point: str
     name: str = ""
     credited: bool = False
@@ -47,14 +49,22 @@ class Crash:
         return self.name in MAILS and self.point in UNCLEAR
 
 
-SOPS = [Crash("sops", point, name) for name in ("acknowledge", "nudge-investigate") for point in POINTS]
-SOPS += [Crash("sops", point, name) for name in ("tag-chat", "append-row") for point in POINTS]
-SOPS += [Crash("sops", f"act-{when}", "confirm") for when in ("before", "after")]
-SOPS += [Crash("sops", f"close-{when}") for when in ("before", "after")]
-MONEY = [Crash("money", point, name) for name in ("list-do-not-invoice", "answer-client") for point in POINTS]
+BOTH = ("before", "after")
 CREDIT = ("confirm-to-accounts", "draft-credit-note", "authorise-credit-note")
-MONEY += [Crash("money", point, name, credited=True) for name in CREDIT for point in POINTS]
-INBOX = [Crash("inbox", f"{point}-{when}") for point in ("accept", "mark", "handed") for when in ("before", "after")]
+SOPS = [
+    *(Crash("sops", point, "acknowledge") for point in POINTS),
+    *(Crash("sops", point, "nudge-investigate") for point in UNCLEAR),
+    *(Crash("sops", point, "append-row") for point in POINTS),
+    *(Crash("sops", point, "tag-chat") for point in UNCLEAR),
+    *(Crash("sops", f"act-{when}", "confirm") for when in BOTH),
+    *(Crash("sops", f"close-{when}") for when in BOTH),
+]
+MONEY = [
+    *(Crash("money", point, "list-do-not-invoice") for point in ("claim-after", "record-before", "record-after")),
+    *(Crash("money", point, "answer-client") for point in POINTS),
+    *(Crash("money", point, name, credited=True) for name in CREDIT for point in POINTS),
+]
+INBOX = [Crash("inbox", f"{point}-{when}") for point in ("accept", "mark", "handed") for when in BOTH]
 
 Outcome = Callable[[Crash], "asyncio.Task[People]"]
 
@@ -74,7 +84,7 @@ async def outcome(
             return await survive(crash, postgres, temporal, tmp_path_factory.mktemp(str(crash)))
 
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    wanted = [item.callspec.params["crash"] for item in items if item.module is request.module]
+    wanted = [cast("Crash", item.callspec.params["crash"]) for item in items if item.module is request.module]
     tasks = {crash: asyncio.create_task(one(crash)) for crash in wanted}
     yield tasks.__getitem__
     for task in tasks.values():
