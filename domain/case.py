@@ -138,6 +138,8 @@ class Carried(Model):
     blocked: dict[str, Broken] = Field(default_factory=dict)  # what a step blocks on, by the step's key
     patches: tuple[str, ...] = ()
     refused: int = 0
+    refusals: int = 0  # acts refused in a row: how patiently a flood is heard
+    unreadable: dict[str, int] = Field(default_factory=dict)  # how often each kind of refused signal came
     beside: dict[str, str] = Field(default_factory=dict)  # facts that a person looks at beside the case, by event id
     version: int = 0
 

@@ -76,7 +76,9 @@ class Scripted(CaseWorkflow):
                 await unless(case, "note", "RL-9", until, lambda: self.answered, lambda: (letter(case_id, "note"),))
             case "grant":
                 answer = AnswerClient(key=effect_key(case_id, "answer-client"), clause="RL-6")
-                self.said += [one.code or one.state for one in await grant(case, "grant", "RL-6", (answer,))]
+                self.said += [
+                    one.code if not one.done else one.state for one in await grant(case, "grant", "RL-6", (answer,))
+                ]
             case _:
                 notes = ReadNotes(key=effect_key(case_id, "read-notes"), clause="RL-12", invoice_numbers=())
                 self.said.append((await reading(case, "read", notes)).state)

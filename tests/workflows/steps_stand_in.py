@@ -39,10 +39,12 @@ class Vendors:
     judged: list[Candidate] = field(default_factory=list[Candidate])
     calls: Counter[str] = field(default_factory=Counter[str])
     closed: list[CaseView] = field(default_factory=list[CaseView])
-    busy: asyncio.Event = field(default_factory=asyncio.Event)
+    busy: asyncio.Event = field(default_factory=asyncio.Event)  # set: whoever is asked answers
+    may_close: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.busy.set()
+        self.may_close.set()
 
     def will(self, name: str, *states: ReceiptState, retry: bool = False, code: str = "") -> None:
         blank = Receipt(key="", kind="", clause="", state=ReceiptState.SENT)
@@ -65,6 +67,8 @@ class Vendors:
     @activity.defn(name="perform")
     async def perform(self, stage: Stage) -> StageDone:
         await self.busy.wait()
+        if stage.closing:
+            await self.may_close.wait()
         self.calls["perform"] += 1
         self.events += stage.events
         receipts = self.do(stage.effects)

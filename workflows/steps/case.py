@@ -49,7 +49,7 @@ class Case:
         self.refused = carried.refused
         self.version = carried.version
         self.client_id = request.client_id
-        self.unreadable: dict[str, int] = {}
+        self.unreadable = dict(carried.unreadable)
         self.counted: dict[str, int] = {}
         self.status = CaseStatus.OPEN
         self.outcome = ""
@@ -57,7 +57,7 @@ class Case:
         self.in_flight = 0
         self.resumed = 0
         self.fault: Exception | None = None
-        self.refusals = 0
+        self.refusals = carried.refusals
 
     def key(self, name: str) -> str:
         """`name` the first time, then `name.2`, ...: the same in every run, since `run` starts from the top."""
@@ -179,6 +179,10 @@ class Case:
             self.waiting_bytes -= _size(act)
         return taken
 
+    def give_back_acts(self, acts: tuple[SignedAct, ...]) -> None:
+        for act in acts:
+            self._arrive_act(act)
+
     def should_continue(self) -> bool:
         """Whether this is a moment to continue as new: the history is long, and nothing is in flight."""
         suggested = workflow.info().is_continue_as_new_suggested()
@@ -204,6 +208,8 @@ class Case:
             beside=self.beside,
             patches=tuple(self.patches),
             refused=self.refused,
+            refusals=self.refusals,
+            unreadable=self.unreadable,
             version=self.version,
         )
 

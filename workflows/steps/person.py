@@ -23,6 +23,7 @@ R = TypeVar("R", bound=Model)
 MOST_AT_ONCE = 200
 MOST_BYTES = 400_000
 PATIENCE_WITH_REFUSALS = 5
+ESCALATED_AT = 2
 OWNERSHIP = (ActKind.CLAIM, ActKind.RELEASE, ActKind.REASSIGN, ActKind.MOVE)
 
 
@@ -95,11 +96,20 @@ async def _chase(case: Case, key: str, step: PersonStep[R]) -> None:
     following = Deadline(label=f"reminder {count + 1}", clause=step.clause, since=since, after=every, due=since + every)
     case.open[key] = waiting.model_copy(update={"chased": count, "deadline": following})
     case.note(EventKind.CHASED, step.clause, f"Reminded {waiting.owner} ({count}).", step_id=key, times=count)
-    await _tell(case, key, step, (Nudge(key=_nudge(case, key, count), clause=step.clause, step_id=key, chase=count),))
+    nudge = Nudge(key=_nudge(case, key, count), clause=step.clause, step_id=key, chase=count)
+    await _tell(case, key, step, (nudge, *_escalation(case, key, step, count)))
 
 
 def _nudge(case: Case, key: str, chase: int) -> str:
     return effect_key(case.request.case_id, f"nudge-{key}", chase)
+
+
+def _escalation(case: Case, key: str, step: PersonStep[R], chase: int) -> tuple[Nudge, ...]:
+    """From the second reminder on another role is told as well; silence still decides nothing."""
+    if step.escalate is None or chase < ESCALATED_AT:
+        return ()
+    name = effect_key(case.request.case_id, f"escalate-{key}", chase)
+    return (Nudge(key=name, clause=step.clause, step_id=key, chase=chase, role=step.escalate),)
 
 
 async def _tell(case: Case, key: str, step: PersonStep[R], effects: tuple[Effect, ...]) -> None:
@@ -131,7 +141,11 @@ async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:
         view=before,
         view_after=after,
     )
-    answer = await judge(case, request, step.clause)
+    try:
+        answer = await judge(case, request, step.clause)
+    except BaseException:
+        case.give_back_acts(acts)
+        raise
     case.refused += answer.refused
     case.refusals = 0 if answer.accepted >= 0 else case.refusals + 1
     if answer.accepted < 0 or answer.kind in OWNERSHIP:
