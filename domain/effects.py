@@ -49,6 +49,7 @@ class Nudge(_Effect):
     kind: Literal["nudge"] = "nudge"
     step_id: str
     chase: int = 0  # 0: asked; n: the n-th reminder
+    role: str = ""  # "": whoever the step belongs to; else a role that is told as well
 
 
 class TagChat(_Effect):

@@ -45,6 +45,7 @@ class PersonStep(Generic[R]):
     then: Callable[[R], Sequence[Effect]] = field(default=nothing)
     check: Callable[[R], str] = field(default=fine)
     reference: str = ""  # what the step is about, when it is one effect
+    escalate: Role | None = None  # told as well from the second reminder on; it never decides by that
 
 
 @dataclass(frozen=True)

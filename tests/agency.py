@@ -98,6 +98,7 @@ CLIENT, CLIENT_MAIL, CONTACT = "C-0001", "jane@acme-plumbing.example", "11111111
 SALES = "sales@commversion.com"
 RETURNS = "returnleads@commversion.com"
 ACCOUNTS = "accounts@commversion.com"
+SHOBHIT = "shobhit.patil@commversion.com"
 PEOPLE = {
     "P-1": ("Priya Nair", "priya@commversion.com", ("team:return-leads",)),
     "P-2": ("Tom Reed", "tom@commversion.com", ("team:return-leads",)),
@@ -116,6 +117,7 @@ async def seed(database: Database, world: Outside) -> None:
         ACCOUNTS,
         SALES,
     )
+    await database.execute("INSERT INTO people VALUES ('P-9', 'Shobhit Patil', $1, 'local', 'shobhit.patil')", SHOBHIT)
     for person_id, (name, email, roles) in PEOPLE.items():
         await database.execute("INSERT INTO people VALUES ($1, $2, $3, 'local', $1)", person_id, name, email)
         for role in roles:
@@ -323,6 +325,10 @@ class Agency:
         ]
         payload = Findings(findings=tuple(findings)).model_dump(mode="json")
         await self.act(case_id, "investigate", ActKind.FINDINGS, payload, by)
+
+    async def decide(self, case_id: str, kind: ActKind, step_id: str = "approval", by: str = "shobhit.patil") -> None:
+        """The approver's word, with a reason."""
+        await self.act(case_id, step_id, kind, {"reason_sha256": await self.text("Because of the amount.")}, by)
 
     async def confirm(self, case_id: str, by: str = "P-2", step_id: str = "confirm") -> None:
         await self.act(case_id, step_id, ActKind.CONFIRM, {"preview_sha256": "0" * 64}, by)

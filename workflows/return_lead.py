@@ -8,8 +8,9 @@ from temporalio import workflow
 
 from domain.effects import Receipt, ReceiptState
 from domain.messages import ActKind
-from domain.return_lead import Billing, BillingState, LeadClaim, ReturnOutcome, ReturnRequest
+from domain.return_lead import Billing, BillingState, LeadClaim, Reduction, ReturnOutcome, ReturnRequest
 from domain.sops import return_lead as sop
+from domain.steps import PersonStep
 from workflows.base import CaseWorkflow
 from workflows.steps.case import Case
 from workflows.steps.close import close
@@ -30,6 +31,7 @@ class ReturnLead(CaseWorkflow):
         self.answered = False
         self.stopped = ""
         self.needs_approver = False
+        self.approved: Billing | None = None
 
     @workflow.run
     async def run(self, request: ReturnRequest) -> ReturnOutcome:
@@ -82,6 +84,7 @@ class ReturnLead(CaseWorkflow):
             await person(self.case, sop.confirm(request, billing, self.stopped, turn))  # RL-13
             if await self.carried_out(request, billing, turn):  # RL-5, RL-6, RL-12
                 return tuple(lead.lead_id for lead in billing.leads)
+            self.approved = None
             billing = self.barred(await self.billed(request, [lead.lead_id for lead in billing.leads], ()))
         return ()
 
@@ -99,18 +102,36 @@ class ReturnLead(CaseWorkflow):
         return read or sop.billing_in([await reading(self.case, "read-billing", sop.billing_effect(request, leads))])
 
     async def within_authority(self, request: ReturnRequest, billing: Billing | None) -> Billing | None:
-        """The leads that may be settled without an approver, none of them on a draft invoice; None: none is left."""
+        """The leads that may be settled, approved if need be, none of them on a draft invoice; None: none is left."""
         while billing:
-            if billing.approval:
-                reduced = await person(self.case, sop.needs_approval(request, billing))  # RL-14
-                left = sop.left_after([lead.lead_id for lead in billing.leads], reduced.result)
-                billing = await self.billed(request, left, reduced.receipts)
+            if billing.approval and not sop.covered(self.approved, billing):
+                billing = await self.decided(request, billing)  # RL-14
             elif billing.in_state(BillingState.DRAFT):
                 taken_off = await person(self.case, sop.take_off(request, billing))  # RL-11
                 billing = await self.billed(request, [lead.lead_id for lead in billing.leads], taken_off.receipts)
             else:
                 break
         return billing
+
+    async def decided(self, request: ReturnRequest, billing: Billing) -> Billing | None:
+        """What the approver leaves: asked internally, before anything is promised. Silence never decides."""
+        if billing.approval in sop.NOT_FOR_AN_APPROVER:
+            return await self.withdrawn(request, billing, sop.needs_approval(request, billing))
+        match (await person(self.case, sop.approval(billing))).kind:
+            case ActKind.APPROVE:
+                self.approved = billing
+                return billing
+            case ActKind.ASK_BACK:
+                await person(self.case, sop.answer_back())
+                return await self.billed(request, [lead.lead_id for lead in billing.leads], ())
+            case _:
+                return await self.withdrawn(request, billing, sop.rejected(request, billing))
+
+    async def withdrawn(self, request: ReturnRequest, billing: Billing, step: PersonStep[Reduction]) -> Billing | None:
+        """The team takes leads out, each with the words that the client reads."""
+        reduced = await person(self.case, step)
+        left = sop.left_after([lead.lead_id for lead in billing.leads], reduced.result)
+        return await self.billed(request, left, reduced.receipts)
 
     async def carried_out(self, request: ReturnRequest, billing: Billing, turn: int) -> bool:
         """The promise, or the credit notes and then the answer. False: the gate stopped it, to be looked at anew."""

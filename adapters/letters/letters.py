@@ -57,7 +57,8 @@ class PostgresLetters:
             step = await read_step(self._pool, case_id, effect.step_id)
         except Refused as error:
             raise Permanent("letters", error.code, str(error)) from error
-        asked = await self._directory.addressed(step.role, case_id, step.claimed_by or step.reassigned_to)
+        holder = "" if effect.role else step.claimed_by or step.reassigned_to
+        asked = await self._directory.addressed(effect.role or step.role, case_id, holder)
         return writer.nudge(effect, step, asked)
 
     async def preview(self, case_id: str) -> Preview:

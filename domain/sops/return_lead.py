@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence, Sized
 from datetime import timedelta
+from decimal import Decimal
 
 from domain.case import Model
 from domain.effects import (
@@ -29,6 +30,7 @@ from domain.return_lead import (
     BillingState,
     ClaimProblem,
     Confirmation,
+    Decision,
     Doubt,
     Findings,
     LeadClaim,
@@ -42,6 +44,8 @@ from domain.return_lead import (
 from domain.steps import PersonStep
 
 BARRED = frozenset({"already-granted", "already-credited"})  # by no confirmation made good: the lead must go
+# What an approver can't make good either: the lead must go, or the books be put right.
+NOT_FOR_AN_APPROVER = BARRED | {"already-credited-in-the-books", "client-has-no-contact-in-the-books"}
 NOT_CHARGED = (BillingState.UNBILLED, BillingState.VOIDED)
 CREDITED = (BillingState.ISSUED, BillingState.PAID)
 DAY = timedelta(hours=24)
@@ -214,33 +218,78 @@ def investigate(request: ReturnRequest, lead_ids: Sequence[str]) -> PersonStep[F
     )
 
 
+def approval(billing: Billing) -> PersonStep[Decision]:
+    """RL-14: Shobhit Patil, or a dated stand-in within his ceiling, decides; the client is not on that thread."""
+    return PersonStep(
+        name="approval",
+        clause="RL-14",
+        role=Role.APPROVER,
+        kinds=(ActKind.APPROVE, ActKind.REJECT, ActKind.ASK_BACK),
+        result=Decision,
+        waiting_for=f"approve {_count(billing.leads, 'lead')} ({billing.approval.replace('-', ' ')})",
+        subject="valid",
+        escalate=Role.PARTNER,
+    )
+
+
+def answer_back() -> PersonStep[StepResult]:
+    """RL-14: the approver asked something; the team answers, and he is asked anew."""
+    return PersonStep(
+        name="answer-back",
+        clause="RL-14",
+        role=Role.RETURN_LEADS,
+        kinds=(ActKind.DONE,),
+        result=StepResult,
+        waiting_for="the approver asks something: answer him, then he is asked again",
+        due=DAY,
+    )
+
+
+def rejected(request: ReturnRequest, billing: Billing) -> PersonStep[Reduction]:
+    """RL-14: rejected by the approver. His reason stays internal; the client's text is written by the team."""
+    return _reduction(request, billing, "rejected", "rejected by the approver: write the client's text of each lead")
+
+
 def needs_approval(request: ReturnRequest, billing: Billing) -> PersonStep[Reduction]:
-    """RL-14: above the limit, or not to be judged without an approver. For now it can only be reduced or rejected."""
-    valid, why = [lead.lead_id for lead in billing.leads], billing.approval or "the gate stopped it"
+    """RL-14: what no approver can make good (credited already, no contact in the books) can only be taken out."""
+    why = billing.approval or "the gate stopped it"
+    return _reduction(request, billing, "needs-approval", f"can't be granted ({why.replace('-', ' ')}): take leads out")
+
+
+def _reduction(request: ReturnRequest, billing: Billing, name: str, waiting_for: str) -> PersonStep[Reduction]:
+    valid, whole = [lead.lead_id for lead in billing.leads], name == "rejected"
 
     def among_them(found: Reduction) -> str:
         named = [one.lead_id for one in found.leads]
-        return (
-            ""
-            if named and len(set(named)) == len(named) and set(named) <= set(valid)
-            else "Withdraw one or more of the valid leads, each once."
-        )
+        if whole and sorted(named) != sorted(valid):
+            return "Write a text for each of the rejected leads, each once."
+        fits = named and len(set(named)) == len(named) and set(named) <= set(valid)
+        return "" if fits else "Withdraw one or more of the valid leads, each once."
 
     def bill(found: Reduction) -> tuple[Effect, ...]:
         left = left_after(valid, found)
         return (billing_effect(request, left),) if left else ()
 
     return PersonStep(
-        name="needs-approval",
+        name=name,
         clause="RL-14",
         role=Role.RETURN_LEADS,
         kinds=(ActKind.REDUCE,),
         result=Reduction,
-        waiting_for=f"needs approval ({why.replace('-', ' ')}): reduce or reject",
+        waiting_for=waiting_for,
         subject="valid",
         then=bill,
         check=among_them,
     )
+
+
+def covered(approved: Billing | None, billing: Billing) -> bool:
+    """Whether an approval is of exactly these leads and amounts; the gate checks the signed act itself again."""
+
+    def lines(of: Billing) -> set[tuple[str, Decimal | None, str]]:
+        return {(lead.lead_id, lead.gross, lead.currency) for lead in of.leads}
+
+    return approved is not None and lines(billing) == lines(approved)
 
 
 def left_after(lead_ids: Iterable[str], found: Reduction) -> tuple[str, ...]:

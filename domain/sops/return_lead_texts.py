@@ -632,11 +632,73 @@ What: {{ doubt }}
 """,
 )
 
+_APPROVAL = Instruction(
+    clause="RL-14",
+    title="Approve, reject or ask back: returned leads above the limit",
+    text="""\
+The Return Lead Team found these leads of {{ client_name }} to be valid returns. Together with what was granted this
+month and on the same invoices they come to more than {{ limit }}, or a price or an exchange rate is missing or changed.
+Nothing has been promised to the client, who is not on this conversation.
+{% if total %}
+These leads alone come to {{ total }}.
+{% endif %}
+
+1. See which leads there are, what each comes to, why each is valid, and what was granted before this month.
+"""
+    + _SHOW
+    + """\
+2. Decide about exactly these leads and amounts. A reason stays internal; the client never reads it.
+     holdfast approvals decide {{ case_id }} --approve
+     holdfast approvals decide {{ case_id }} --reject --reason "..."
+     holdfast approvals decide {{ case_id }} --ask-back --reason "What you want to know"
+Nothing is granted by waiting, and no link decides anything by being opened.
+""",
+)
+
+_ANSWER_BACK = Instruction(
+    clause="RL-14",
+    title="The approver asks something about the returned leads",
+    text="""\
+Before deciding about the leads of {{ client_name }}, the approver wants to know something more.
+
+1. Read the question, and find the answer.
+"""
+    + _SHOW
+    + """\
+2. Tell the approver internally. The client is never on that conversation.
+3. Say that it is answered; the approver is then asked again.
+     """
+    + _COMPLETE
+    + """ --done --note "..."
+""",
+)
+
+_REJECTED = Instruction(
+    clause="RL-14",
+    title="The approver rejected the returns: write the client's text",
+    text="""\
+The approver rejected the leads of {{ client_name }}. The reason is internal; the client reads only what you
+write here.
+
+1. See which leads there are, and the reason.
+"""
+    + _SHOW
+    + """\
+2. Write for each lead why it is not taken back, in a CSV with the columns lead_id,text, and hand it in:
+     """
+    + _COMPLETE
+    + """ --reduce withdrawn.csv
+""",
+)
+
 INSTRUCTIONS: dict[str, Instruction] = {
     "triage": _TRIAGE,
     "investigate": _INVESTIGATE,
     "confirm": _CONFIRM,
     "needs-approval": _NEEDS_APPROVAL,
+    "approval": _APPROVAL,
+    "answer-back": _ANSWER_BACK,
+    "rejected": _REJECTED,
     "take-off": _TAKE_OFF,
     "authorise": _AUTHORISE,
     "declined": _DECLINED,

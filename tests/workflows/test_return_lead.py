@@ -248,26 +248,6 @@ async def test_a_paid_invoice_is_credited_and_accounts_allocate_it_in_the_books(
     await agency.keep(case_id, "paid")
 
 
-@pytest.mark.parametrize(("price", "stops"), [("125.00", False), ("125.01", True)])
-async def test_above_500_pounds_it_can_only_be_reduced_or_rejected(agency: Agency, price: str, *, stops: bool) -> None:
-    leads = ["L-1005", "L-1006", "L-1007", "L-1008"]
-    await agency.database.execute("UPDATE leads SET price = $1::text::numeric WHERE lead_id = ANY($2)", price, leads)
-    case_id = await agency.receive(letter(", ".join(leads)))
-    await agency.find(case_id, leads)
-    if not stops:
-        await agency.parked(case_id, "confirm")
-        return
-    withdrawn = await agency.text("We agreed with you to leave this one as it is.")
-    await agency.act(
-        case_id, "needs-approval", ActKind.REDUCE, {"leads": [{"lead_id": "L-1008", "text_sha256": withdrawn}]}, "P-1"
-    )
-    await agency.confirm(case_id)
-    outcome = await agency.result(case_id)
-    assert (outcome.valid, outcome.refused) == (3, 1)
-    assert "leave this one as it is" in words(to_client(agency)[-1])
-    await agency.keep(case_id, "reduced")
-
-
 async def test_an_authorisation_by_the_confirmer_or_the_investigator_is_refused_visibly(agency: Agency) -> None:
     await agency.database.execute("INSERT INTO money_people VALUES ('team:accounts', 'local', 'P-2', 'Tom Reed')")
     case_id = await agency.receive(letter("L-1001"))
