@@ -168,7 +168,7 @@ async def test_what_nobody_has_judged_yet_is_waiting(gateway: StraightGateway) -
     [
         ("return-lead/none", "investigate", "return.findings", "ann", "unknown-case"),
         (CASE, "confirm.9", "return.findings", "ann", "unknown-step"),
-        (CASE, "investigate", "return.approve", "ann", "unknown-kind"),
+        (CASE, "investigate", "return.approve_all", "ann", "unknown-kind"),
         (CASE, "investigate", "return.confirm", "ann", "invalid-result"),
         (CASE, "investigate", "return.findings", "otto", "not-asked"),
         (CASE, "investigate", "return.findings", "nobody", "unknown-person"),
