@@ -65,7 +65,8 @@ def _print_case(detail: CaseDetail, timeline: Sequence[Line]) -> None:
     if row.linked_to:
         console.print(f"Linked to {row.linked_to}")
     if row.arrived_at and row.looped_in_at:
-        console.print(f"Looped in {row.looped_in_at - row.arrived_at} after the client's mail (RL-2)")
+        took = str(row.looped_in_at - row.arrived_at).partition(".")[0]
+        console.print(f"Looped in {took} after the client's mail (RL-2)")
     print_steps([step for step in detail.steps if step.state == "open"], detail)
     _print_leads(detail)
     _print_effects(detail)
@@ -92,7 +93,7 @@ def _print_leads(detail: CaseDetail) -> None:
     shown = table("  Lead", "State", "Amount", "Invoice")
     for lead in detail.leads:
         billing = lead.billing
-        state = lead.problem.replace("-", " ") or (billing.state if billing else "not read yet")
+        state = lead.problem.replace("-", " ") or (billing.state if billing else "-")
         amount = f"{billing.currency} {billing.gross}" if billing and billing.gross is not None else "-"
         shown.add_row(f"  {lead.lead_id}", state, amount, (billing.invoice_number if billing else "") or "-")
     console.print(shown)

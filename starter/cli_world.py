@@ -43,7 +43,9 @@ As = Annotated[str, typer.Option("--as", envvar="HOLDFAST_AS", metavar="PERSON",
 Case = Annotated[str, typer.Argument(metavar="CASE", help="A case's id, the end of it, or its reference RL#...")]
 Step = Annotated[str, typer.Argument(metavar="STEP", help="The step's id, such as investigate.")]
 
-console = Console(highlight=False, soft_wrap=True)
+# What goes into a file or a pipe is not folded to a screen's width.
+_WIDTH = None if sys.stdout.isatty() else 200
+console = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 complaints = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -171,8 +173,8 @@ def plain(data: object) -> object:
 
 def table(*headings: str) -> Table:
     made = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
-    for heading in headings:
-        made.add_column(heading, overflow="fold")
+    for number, heading in enumerate(headings):
+        made.add_column(heading, overflow="fold", no_wrap=number == 0)
     return made
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from temporalio.api.enums.v1 import EventType, TaskQueueType, WorkflowTaskFailedCause
@@ -17,12 +17,14 @@ from adapters.postgres.operations import Operations
 from adapters.postgres.pool import transaction
 from domain.ids import SOPS_QUEUE, money_queue
 from runtime import local
+from runtime.connect import connect
 from runtime.settings import Settings
 from starter.cli_world import Office, explain, office
 
 MOST_CASES = 500
 AT_ONCE = 10
 TOO_LONG = timedelta(minutes=2)
+SEEN = timedelta(seconds=90)
 
 Level = Literal["ok", "note", "problem"]
 
@@ -39,13 +41,18 @@ class Finding:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Everything that can be looked at; what can't be reached is itself a finding."""
-    found = _services(settings)
+    found, running = _services(settings), list[tuple[str, str]]()
     try:
         async with office(settings) as here:
             found += await _database(here)
-            found += await _temporal(here)
+            running += await here.operations.running_cases(MOST_CASES)
     except Exception as error:  # noqa: BLE001  whatever it is, it is what the doctor is asked about
         found.append(Finding("problem", "database", explain(error)))
+    try:
+        client = await connect(settings)
+        found += await _temporal(client, running)
+    except (RPCError, RuntimeError) as error:
+        found.append(Finding("problem", "temporal", explain(error)))
     return found
 
 
@@ -104,15 +111,10 @@ async def _dead(operations: Operations) -> list[Finding]:
     ]
 
 
-async def _temporal(here: Office) -> list[Finding]:
-    try:
-        client = await here.temporal()
-        await client.count_workflows()
-    except (RPCError, RuntimeError) as error:
-        return [Finding("problem", "temporal", explain(error))]
-    found = [Finding("ok", "temporal", f"answers, namespace {client.namespace}")]
-    found += await _pollers(client)
-    return found + await _cases(client, await here.operations.running_cases(MOST_CASES))
+async def _temporal(client: Client, running: Sequence[tuple[str, str]]) -> list[Finding]:
+    await client.count_workflows()
+    found = [Finding("ok", "temporal", f"answers, namespace {client.namespace}"), *await _pollers(client)]
+    return found + await _cases(client, running)
 
 
 async def _pollers(client: Client) -> list[Finding]:
@@ -127,11 +129,17 @@ async def _pollers(client: Client) -> list[Finding]:
         request = DescribeTaskQueueRequest(
             namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
         )
-        if not (await client.workflow_service.describe_task_queue(request)).pollers:
+        pollers = (await client.workflow_service.describe_task_queue(request)).pollers
+        if not any(_lately(poller.last_access_time.ToDatetime(UTC)) for poller in pollers):
             name = "workflows" if kind == workflow else "activities"
             then = f"start a worker: `python worker.py --queues {worker}`, or `holdfast up`"
             found.append(Finding("problem", "workers", f"nobody listens on {queue} for {name}", then))
     return found or [Finding("ok", "workers", "every queue has a worker")]
+
+
+def _lately(seen: datetime) -> bool:
+    """A worker asks again at least every minute; the server remembers one that is gone for five."""
+    return datetime.now(UTC) - seen < SEEN
 
 
 async def _cases(client: Client, cases: Sequence[tuple[str, str]]) -> list[Finding]:

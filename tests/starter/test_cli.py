@@ -1,0 +1,222 @@
+"""The command line as people use it: its own process, a real agency behind it."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from runtime.local import environment
+from runtime.processes import free_port
+from runtime.settings import Settings
+from runtime.temporal_server import TemporalServer, temporal_server
+from tests.agency import SALES, Agency, forward, letter, open_agency
+from tests.conftest import Database
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def temporal() -> AsyncIterator[TemporalServer]:
+    async with temporal_server(time_travel=True) as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def agency(tmp_path: Path, database: Database, temporal: TemporalServer) -> AsyncIterator[Agency]:
+    async with open_agency(tmp_path, database, temporal) as made:
+        yield made
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+
+async def holdfast(settings: Settings, *words: str, temporal: str = "", given: str = "") -> Said:
+    """Runs `holdfast` in a process of its own."""
+    extra = environment(settings) | {"TEMPORAL_ADDRESS": temporal or f"127.0.0.1:{free_port()}"}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")} | extra
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "starter.cli", *words],
+        capture_output=True, text=True, cwd=ROOT, env=env, input=given, timeout=60, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.clause("RL-15")
+async def test_a_case_is_worked_through_from_the_command_line(
+    agency: Agency, temporal: TemporalServer, tmp_path: Path
+) -> None:
+    async def run(*words: str, given: str = "") -> Said:
+        return await holdfast(agency.settings, *words, temporal=temporal.address, given=given)
+
+    case_id = await agency.receive(forward(letter("L-1001, L-1005 and L-1006", to=SALES)))
+    await agency.parked(case_id, "investigate")
+    (step,) = (await run("step", "list", "--json")).data
+    assert (step["case_id"], step["step"]["step_id"]) == (case_id, "investigate")
+    shown = (await run("step", "show", case_id, "investigate")).out
+    assert "please take back L-1001" in shown
+    assert f"holdfast step complete {case_id} investigate --findings findings.csv" in shown
+
+    assert (await run("step", "claim", case_id.partition("/")[2], "investigate", "--as", "P-1")).code == 0
+    thin = await run(
+        "step", "complete", case_id, "investigate", "--lead", "L-1006", "--verdict", "not-valid",
+        "--reason", "genuine-enquiry", "--text", "not valid", "--as", "P-1",
+    )  # fmt: skip
+    assert (thin.code, "detailed reason" in thin.err) == (2, True)
+
+    (tmp_path / "chat.txt").write_text("an office supplies pitch")
+    table = tmp_path / "findings.csv"
+    table.write_text(
+        "lead_id,verdict,reason,text,evidence\n"
+        "L-1001,valid,spam,The chat is a sales pitch and no enquiry.,chat.txt\n"
+        "L-1005,valid,spam,The chat is a sales pitch and no enquiry.,chat.txt\n"
+        "L-1006,not-valid,genuine-enquiry,The caller asked for a quote and was rung back.,\n"
+    )
+    assert (await run("step", "complete", case_id, "investigate", "--findings", str(table), "--as", "P-1")).code == 0
+    again = await run("step", "complete", case_id, "investigate", "--findings", str(table), "--as", "P-1")
+    assert (again.code, "already done" in again.err) == (2, True)
+
+    await agency.parked(case_id, "confirm")
+    declined = await run("step", "complete", case_id, "confirm", "--confirm", "--as", "P-2", given="n\n")
+    assert (declined.code, "L-1006\n  The caller asked for a quote" in declined.out) == (2, True)
+    assert (await run("step", "complete", case_id, "confirm", "--confirm", "--yes", "--as", "P-2")).code == 0
+
+    await agency.parked(case_id, "authorise")
+    barred = await run("step", "complete", case_id, "authorise", "--authorise", "--as", "P-2")
+    assert barred.code == 2
+    done = await run("step", "complete", case_id, "authorise", "--authorise", "--as", "P-3", "--json")
+    assert done.data["state"] == "accepted"
+    await agency.result(case_id)
+
+    told = (await run("case", "show", case_id)).out
+    for clause in ("RL-3", "RL-4", "RL-6", "RL-7", "RL-8", "RL-11", "RL-12", "RL-13"):
+        assert clause in told
+    (row,) = (await run("case", "list", "--status", "closed", "--json")).data["rows"]
+    assert row["case_id"] == case_id
+    assert (await run("audit", "verify", "--json")).data["whole"]
+
+
+async def test_holds_and_outbound_say_what_they_did_and_wake_what_waited(
+    agency: Agency, temporal: TemporalServer
+) -> None:
+    async def run(*words: str) -> Said:
+        return await holdfast(agency.settings, *words, temporal=temporal.address)
+
+    assert (await run("hold", "--all", "--as", "P-4")).code == 0
+    case_id = await agency.receive(letter("L-1005"))
+    await agency.parked(case_id, "investigate")
+    assert (await agency.effects(case_id))["acknowledge/1"] == "prepared"
+    assert (await run("resume", "--all", "--json")).data == {"resumed": True, "told": 1}
+    await agency.take_in()
+    await agency.sent(case_id, "acknowledge/1")
+    off = await run("outbound", "set", "off", "--as", "P-4")
+    assert "OFF" in off.out
+    shown = (await run("outbound", "show", "--json")).data
+    assert (shown["outbound"]["mode"], shown["outbound"]["changed_by"], shown["holds"]) == ("off", "P-4", [])
+    assert (await run("outbound", "set", "sometimes")).code == 2
+    assert "say whom" in (await run("hold")).err
+
+
+async def test_the_doctor_names_what_fails_in_silence(agency: Agency, temporal: TemporalServer) -> None:
+    gone, failing = await agency.receive(letter("L-1005")), await agency.receive(letter("L-1006"))
+    await agency.parked(gone, "investigate")
+    await agency.parked(failing, "investigate")
+    await agency.handle(gone).terminate()
+    await agency.database.execute(
+        "INSERT INTO effects (key, case_id, kind, clause, gated, body, state)"
+        " VALUES ('k', $1, 'nudge', '', false, '{}', 'unknown')",
+        failing,
+    )
+    await agency.database.execute(
+        "INSERT INTO inbox (provider, event_id, sha256, state, code)"
+        " VALUES ('mail', 'e', '', 'dead', 'another-workflow')"
+    )
+    said = await holdfast(agency.settings, "doctor", "--json", temporal=temporal.address)
+    problems = {one["about"]: one["what"] for one in said.data if one["level"] == "problem"}
+    assert said.code == 1
+    assert problems["cases"] == f"{gone} is open in the tables, but Temporal says terminated"
+    assert "another-workflow" in problems["inbox"]
+    assert "nobody knows whether nudge" in problems["effects"]
+    assert "nobody listens on holdfast" in problems["workers"]
+    assert (await holdfast(agency.settings, "inbox", "retry", "9999")).code == 2
+
+
+async def test_a_request_is_opened_from_a_file_and_kept_while_temporal_is_away(agency: Agency, tmp_path: Path) -> None:
+    file = tmp_path / "request.csv"
+    file.write_text("client_id,lead_id,reference\nC-0001,L-1005,call\nC-0001,L-1006,call\n")
+    said = await holdfast(agency.settings, "return-lead", "open", str(file), "--json")
+    assert (said.code, said.data["handed_over"]) == (0, False)
+    await agency.take_in()
+    await agency.parked(said.data["case_id"], "investigate")
+    assert len((await agency.view(said.data["case_id"])).steps) == 1
+
+
+async def test_an_anchor_that_was_tampered_with_is_refused(agency: Agency, tmp_path: Path) -> None:
+    anchor = await holdfast(agency.settings, "audit", "anchor")
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(anchor.out)
+    bad.write_text(json.dumps(anchor.data | {"seq": anchor.data["seq"] + 1}))
+    assert (await holdfast(agency.settings, "audit", "verify", "--anchor", str(good))).code == 0
+    refused = await holdfast(agency.settings, "audit", "verify", "--anchor", str(bad))
+    assert (refused.code, "not signed by this deployment" in refused.err) == (2, True)
+
+
+NEEDS_DATABASE = (
+    "status",
+    "case list",
+    "step claim a b --as rita",
+    "audit verify",
+    "return-lead open samples/request.json",
+)
+
+
+@pytest.mark.parametrize("words", NEEDS_DATABASE)
+async def test_without_a_database_every_command_names_what_starts_it(tmp_path: Path, words: str) -> None:
+    said = await holdfast(Settings(state_dir=tmp_path, postgres_port=free_port()), *words.split())
+    assert (said.code, said.out) == (2, "")
+    assert said.err.count("\n") == 1
+    assert "`holdfast up`" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("step claim a b", "say who you are"),
+        ("step complete a b --as rita", "give exactly one result"),
+        ("step complete a b --done --waive --as rita", "give exactly one result"),
+        ("return-lead open nothing.json", "can't be read"),
+        ("nonsense", "No such command"),
+    ],
+)
+async def test_a_mistake_is_one_clear_line(tmp_path: Path, words: str, told: str) -> None:
+    said = await holdfast(Settings(state_dir=tmp_path, postgres_port=free_port()), *words.split())
+    assert said.code == 2
+    assert told in said.err
+
+
+async def test_a_setting_that_is_wrong_is_named(tmp_path: Path) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "starter.cli", "status"],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+        env=os.environ | {"HOLDFAST_XERO_ADDRESS": "https://api.xero.example", "HOLDFAST_STATE_DIR": str(tmp_path)},
+    )  # fmt: skip
+    assert (done.returncode, "HOLDFAST_XERO_TOKEN is not set" in done.stderr) == (2, True)
