@@ -322,7 +322,8 @@ async def test_every_step_has_instructions_that_read_whole_and_name_its_command(
     await _step(office, name)
     mail = await office.compose(Nudge(key=ids.effect_key(CASE, "nudge", name), clause="RL-4", step_id=name, chase=2))
     assert mail.subject.startswith(f"[{ids.case_token(CASE)}] Reminder 2: {INSTRUCTIONS[name].title}")
-    assert f"holdfast step complete {CASE} {name} --" in mail.text
+    command = f"approvals decide {CASE}" if name == "approval" else f"step complete {CASE} {name}"
+    assert f"holdfast {command} --" in mail.text
     assert "{{" not in mail.text
     assert "{%" not in mail.text
 
