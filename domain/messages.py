@@ -40,6 +40,9 @@ class ActKind(StrEnum):
     WITHDRAW = "return.withdraw"  # the approver takes an approval back; the latest act on a subject counts
     MARK = "return.mark"  # the team says what a client's reply is
     DECIDED = "return.decided"  # the account manager's final decision on a dispute (RL-10)
+    SET_POLICY = "policy.set"
+    IMPORT_RATES = "rates.import"
+    SET_STAND_IN = "standin.set"
 
 
 class Auth(StrEnum):
@@ -99,6 +102,7 @@ class ClientMessage(BaseModel):
 class FactKind(StrEnum):
     BOUNCED = "bounced"
     JOINED = "joined"  # another mail about leads that are under review here
+    REPLIED = "replied"  # made of a client's message by the case itself
     RESUMED = "resumed"  # outbound was switched on, or a hold lifted: held effects are tried again
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from domain.books import InvoiceStatus
 from domain.case import Model, Request
 from domain.money import Currency
+from domain.steps import StepResult as _Done
 
 
 class LoopIn(StrEnum):
@@ -159,12 +160,6 @@ class FinalDecision(Model):
     upheld: tuple[Withdrawal, ...] = ()
 
 
-class StepResult(Model):
-    """A step that is simply done, with a note."""
-
-    note_sha256: str = ""
-
-
 class Claimed(Model):
     """Payload of a claim or a release."""
 
@@ -178,6 +173,9 @@ class Move(Model):
 
     due: datetime
     reason_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+StepResult = _Done  # a plain step's result, under this SOP's words too
 
 
 class BillingState(StrEnum):

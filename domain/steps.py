@@ -23,6 +23,25 @@ def fine(_: object) -> str:
     return ""
 
 
+class StepResult(Model):
+    """A step that is simply done, with a note."""
+
+    note_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Who looks after what an SOP's document does not foresee, and the clauses it is told under.
+
+    `trail` is the clause of the audit trail itself, `inbox` of what else arrives, `client` of reaching the client.
+    """
+
+    team: Role
+    trail: str
+    inbox: str
+    client: str
+
+
 @dataclass(frozen=True)
 class PersonStep(Generic[R]):
     """A person's step: asked, chased until done, ended by a signed act whose payload is an `R`.

@@ -27,7 +27,7 @@ from workflows.steps.stage import stage
 class ReturnLead(CaseWorkflow):
     @workflow.init
     def __init__(self, request: ReturnRequest) -> None:
-        self.case = Case(request, "ReturnLead")
+        self.case = Case(request, "ReturnLead", sop.DESK)
         self.answered = False
         self.stopped = ""
         self.needs_approver = False

@@ -41,7 +41,7 @@ from domain.return_lead import (
     Triage,
     Verdict,
 )
-from domain.steps import PersonStep
+from domain.steps import Desk, PersonStep
 
 BARRED = frozenset({"already-granted", "already-credited"})  # by no confirmation made good: the lead must go
 # What an approver can't make good either: the lead must go, or the books be put right.
@@ -49,6 +49,7 @@ NOT_FOR_AN_APPROVER = BARRED | {"already-credited-in-the-books", "client-has-no-
 NOT_CHARGED = (BillingState.UNBILLED, BillingState.VOIDED)
 CREDITED = (BillingState.ISSUED, BillingState.PAID)
 DAY = timedelta(hours=24)
+DESK = Desk(team=Role.RETURN_LEADS, trail="RL-15", inbox="RL-1", client="RL-9")
 
 
 class Settlement(Model):

@@ -691,6 +691,25 @@ write here.
 """,
 )
 
+_REPLY = Instruction(
+    clause="RL-9",
+    title="The client wrote: read it and answer",
+    text="""\
+{{ client_name }} wrote in the thread of this request. Nobody has answered yet.
+
+1. Read it in the returns inbox, and see where the request stands.
+"""
+    + _SHOW
+    + """\
+2. If it changes what you are looking into, take it into account. If it needs an answer, answer from the returns inbox.
+   Don't promise a credit or that a lead won't be charged: that goes out with the answer once it is confirmed.
+3. Say that you have read it, and what you did:
+     """
+    + _COMPLETE
+    + """ --done --note "..."
+""",
+)
+
 INSTRUCTIONS: dict[str, Instruction] = {
     "triage": _TRIAGE,
     "investigate": _INVESTIGATE,
@@ -705,6 +724,7 @@ INSTRUCTIONS: dict[str, Instruction] = {
     "allocate": _ALLOCATE,
     "could-not": _COULD_NOT,
     "not-reached": _NOT_REACHED,
+    "reply": _REPLY,
     "look": _LOOK,
 }
 

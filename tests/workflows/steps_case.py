@@ -9,8 +9,7 @@ from domain.effects import AnswerClient, ReadNotes, SendLetter
 from domain.ids import effect_key
 from domain.messages import ActKind
 from domain.people import Role
-from domain.return_lead import StepResult
-from domain.steps import PersonStep
+from domain.steps import Desk, PersonStep, StepResult
 from workflows.base import CaseWorkflow
 from workflows.steps.case import Case
 from workflows.steps.close import close
@@ -21,6 +20,8 @@ from workflows.steps.person import person
 from workflows.steps.reading import reading
 from workflows.steps.running import running
 from workflows.steps.stage import stage
+
+DESK = Desk(team=Role.RETURN_LEADS, trail="RL-15", inbox="RL-1", client="RL-9")
 
 DUE = timedelta(hours=24)
 NOTE_AFTER = timedelta(hours=36)
@@ -47,7 +48,7 @@ def letter(case_id: str, name: str, after: str = "") -> SendLetter:
 class Scripted(CaseWorkflow):
     @workflow.init
     def __init__(self, request: Script) -> None:
-        self.case = Case(request, "Scripted")
+        self.case = Case(request, "Scripted", DESK)
         self.said: list[str] = []
         self.answered = False
 

@@ -115,3 +115,19 @@ async def test_a_cancelled_case_closes_its_steps_and_says_so(agency: Agency) -> 
     await agency.keep(case_id, "cancelled")
     again = await agency.receive(letter("L-1005"))
     await agency.parked(again, "investigate")
+
+
+async def test_what_a_client_writes_during_his_case_is_read_by_a_person_before_it_closes(agency: Agency) -> None:
+    mail = letter("L-1005")
+    case_id = await agency.receive(mail)
+    await agency.parked(case_id, "investigate")
+    for words in ("One more thing about it.", "And another."):
+        reply = letter("", text=words)
+        reply["In-Reply-To"] = str(mail["Message-ID"])
+        assert await agency.receive(reply) == case_id
+    step = await agency.parked_at(case_id, "reply")
+    await agency.find(case_id, [], ["L-1005"])
+    await agency.act(case_id, step, ActKind.DONE, NOTE, "P-1")
+    assert (await agency.result(case_id)).status == "refused"
+    assert await agency.database.value("SELECT count(*) FROM case_steps WHERE name = 'reply'") == 1
+    await agency.keep(case_id, "client-wrote")

@@ -15,6 +15,7 @@ from temporalio.exceptions import CancelledError
 
 from domain.case import CaseEvent, CaseStatus, EventKind
 from domain.effects import ReceiptState
+from domain.ids import part_of
 from domain.messages import ClientMessage, Fact, FactKind
 from runtime.connect import connect
 from runtime.settings import Settings
@@ -229,6 +230,8 @@ async def test_the_same_event_over_and_over_counts_once(client: Client) -> None:
             await case.handle.signal("event", fact(FactKind.JOINED))
             await case.handle.signal("client_replied", ClientMessage(event_id="m-1"))
         await case.do("ask")
+        await case.waits_for(reply := f"reply:{part_of('m-1')}")
+        await case.do(reply)
         await case.result()
         joined = [event for event in case.vendors.events if "joined" in event.text]
         assert [event.data["times"] for event in joined] == [1]

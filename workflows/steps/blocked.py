@@ -32,7 +32,7 @@ async def its_turn(case: Case, key: str) -> None:
     effect, last = EFFECT.validate_python(broken.effect), Receipt.model_validate(broken.receipt)
     if (pause := _pause(effect, last, broken.attempt)) is None:
         await person(
-            case, could_not(effect, last, waivable=False), key=f"could-not:{part_of(effect.key)}.{broken.attempt}"
+            case, could_not(case, effect, last, waivable=False), key=f"could-not:{part_of(effect.key)}.{broken.attempt}"
         )
         return
     seen, label = case.resumed, f"{key} again"

@@ -9,6 +9,7 @@ from temporalio import workflow
 from domain.acts_arrived import Arrived, claimed_step
 from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, EventKind, Request
 from domain.messages import ClientMessage, Fact, SignedAct, Unreadable
+from domain.steps import Desk
 
 MOST_HANDLED = 500
 MOST_WAITING = 2_000
@@ -26,11 +27,12 @@ def _size(act: SignedAct) -> int:
 class Case:
     """One execution of an SOP for one client. Handlers add to it; steps take from it."""
 
-    def __init__(self, request: Request, kind: str) -> None:
+    def __init__(self, request: Request, kind: str, desk: Desk) -> None:
         info = workflow.info()
         carried = (request.carried if info.continued_run_id else None) or Carried()
         self.request = request
         self.kind = kind
+        self.desk = desk
         self.workflow_id = info.workflow_id
         self.opened_at = carried.opened_at or workflow.now()
         self.done = dict(carried.done)
@@ -158,7 +160,7 @@ class Case:
         self.unreadable[label] = times = self.unreadable.get(label, 0) + 1
         self.refused += 1
         if times == 10 ** (len(str(times)) - 1):
-            self.note(EventKind.UNREADABLE, "RL-15", f"A signal was refused: {label}.", times=times)
+            self.note(EventKind.UNREADABLE, self.desk.trail, f"A signal was refused: {label}.", times=times)
 
     def mine(self, step_id: str) -> list[SignedAct]:
         """The acts for a step, and those for no open step (they are refused by whoever wakes first)."""

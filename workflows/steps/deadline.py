@@ -11,7 +11,7 @@ from domain.effects import Effect
 from workflows.steps.case import Case
 from workflows.steps.stage import stage
 
-Woke = Literal["act", "message", "due"]
+Woke = Literal["act", "due"]
 BESIDE: ContextVar[bool] = ContextVar("beside", default=False)
 
 
@@ -39,16 +39,13 @@ async def wait(case: Case, label: str, until: datetime | None, met: Callable[[],
     return met()
 
 
-async def first(case: Case, label: str, until: datetime, *, act: str = "", message: bool = False) -> Woke:
-    """What comes first: an act for the step `act` (or for none), a client's message, or the moment. Takes nothing."""
+async def first(case: Case, label: str, until: datetime, *, act: str) -> Woke:
+    """What comes first: an act for the step `act` (or for no step), or the moment `until`. Takes nothing."""
 
-    def came() -> Woke:
-        if act and case.has_acts(act):
-            return "act"
-        return "message" if message and case.messages else "due"
+    def came() -> bool:
+        return case.has_acts(act)
 
-    await wait(case, label, until, lambda: came() != "due")
-    return came()
+    return "act" if await wait(case, label, until, came) else "due"
 
 
 async def deadline(case: Case, name: str, clause: str, after: timedelta) -> datetime:

@@ -11,9 +11,7 @@ from domain.case import Broken, EventKind
 from domain.effects import Effect, Nudge, Receipt, ReceiptState, Stage, in_words
 from domain.ids import part_of
 from domain.messages import ActKind, Fact, FactKind
-from domain.people import Role
-from domain.return_lead import StepResult
-from domain.steps import PersonStep
+from domain.steps import PersonStep, StepResult
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
 from workflows.steps.deadline import BESIDE, wait
@@ -28,8 +26,12 @@ TOLD: dict[FactKind, tuple[EventKind, str]] = {
     FactKind.JOINED: (EventKind.NOTED, "Another message about this request arrived; it joined this case."),
     FactKind.RESUMED: (EventKind.RESUMED, "Sending was switched on again."),
     FactKind.BOUNCED: (EventKind.NOTED, "A mail of ours came back."),
+    FactKind.REPLIED: (EventKind.NOTED, "The client wrote in the case's thread."),
 }
-CLAUSES: dict[FactKind, str] = {FactKind.JOINED: "RL-1", FactKind.RESUMED: "RL-15", FactKind.BOUNCED: "RL-9"}
+LOOKS: dict[FactKind, tuple[str, str]] = {
+    FactKind.BOUNCED: ("not-reached", "our mail came back: reach the client another way"),
+    FactKind.REPLIED: ("reply", "the client wrote: read it and answer"),
+}
 
 
 async def mends(case: Case) -> None:
@@ -48,7 +50,7 @@ async def mends(case: Case) -> None:
             _sort_facts(case)
             for key in to_start():
                 started[key] = asyncio.create_task(_mend(case, key) if key in case.broken else _look(case, key))
-            await workflow.wait_condition(lambda: bool(case.facts or to_start() or over()))
+            await workflow.wait_condition(lambda: bool(case.facts or case.messages or to_start() or over()))
             for key in over():
                 started.pop(key).result()  # what went wrong in it goes wrong here
     finally:
@@ -58,30 +60,42 @@ async def mends(case: Case) -> None:
 
 def _sort_facts(case: Case) -> None:
     """Facts of one kind that arrive together are told once: a flood of them costs one line and few looks."""
-    facts, case.facts = case.facts, []
+    replies = [Fact(event_id=one.event_id, kind=FactKind.REPLIED) for one in case.messages]
+    facts, case.facts, case.messages = [*case.facts, *replies], [], []
     kinds = Counter(fact.kind for fact in facts)
     for kind, times in kinds.items():
         told, text = TOLD[kind]
-        case.note_often(told, CLAUSES[kind], text, times)
+        case.note_often(told, _clause(case, kind), text, times)
     case.resumed += kinds[FactKind.RESUMED]
     for fact in facts:
-        if fact.kind is FactKind.BOUNCED and len(case.beside) < MOST_BESIDE:
+        if fact.kind in LOOKS and not _is_looked_at(case, fact):
             case.beside[fact.event_id] = fact.model_dump_json()
 
 
+def _clause(case: Case, kind: FactKind) -> str:
+    return {FactKind.JOINED: case.desk.inbox, FactKind.RESUMED: case.desk.trail}.get(kind, case.desk.client)
+
+
+def _is_looked_at(case: Case, fact: Fact) -> bool:
+    """One look at a client's messages is enough at a time: whoever looks sees them all. Bounces are bounded."""
+    waiting = [Fact.model_validate_json(one).kind for one in case.beside.values()]
+    return len(waiting) >= MOST_BESIDE or (fact.kind is FactKind.REPLIED and FactKind.REPLIED in waiting)
+
+
 async def _look(case: Case, event_id: str) -> None:
-    """Our mail came back: a person reaches the client another way."""
+    """A person looks: at a mail of ours that came back, or at what the client wrote."""
     fact = Fact.model_validate_json(case.beside[event_id])
+    name, waiting_for = LOOKS[fact.kind]
     step = PersonStep(
-        name="not-reached",
-        clause="RL-9",
-        role=Role.RETURN_LEADS,
+        name=name,
+        clause=case.desk.client,
+        role=case.desk.team,
         kinds=(ActKind.DONE, ActKind.WAIVE),
         result=StepResult,
-        waiting_for="our mail came back: reach the client another way",
+        waiting_for=waiting_for,
         reference=fact.reference,
     )
-    await person(case, step, key=f"not-reached:{part_of(event_id)}")
+    await person(case, step, key=f"{name}:{part_of(event_id)}")
     del case.beside[event_id]
     show(case)
 
@@ -111,7 +125,7 @@ async def _turn(case: Case, key: str, broken: Broken) -> None:
     elif (pause := _pause(broken)) is not None:
         await _rest(case, broken, pause)
     else:
-        await person(case, could_not(effect, last), key=f"could-not:{part_of(key)}.{broken.attempt}")
+        await person(case, could_not(case, effect, last), key=f"could-not:{part_of(key)}.{broken.attempt}")
 
 
 def drop(case: Case, key: str) -> None:
@@ -170,13 +184,13 @@ async def _again(case: Case, broken: Broken) -> Receipt:
     return receipt
 
 
-def could_not(effect: Effect, receipt: Receipt, *, waivable: bool = True) -> PersonStep[StepResult]:
+def could_not(case: Case, effect: Effect, receipt: Receipt, *, waivable: bool = True) -> PersonStep[StepResult]:
     """The step "could not do X": done by hand, tried again, or (never for money) waived by name."""
     kinds = (ActKind.DONE, ActKind.RESEND, ActKind.WAIVE) if waivable else (ActKind.DONE, ActKind.RESEND)
     return PersonStep(
         name="could-not",
         clause=effect.clause,
-        role=Role.RETURN_LEADS,
+        role=case.desk.team,
         kinds=kinds,
         result=StepResult,
         waiting_for=f"could not be done: {in_words(effect)} ({receipt.code or receipt.state})",

@@ -45,10 +45,12 @@ async def _run(one: Beside, case: Case) -> None:
 
 
 async def _cancelled(case: Case) -> None:
-    case.note(EventKind.CLOSED, "RL-15", "The case was cancelled by a person.")
+    case.note(EventKind.CLOSED, case.desk.trail, "The case was cancelled by a person.")
     case.open.clear()
     case.status, case.outcome, case.doing = CaseStatus.CANCELLED, "cancelled", "cancelled"
     show(case)
-    await refuse_strays(case, "RL-15")
+    await refuse_strays(case, case.desk.trail)
     view = case.view()
-    await perform(case, Stage(name="cancelled", clause="RL-15", events=case.take_events(), view=view, closing=view))
+    await perform(
+        case, Stage(name="cancelled", clause=case.desk.trail, events=case.take_events(), view=view, closing=view)
+    )
