@@ -484,17 +484,16 @@ async def test_other_currencies_need_a_rate_that_counts(agency: Agency) -> None:
     billed = [issued("L-1001", "500.00", currency="EUR")]
     await open_case(agency, billed)
     assert await verdicts(agency, billed, confirm()) == ["no-valid-rate"]
-    rate = "INSERT INTO rates (currency, on_date, gbp) VALUES ('EUR', (holdfast_now() - $1::interval)::date, $2)"
-    await agency.database.execute(rate, timedelta(days=20), Decimal("0.85"))
+    await agency.rate("0.85", 20)
     assert await verdicts(agency, billed, confirm()) == ["no-valid-rate"]
-    await agency.database.execute(rate, timedelta(days=1), Decimal("0.861234"))
+    await agency.rate("0.861234", 1)
     assert await verdicts(agency, billed, confirm()) == ["go"]
     assert await grants(agency) == {"L-1001": ("credit-note", Decimal("430.617000"))}  # unrounded
 
 
 async def test_draft_of_a_granted_lead_goes_even_when_its_rate_has_grown_old(agency: Agency) -> None:
     billed = [issued("L-1001", "100.00", currency="EUR")]
-    await agency.database.execute("INSERT INTO rates VALUES ('EUR', (holdfast_now() - interval '1 day')::date, 0.85)")
+    await agency.rate("0.85", 1)
     await open_case(agency, billed)
     await carry_out(agency, billed, confirm())
     await agency.database.shift(timedelta(days=20))
@@ -632,16 +631,16 @@ async def test_an_intent_for_another_effect_than_the_stored_one_is_refused(agenc
 # Forged and borrowed acts ---------------------------------------------------------------------------------------------
 
 
-async def insert(agency: Agency, act: SignedAct, about: Subject, sha256: str = "") -> None:
+async def insert(agency: Agency, act: SignedAct, about: Subject, **columns: str) -> None:
     """Puts an act into the table past every check, as a thief of the SOP worker's password could."""
-    body = ActBody.model_validate_json(act.body)
+    body = ActBody.model_validate_json(act.body).model_copy(update=columns)
     async with transaction(agency.sops) as conn:
         await conn.execute(
             """INSERT INTO acts (jti, case_id, workflow_id, step_id, kind, subject_sha256, issuer, sub, person_id, auth,
                                  body, payload, signature, subject)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12, $13)""",
-            body.jti, body.case_id, body.workflow_id, body.step_id, body.kind, sha256 or about.sha256, body.actor.issuer,
-            body.actor.sub, body.auth, act.body, act.payload, act.signature, about.json_text,
+            body.jti, body.case_id, body.workflow_id, body.step_id, body.kind, body.subject_sha256,
+            body.actor.issuer, body.actor.sub, body.auth, act.body, act.payload, act.signature, about.json_text,
         )  # fmt: skip
 
 
@@ -774,8 +773,31 @@ async def test_a_subject_swapped_beside_its_signature_proves_nothing(agency: Age
     await agency.does("ann", ActKind.FINDINGS, findings(["L-1001"]))
     small, large = about("valid", billed), about("valid", [issued("L-1001", "400.00")])
     act = await made(agency, "bob", ActKind.CONFIRM, CONFIRMATION, small)
-    await insert(agency, act, large, small.sha256)
+    await insert(agency, act, large)
     assert await verdicts(agency, [issued("L-1001", "400.00")], confirm()) == ["unproven-act"]
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        {"case_id": OTHER},
+        {"workflow_id": f"{CASE}/cycle-2"},
+        {"step_id": "confirm"},
+        {"jti": "another"},
+        {"actor": identity("otto")},
+        {"auth": "local"},
+    ],
+)
+async def test_a_good_act_of_something_else_copied_into_this_case_proves_nothing(
+    agency: Agency, signed: dict[str, Any]
+) -> None:
+    billed = await _case(agency)
+    subject = about("all", billed)
+    act = await made(agency, "ann", ActKind.FINDINGS, findings(["L-1001"]), subject, **signed)
+    row = await made(agency, "ann", ActKind.FINDINGS, findings(["L-1001"]), subject)
+    columns = ActBody.model_validate_json(row.body)
+    await insert(agency, act, subject, **{name: getattr(columns, name) for name in signed})
+    assert await verdicts(agency, billed, confirm()) == ["unproven-act"]
 
 
 async def test_a_payload_swapped_in_the_table_proves_nothing(agency: Agency) -> None:
