@@ -44,6 +44,7 @@ class MoneyContext(Model):
         default_factory=dict
     )  # by invoice id, without an approver, other cases, of earlier months
     credited_leads: tuple[str, ...] = ()  # granted already, for ever
+    put_leads: tuple[str, ...] = ()  # once put to an approver, in whatever case: never without him again
 
 
 class SignedLead(Model):

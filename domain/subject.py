@@ -10,7 +10,7 @@ from domain.money import Currency
 from domain.return_lead import BillingState, LeadBilling
 from domain.texts import canonical, digest
 
-SetName = Literal["all", "valid", "issued", "step"]
+SetName = Literal["all", "valid", "issued", "refused", "approval", "step"]
 
 
 class SubjectLine(Model):
@@ -35,6 +35,33 @@ class SubjectNote(Model):
     currency: Currency
 
 
+class EarlierGrant(Model):
+    """A lead of the client that another case was granted: this month, or earlier on an invoice that is in question."""
+
+    case_id: str
+    lead_id: str
+    gross: Decimal
+    currency: str
+    gbp: Decimal
+    approved: bool
+
+
+class Asking(Model):
+    """Why an approver is asked and what he decides beside, as it was shown to him. `total_gbp` None: no valid rate."""
+
+    why: str
+    total_gbp: Decimal | None
+    granted_gbp: Decimal  # without an approver's signature: what counts together with the total
+    limit_gbp: Decimal
+    rules: int
+    granted: tuple[EarlierGrant, ...] = ()
+
+    @property
+    def sum_gbp(self) -> Decimal | None:
+        """What a stand-in's ceiling is compared with."""
+        return None if self.total_gbp is None else self.total_gbp + self.granted_gbp
+
+
 class Subject(Model):
     case_id: str
     of: SetName
@@ -44,10 +71,12 @@ class Subject(Model):
     reference: str = ""
     lines: tuple[SubjectLine, ...] = ()
     notes: tuple[SubjectNote, ...] = ()
+    asking: Asking | None = None
 
     @property
     def json_text(self) -> str:
-        return canonical(self.model_dump(mode="json"))
+        """Its one exact form: what is signed is the SHA-256 of these bytes."""
+        return canonical(self.model_dump(mode="json", exclude=None if self.asking else {"asking"}))
 
     @property
     def sha256(self) -> str:

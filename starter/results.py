@@ -5,7 +5,8 @@ Human texts stay out of what is signed: it holds their SHA-256, the texts are ke
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -14,6 +15,9 @@ from domain.case import Model
 from domain.errors import Refused
 from domain.mail import lead_id
 from domain.messages import ActKind
+from domain.money import Amount, Currency, Money
+from domain.orders import PolicyOrder, RateIn, RatesOrder, StandInOrder
+from domain.people import Identity
 from domain.return_lead import (
     Authorisation,
     Claimed,
@@ -146,6 +150,29 @@ class TriageIn(_Strict):
     lead_ids: tuple[LeadId, ...] = Field(default=(), max_length=MOST_LEADS)
 
 
+class PolicyIn(_Strict):
+    name: str = Field(min_length=1, max_length=100)
+    value: Money
+
+
+class RateGiven(_Strict):
+    currency: Currency
+    on: date
+    gbp: Annotated[Decimal, Field(gt=0, lt=1000, max_digits=14, decimal_places=8)]
+
+
+class RatesIn(_Strict):
+    rates: tuple[RateGiven, ...] = Field(min_length=1, max_length=100)
+
+
+class StandInIn(_Strict):
+    approver: Identity
+    stand_in: Identity
+    starts: date
+    ends: date
+    ceiling_gbp: Amount
+
+
 class MarkIn(_Strict):
     mark: Annotated[ReplyMark, BeforeValidator(_word)]
     lead_ids: tuple[LeadId, ...] = Field(default=(), max_length=MOST_LEADS)
@@ -227,6 +254,22 @@ def _final_decision(payload: Mapping[str, Any]) -> Given:
     return Given(FinalDecision(overturned=overturned, upheld=upheld), [*texts, *told], evidence)
 
 
+def _policy(payload: Mapping[str, Any]) -> Given:
+    given = PolicyIn.model_validate(dict(payload))
+    return Given(PolicyOrder(name=given.name, value=given.value))
+
+
+def _rates(payload: Mapping[str, Any]) -> Given:
+    given = RatesIn.model_validate(dict(payload)).rates
+    rates = sorted((RateIn.model_validate(one.model_dump()) for one in given), key=lambda one: (one.currency, one.on))
+    return Given(RatesOrder(rates=tuple(rates)))
+
+
+def _stand_in(payload: Mapping[str, Any]) -> Given:
+    given = StandInIn.model_validate(dict(payload))
+    return Given(StandInOrder.model_validate(given.model_dump()))
+
+
 def _note(payload: Mapping[str, Any]) -> Given:
     note = clean(NoteIn.model_validate(dict(payload)).note.strip(), "The note")
     return Given(StepResult(note_sha256=digest(note) if note else ""), [note] if note else [])
@@ -284,6 +327,9 @@ _READERS = {
     ActKind.WITHDRAW: _decision,
     ActKind.MARK: _mark,
     ActKind.DECIDED: _final_decision,
+    ActKind.SET_POLICY: _policy,
+    ActKind.IMPORT_RATES: _rates,
+    ActKind.SET_STAND_IN: _stand_in,
 }
 
 

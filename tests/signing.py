@@ -2,22 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from adapters.postgres.acts import PostgresActs
 from adapters.postgres.crypto import Vault
 from adapters.postgres.gate import PostgresGate
 from adapters.postgres.ledger import prepare_rows
+from adapters.postgres.orders import Orders
 from adapters.postgres.pool import Pool, transaction
 from adapters.postgres.subjects import subject
 from domain.acts import ActAnswer, Candidate, RecordActs
 from domain.case import CaseView, Deadline, OpenStep
 from domain.effects import Effect
 from domain.messages import ActBody, ActKind, SignedAct
+from domain.orders import RateIn, RatesOrder
 from domain.people import Identity
 from domain.return_lead import (
     Authorisation,
@@ -40,8 +42,9 @@ NOW = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 DEPLOYMENT = "test"
 ISSUER = "https://login.example"
 RETURN_LEADS, ACCOUNTS = "team:return-leads", "team:accounts"
-# ann and bob investigate, mia manages them, carl and cora are Accounts, shobhit approves, otto is somebody else.
-PEOPLE = ("ann", "bob", "mia", "carl", "cora", "shobhit", "otto")
+# ann and bob investigate, mia manages them, carl and cora are Accounts, shobhit approves, pia is a partner, otto is
+# somebody else.
+PEOPLE = ("ann", "bob", "mia", "carl", "cora", "shobhit", "pia", "otto")
 STEPS: dict[str, tuple[str, tuple[ActKind, ...], str]] = {
     "investigate": (RETURN_LEADS, (ActKind.FINDINGS,), "all"),
     "confirm": (RETURN_LEADS, (ActKind.CONFIRM,), "valid"),
@@ -50,6 +53,8 @@ STEPS: dict[str, tuple[str, tuple[ActKind, ...], str]] = {
     "take-off": (ACCOUNTS, (ActKind.TAKEN_OFF,), "valid"),
     "allocate": (ACCOUNTS, (ActKind.ALLOCATED,), "issued"),
     "triage": (RETURN_LEADS, (ActKind.TRIAGE,), "step"),
+    "approval": ("role:approver", (ActKind.APPROVE, ActKind.REJECT, ActKind.ASK_BACK), "valid"),
+    "dispute": ("role:csm", (ActKind.DECIDED,), "step"),
     "could-not": (RETURN_LEADS, (ActKind.DONE, ActKind.RESEND, ActKind.WAIVE), "step"),
 }
 
@@ -99,6 +104,7 @@ class Agency:
     money: Pool
     acts: PostgresActs
     gate: PostgresGate
+    orders: Orders
     version: int = 0
 
     async def add_client(self, client_id: str, contact_id: str) -> None:
@@ -219,6 +225,25 @@ class Agency:
         assert answer.accepted == 0, await self.refusals(case_id)
         return answer
 
+    async def order(self, person: str, kind: ActKind, result: Any, **changes: Any) -> str:
+        """Signs an order as the gateway would, but for `changes` to its body, and has it judged. Raises Refused."""
+        present = await self.orders.present(result)
+        iat = await self.clock()
+        body = ActBody(
+            kid="", jti=str(uuid4()), kind=kind.value, deployment=DEPLOYMENT, case_id="", workflow_id="", step_id="",
+            subject_sha256=present.sha256, payload_sha256="", actor=identity(person), auth="oidc", auth_time=iat,
+            iat=iat, exp=iat + 900,
+        )  # fmt: skip
+        signer = changes.pop("signer", self.signer)
+        return await self.orders.record(signed_act(signer, body.model_copy(update=changes), result))
+
+    async def rate(self, gbp: str, days_ago: int = 0, currency: Any = "EUR") -> None:
+        """An exchange rate of a day that is past, signed by a partner."""
+        today = await self.database.value("SELECT (holdfast_now() AT TIME ZONE 'Europe/London')::date")
+        on = cast("date", today) - timedelta(days=days_ago)
+        rates = RatesOrder(rates=(RateIn(currency=currency, on=on, gbp=Decimal(gbp)),))
+        await self.order("pia", ActKind.IMPORT_RATES, rates)
+
     async def settled(self, valid: Sequence[str], case_id: str = CASE, refused: Sequence[str] = ()) -> None:
         """Findings by ann and a confirmation by bob."""
         await self.does("ann", ActKind.FINDINGS, findings(valid, refused), case_id=case_id)
@@ -254,7 +279,7 @@ async def make_agency(database: Database, vault: Vault, folder: Path, *, local_c
         await database.execute(
             "INSERT INTO memberships (person_id, role, manager) VALUES ($1, $2, $3)", person, RETURN_LEADS, manager
         )
-    for role, person in ((ACCOUNTS, "carl"), (ACCOUNTS, "cora"), ("role:approver", "shobhit")):
+    for role, person in ((ACCOUNTS, "carl"), (ACCOUNTS, "cora"), ("role:approver", "shobhit"), ("role:partner", "pia")):
         await database.execute(
             "INSERT INTO money_people (role, issuer, sub, name) VALUES ($1, $2, $3, $3)", role, ISSUER, person
         )
@@ -262,6 +287,7 @@ async def make_agency(database: Database, vault: Vault, folder: Path, *, local_c
     made = Agency(
         database, vault, signer, keys_dir, trust, sops, money,
         PostgresActs(sops, vault, trust), PostgresGate(money, vault, trust),
+        Orders(await database.pool("door"), vault, trust),
     )  # fmt: skip
     await made.add_client("acme", "c-1")
     return made

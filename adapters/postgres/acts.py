@@ -8,11 +8,14 @@ from typing import Any
 
 from asyncpg import Record
 
-from adapters.postgres.actors import actor, roles_that_count, unknown_assignee
+from adapters.postgres.actors import roles_that_count, unknown_assignee
+from adapters.postgres.approvers import authority, requesters, signer
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.cases import write_view
 from adapters.postgres.crypto import Vault
 from adapters.postgres.ledger import is_gated, prepare_rows
+from adapters.postgres.locks import lock_case, lock_client
+from adapters.postgres.orders_proven import Hierarchy, hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import case_word, subject_after
 from domain.acts import ActAnswer, Candidate, RecordActs
@@ -21,7 +24,7 @@ from domain.errors import Refused
 from domain.messages import ActKind
 from domain.return_lead import Move
 from domain.rules import acts as rules
-from domain.rules.acts import Actor, Asked, Opened, Ownership
+from domain.rules.acts import Actor, Asked, Authority, Opened, Ownership, Past
 from domain.rules.stored_acts import Trust, Word, ownership
 from domain.subject import Subject
 
@@ -48,7 +51,7 @@ class PostgresActs:
         if any(event.kind.value.startswith(_TOLD_BY_ACTIVITIES) for event in request.events):
             raise Refused("event-kind", "acts and effects are told by the activities that check them")
         async with transaction(self._pool) as conn:
-            hearing = await _open(conn, request, self._trust)
+            hearing = await _open(conn, self._vault, request, self._trust)
             for index, candidate in enumerate(request.candidates):
                 await hearing.hear(index, candidate)
             answer = hearing.answer()
@@ -93,11 +96,14 @@ class _Hearing:
     word: Word
     own: Ownership
     repeats: dict[int, Record]
+    chain: Hierarchy
+    past: Past
     accepted: list[_Accepted] = field(default_factory=list[_Accepted])
     refusals: list[_Refusal] = field(default_factory=list[_Refusal])
     entries: list[Entry] = field(default_factory=list[Entry])
     subjects: dict[str, Subject] = field(default_factory=dict[str, Subject])
     due: datetime | None = None
+    withdrawn: str = ""
 
     @property
     def ended(self) -> bool:
@@ -138,6 +144,8 @@ class _Hearing:
             return
         if before := await _stored(self.conn, opened):
             self._hear_again(index, opened, before)
+        elif opened.kind is ActKind.WITHDRAW:
+            await self._withdraw(opened)
         elif self.ended or self.ended_before:
             self._refuse(opened, "step-already-done")
         else:
@@ -150,13 +158,44 @@ class _Hearing:
         elif index in self.repeats:
             self._take(_Accepted(index, opened, before["who"], before["accepted_at"]))
 
+    async def _withdraw(self, opened: Opened) -> None:
+        """Taken beside whatever step is open, and ends none: from then on the gate lets nothing more through."""
+        step_id = opened.body.step_id
+        self.word = await case_word(self.conn, self.request.case_id, self.trust)
+        if not await self.conn.fetchval(_APPROVAL_STEP, self.request.case_id, step_id):
+            self._refuse(opened, "no-such-step")
+            return
+        about = await subject_after(self.conn, self.request.case_id, "step", step_id, self.word, self.trust)
+        asked = replace(self.asked, step_id=step_id, kinds=(ActKind.WITHDRAW.value,))
+        who, _ = await self._actor(opened)
+        code = rules.refusal(opened, asked, about.sha256)
+        if not code:
+            code = rules.entitlement(opened.kind, who, "", Ownership(), self.past) if who else "unknown-person"
+        code = code or await self._unwithdrawable()
+        if code or who is None:
+            self._refuse(opened, code, who)
+            return
+        if at := await self._keep(opened, who, about):
+            self.entries.append(_told(opened, who, about, at, "RL-14"))
+            self.withdrawn = opened.body.jti
+
+    async def _unwithdrawable(self) -> str:
+        said = self.word.decision
+        if said is None or said.kind is not ActKind.APPROVE:
+            return "nothing-to-withdraw"
+        carried_out = await self.conn.fetchval(_CARRIED_OUT, self.request.case_id, said.row.jti)
+        return "already-carried-out" if carried_out else ""
+
     async def _judge(self, index: int, opened: Opened, candidate: Candidate) -> None:
+        if opened.kind in rules.DECISIONS:
+            # What is reserved meanwhile changes what he decides about: nothing is, until this is stored.
+            await lock_client(self.conn, self.request.case_id)
         subject = await self._subject(opened.kind)
         code = rules.refusal(opened, self.asked, subject.sha256 if subject else "")
         if code == "no-such-step" and await self._is_done(opened.body.step_id):
             code = "step-already-done"
-        who = None if code else await self._actor(opened)
-        code = code or await self._unacceptable(opened, who, subject)
+        who, may = (None, None) if code else await self._actor(opened)
+        code = code or await self._unacceptable(opened, who, may, subject)
         if not code and candidate.problem:
             self._refuse(opened, "result-refused", who, candidate.problem)
         elif code or who is None or subject is None:
@@ -164,26 +203,31 @@ class _Hearing:
         else:
             await self._accept(index, opened, who, subject)
 
-    async def _unacceptable(self, opened: Opened, who: Actor | None, subject: Subject | None) -> str:
+    async def _unacceptable(
+        self, opened: Opened, who: Actor | None, may: Authority | None, subject: Subject | None
+    ) -> str:
         if who is None or subject is None:
             return "unknown-person"
         request = self.request
         return (
-            rules.entitlement(opened.kind, who, request.role, self.own, self.word.past)
+            rules.entitlement(opened.kind, who, request.role, self.own, self.past)
+            or rules.beyond(opened.kind, may, subject.asking.sum_gbp if subject.asking else None)
+            or rules.unreasoned(opened)
             or rules.unfit(opened.result, subject.lead_ids, self.asked.now)
             or await unknown_assignee(self.conn, opened.result, request.case_id, request.role, request.kinds)
         )
 
-    async def _actor(self, opened: Opened) -> Actor | None:
-        roles = roles_that_count(opened.kind, self.request.role)
-        return await actor(self.conn, opened.body.actor, self.request.case_id, roles)
+    async def _actor(self, opened: Opened) -> tuple[Actor | None, Authority | None]:
+        roles, who = roles_that_count(opened.kind, self.request.role), opened.body.actor
+        may = authority(self.chain, who, self.now, self.past)
+        return await signer(self.conn, who, self.request.case_id, roles, may), may
 
     async def _subject(self, kind: ActKind) -> Subject | None:
         name = rules.subject_name(kind)
         if name not in self.subjects:
             try:
                 case_id, step_id = self.request.case_id, self.request.step_id
-                self.subjects[name] = await subject_after(self.conn, case_id, name, step_id, self.word)
+                self.subjects[name] = await subject_after(self.conn, case_id, name, step_id, self.word, self.trust)
             except Refused:
                 return None
         return self.subjects[name]
@@ -193,6 +237,12 @@ class _Hearing:
         return bool(await self.conn.fetchval(query, self.request.case_id, step_id))
 
     async def _accept(self, index: int, opened: Opened, who: Actor, subject: Subject) -> None:
+        if at := await self._keep(opened, who, subject):
+            self.entries.append(_told(opened, who, subject, at, self.clause))
+            self._take(_Accepted(index, opened, who.person_id, at))
+
+    async def _keep(self, opened: Opened, who: Actor, subject: Subject) -> datetime | None:
+        """Stores the act and says when; None if it was too late by then, and refused."""
         try:
             async with self.conn.transaction():
                 at = await _store(self.conn, opened, who, subject)
@@ -201,9 +251,8 @@ class _Hearing:
                     raise rules.refuse(code)
         except Refused as late:
             self._refuse(opened, late.code, who)
-            return
-        self.entries.append(_told(opened, who, subject, at, self.clause))
-        self._take(_Accepted(index, opened, who.person_id, at))
+            return None
+        return at
 
     def _take(self, accepted: _Accepted) -> None:
         self.accepted.append(accepted)
@@ -223,6 +272,7 @@ class _Hearing:
             claimed_by=self.own.claimed_by,
             reassigned_to=self.own.reassigned_to,
             due=self.due,
+            data={"withdrawn": self.withdrawn} if self.withdrawn else {},
         )
         if not self.accepted:
             return standing
@@ -245,17 +295,20 @@ class _Hearing:
         return step.model_copy(update=owner | due)
 
 
-async def lock_case(conn: Connection, case_id: str) -> None:
-    """One judge a case at a time, until the transaction ends."""
-    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('acts:' || $1, 0))", case_id)
+_APPROVAL_STEP = "SELECT true FROM case_steps WHERE case_id = $1 AND step_id = $2 AND 'return.approve' = ANY(kinds)"
+_CARRIED_OUT = """SELECT true FROM effects e JOIN effect_acts ea ON ea.key = e.key AND ea.attempt = e.attempts
+    WHERE e.case_id = $1 AND e.kind = 'answer-client' AND e.state IN ('sending', 'sent') AND ea.jti = $2 LIMIT 1"""
 
 
-async def _open(conn: Connection, request: RecordActs, trust: Trust) -> _Hearing:
+async def _open(conn: Connection, vault: Vault, request: RecordActs, trust: Trust) -> _Hearing:
     await lock_case(conn, request.case_id)
     now = await conn.fetchval("SELECT holdfast_now()")
     said = await case_word(conn, request.case_id, trust)
     own = ownership(said, request.step_id)
-    return _Hearing(conn, request, trust, now, said, own, await _repeats(conn, request))
+    past = said.past
+    past = replace(past, requesters=past.requesters | await requesters(conn, vault, request.case_id))
+    repeats, chain = await _repeats(conn, request), await hierarchy(conn, trust)
+    return _Hearing(conn, request, trust, now, said, own, repeats, chain, past)
 
 
 async def _repeats(conn: Connection, request: RecordActs) -> dict[int, Record]:

@@ -1,40 +1,72 @@
 """What the rules need to judge an amount, read from the tables: used by the worker and the gate."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from asyncpg import Record
 
 from adapters.postgres import policy
+from adapters.postgres.orders_proven import limit_in_force, proven_rates
 from adapters.postgres.pool import Connection
 from domain.errors import Permanent
 from domain.gate import MoneyContext, Rate
+from domain.rules.stored_acts import Trust
+from domain.subject import EarlierGrant, Subject
 
 
-async def money_context(conn: Connection, case_id: str) -> MoneyContext:
+async def money_context(conn: Connection, case_id: str, trust: Trust | None = None) -> MoneyContext:
     """Limit, rates and what other cases were granted without an approver: this month in London, by database time.
 
-    Grants of the same contact in the books count, and those of the same client under whatever contact.
-    Raises Permanent `unknown-client`.
+    Grants of the same contact in the books count, and those of the same client under whatever contact. With `trust`
+    only those limits and rates count that a signed order proves. Raises Permanent `unknown-client`.
     """
     client = await _client(conn, case_id)
     who = (case_id, client["contact_id"], client["client_id"])
-    limit = await policy.approval_limit(conn)
+    limit = await _limit(conn, case_id, trust)
     return MoneyContext(
         client_id=client["client_id"],
         contact_id=client["contact_id"],
         today=client["today"],
-        limit_gbp=limit.amount,
-        rates=await _rates(conn),
+        limit_gbp=limit,
+        rates=await proven_rates(conn, trust) if trust else await _rates(conn),
         granted_month_gbp=await conn.fetchval(_MONTH, *who) or Decimal(0),
         granted_invoice_gbp=await _by_invoice(conn, *who),
         credited_leads=await _credited(conn, case_id),
+        put_leads=await _put(conn, case_id),
     )
+
+
+async def earlier_grants(conn: Connection, case_id: str, invoices: Sequence[str]) -> tuple[EarlierGrant, ...]:
+    """What other cases of the client were granted this month, or ever on these invoices; approved or not."""
+    client = await _client(conn, case_id)
+    rows = await conn.fetch(_EARLIER, case_id, client["contact_id"], client["client_id"], list(invoices))
+    return tuple(EarlierGrant(**dict(row)) for row in rows)
 
 
 _THIS_MONTH = """date_trunc('month', g.granted_at AT TIME ZONE 'Europe/London')
                = date_trunc('month', holdfast_now() AT TIME ZONE 'Europe/London')"""
-_OURS = """g.case_id <> $1 AND g.approved_jti = '' AND ((g.contact_id = $2 AND $2 <> '') OR g.client_id = $3)"""
+
+
+async def overtaken(conn: Connection, about: Subject, signed: int, accepted: datetime) -> bool:
+    """Whether something was granted to the client between signing an approval (whole seconds since 1970) and its
+    acceptance, that was not shown: then it was not this that was approved.
+    """
+    shown = [one.lead_id for one in about.asking.granted] if about.asking else []
+    found = await conn.fetchval(
+        _MEANWHILE, about.case_id, about.contact_id, about.client_id, shown, float(signed), accepted
+    )
+    return bool(found)
+
+
+_THEIRS = "g.case_id <> $1 AND ((g.contact_id = $2 AND $2 <> '') OR g.client_id = $3)"
+_OURS = f"g.approved_jti = '' AND {_THEIRS}"
+_EARLIER = f"""SELECT g.case_id, g.lead_id, g.gross, g.currency, g.gbp, g.approved_jti <> '' AS approved FROM grants g
+    WHERE {_THEIRS} AND ({_THIS_MONTH} OR (g.invoice_id <> '' AND g.invoice_id = ANY($4)))
+    ORDER BY g.granted_at, g.lead_id"""  # noqa: S608 - constants
+_MEANWHILE = f"""SELECT true FROM grants g WHERE {_THEIRS} AND g.lead_id <> ALL($4)
+    AND g.granted_at BETWEEN to_timestamp($5) AND $6 LIMIT 1"""  # noqa: S608 - constants
 _MONTH = f"SELECT sum(g.gbp) FROM grants g WHERE {_OURS} AND {_THIS_MONTH}"  # noqa: S608 - constants
 _INVOICES = f"""SELECT g.invoice_id, sum(g.gbp) AS gbp FROM grants g
     WHERE {_OURS} AND g.invoice_id <> '' AND NOT {_THIS_MONTH} GROUP BY g.invoice_id"""  # noqa: S608 - constants
@@ -47,6 +79,14 @@ async def _client(conn: Connection, case_id: str) -> Record:
     if row is None:
         raise Permanent("holdfast", "unknown-client", "the case has no client that is known")
     return row
+
+
+async def _limit(conn: Connection, case_id: str, trust: Trust | None) -> Decimal:
+    if trust is None:
+        return (await policy.approval_limit(conn)).amount
+    # Acts are stamped by the database and can't be taken away: so nobody can move a case's beginning.
+    began = await conn.fetchval("SELECT min(accepted_at) FROM acts WHERE case_id = $1", case_id)
+    return await limit_in_force(conn, trust, began)
 
 
 async def _rates(conn: Connection) -> tuple[Rate, ...]:
@@ -68,4 +108,11 @@ async def _credited(conn: Connection, case_id: str) -> tuple[str, ...]:
     """The case's leads that another case was granted."""
     query = """SELECT DISTINCT lead_id FROM grants g JOIN case_leads cl USING (lead_id)
                WHERE cl.case_id = $1 AND g.case_id <> $1 ORDER BY 1"""
+    return tuple(row["lead_id"] for row in await conn.fetch(query, case_id))
+
+
+async def _put(conn: Connection, case_id: str) -> tuple[str, ...]:
+    """The case's leads that were once put to an approver, here or in whatever case."""
+    query = """SELECT DISTINCT p.lead_id FROM put_to_approver p JOIN case_leads cl USING (lead_id)
+               WHERE cl.case_id = $1 AND cl.problem = '' ORDER BY 1"""
     return tuple(row["lead_id"] for row in await conn.fetch(query, case_id))

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
 
-from adapters.postgres.actors import actor, roles_that_count, unknown_assignee
+from adapters.postgres.actors import roles_that_count, unknown_assignee
+from adapters.postgres.approvers import authority, requesters, signer
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import people_by_id
+from adapters.postgres.orders_proven import hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import case_word, subject_after
 from domain.case import Model
@@ -92,7 +94,7 @@ class Desk:
         """What an act of this kind decides about, out of the tables."""
         async with transaction(self._pool, reading=True) as conn:
             said = await case_word(conn, step.case_id, self._trust)
-            return await subject_after(conn, step.case_id, rules.subject_name(kind), step.step_id, said)
+            return await subject_after(conn, step.case_id, rules.subject_name(kind), step.step_id, said, self._trust)
 
     async def foresee(
         self, step: DeskStep, kind: ActKind, who: Identity, result: Model | None, now: int
@@ -100,11 +102,19 @@ class Desk:
         """What would be signed, and why it would be refused ("" if nothing speaks against it)."""
         async with transaction(self._pool, reading=True) as conn:
             said = await case_word(conn, step.case_id, self._trust)
-            about = await subject_after(conn, step.case_id, rules.subject_name(kind), step.step_id, said)
-            signer = await actor(conn, who, step.case_id, roles_that_count(kind, step.role))
-            if signer is None:
+            name, at = rules.subject_name(kind), await conn.fetchval("SELECT holdfast_now()")
+            about = await subject_after(conn, step.case_id, name, step.step_id, said, self._trust)
+            past = said.past
+            past = replace(past, requesters=past.requesters | await requesters(conn, self._vault, step.case_id))
+            may = authority(await hierarchy(conn, self._trust), who, at, past)
+            signed = await signer(conn, who, step.case_id, roles_that_count(kind, step.role), may)
+            if signed is None:
                 return about, "unknown-person"
-            code = rules.entitlement(kind, signer, step.role, ownership(said, step.step_id), said.past)
+            code = rules.entitlement(kind, signed, step.role, ownership(said, step.step_id), past)
+            code = code or rules.beyond(kind, may, about.asking.sum_gbp if about.asking else None)
+            approved = said.decision is not None and said.decision.kind is ActKind.APPROVE
+            if kind is ActKind.WITHDRAW and not code and not approved:
+                code = "nothing-to-withdraw"
             if not code and result is not None:
                 code = rules.unfit(result, about.lead_ids, now)
                 code = code or await unknown_assignee(conn, result, step.case_id, step.role, step.kinds)

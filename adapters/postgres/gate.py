@@ -5,15 +5,18 @@ sum is formed under a lock per client, in the transaction that commits `sending`
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from activities.ports import Claim, Intent, Settled
+from adapters.postgres.approvers import authority, requesters
 from adapters.postgres.audit import Entry, append_events
-from adapters.postgres.context import money_context
+from adapters.postgres.context import money_context, overtaken
 from adapters.postgres.crypto import Vault
 from adapters.postgres.leads import lead_rows
 from adapters.postgres.ledger import claim_rows, held_events, is_gated, read_rows, settle_rows
+from adapters.postgres.locks import lock_case, lock_client
+from adapters.postgres.orders_proven import Hierarchy, hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import stored_acts
 from domain.case import EventKind
@@ -21,9 +24,11 @@ from domain.effects import AnswerClient, ConfirmToAccounts, DraftCreditNote, Eff
 from domain.errors import Permanent, Refused
 from domain.gate import LeadRow, Permit, SignedLead
 from domain.messages import ActKind, Auth
+from domain.people import Role
 from domain.return_lead import Billing, BillingState, LeadBilling
+from domain.rules.acts import Authority, beyond, excluded
 from domain.rules.authority import judge
-from domain.rules.permits import GATE_REFUSALS, Done, Facts, misfit, permit
+from domain.rules.permits import GATE_REFUSALS, Done, Facts, misfit, permit, unapproved
 from domain.rules.stored_acts import Standing, StoredAct, Trust, Word, word
 from domain.subject import Subject, SubjectLine
 
@@ -37,6 +42,7 @@ _SPOKEN = (
     frozenset({ActKind.FINDINGS}),
     frozenset({ActKind.CONFIRM}),
     frozenset({ActKind.AUTHORISE, ActKind.DECLINE}),
+    frozenset({ActKind.DECIDED}),
 )
 
 
@@ -51,7 +57,7 @@ class PostgresGate:
     async def plan(self, case_id: str, workflow_id: str, keys: Sequence[str]) -> tuple[Permit, ...]:
         """One permit a key, in order. An effect that was sent keeps its permit, so that its receipt can be read."""
         async with transaction(self._pool) as conn:
-            facts = await _facts(conn, case_id, self._trust)
+            facts = await _facts(conn, self._vault, case_id, self._trust)
             rows = await _rows(conn, case_id, keys)
             ours = await conn.fetchval("SELECT workflow_id FROM cases WHERE case_id = $1", case_id) == workflow_id
             pending = [effect for effect, _ in rows.values()]
@@ -66,8 +72,11 @@ class PostgresGate:
         """Judges everything anew, with nothing pending. What differs from what was planned is refused."""
         planned = {one.key: one for one in permits}
         async with transaction(self._pool) as conn:
-            await _lock_client(conn, case_id)
-            court = await _Court.open(conn, case_id, self._trust, billing, [intent.effect.key for intent in intents])
+            await lock_case(conn, case_id)
+            await lock_client(conn, case_id)
+            facts = await _facts(conn, self._vault, case_id, self._trust)
+            keys = [intent.effect.key for intent in intents]
+            court = await _Court.open(conn, case_id, facts, self._trust, billing, keys)
             verdicts = {
                 intent.effect.key: court.verdict(intent.effect, planned.get(intent.effect.key)) for intent in intents
             }
@@ -97,6 +106,7 @@ class _Grant:
     case_id: str
     gross: Decimal
     billing: LeadBilling
+    approved: bool = False
 
 
 @dataclass
@@ -114,12 +124,11 @@ class _Court:
 
     @classmethod
     async def open(
-        cls, conn: Connection, case_id: str, trust: Trust, billing: Billing, keys: Sequence[str]
+        cls, conn: Connection, case_id: str, facts: Facts, trust: Trust, billing: Billing, keys: Sequence[str]
     ) -> "_Court":
-        facts = await _facts(conn, case_id, trust)
         signed = facts.word.confirmation.subject.lines if facts.word.confirmation else ()
         grants = await _grants(conn, case_id, [line.lead_id for line in signed])
-        billed, judged, fault = await _assess(conn, case_id, signed, grants, billing)
+        billed, judged, fault = await _assess(conn, case_id, signed, grants, billing, trust)
         return cls(conn, case_id, facts, await _rows(conn, case_id, keys), billed, grants, judged, fault)
 
     def verdict(self, effect: Effect, planned: Permit | None) -> Claim | None:
@@ -133,9 +142,20 @@ class _Court:
         changed = "" if planned and planned.leads == found.leads else "lines-changed"
         if code := found.code or changed or self._misfit(effect, found.leads):
             return Claim(effect.key, "refused", code=code)
-        if self.judged.approval and any(self._is_new(lead.lead_id) for lead in found.leads):
-            return Claim(effect.key, "needs_approval", code=self.judged.approval)
+        if (why := self._needs_approver(found.leads)) and not found.approved_jti:
+            said = unapproved(self.facts)
+            return Claim(effect.key, "needs_approval", code=why if said == "not-approved" else said)
         return None
+
+    def _needs_approver(self, leads: Sequence[SignedLead]) -> str:
+        """Why these leads are not granted without an approver: more than was reserved, or reserved under an approval
+        that has to stand until all is done.
+        """
+        new = any(self._is_new(lead.lead_id) for lead in leads)
+        if self.judged.approval and new:
+            return self.judged.approval
+        reserved = [self.grants[lead.lead_id] for lead in leads if lead.lead_id in self.grants]
+        return "approval-void" if any(one.approved for one in reserved) else ""
 
     def _is_new(self, lead_id: str) -> bool:
         """Whether granting the lead as it is billed now is more than what was reserved for it."""
@@ -176,7 +196,7 @@ class _Court:
         attempt = await self.conn.fetchval("SELECT attempts FROM effects WHERE key = $1", effect.key)
         await self._rests_on(effect.key, attempt, (*found.jtis, said.row.jti))
         for lead in found.leads:
-            await self._reserve(effect, lead.lead_id)
+            await self._reserve(effect, lead.lead_id, found.approved_jti)
         return await settle_rows(self.conn, self.case_id, [Settled(effect, "sent", reference="by-hand")], gated=True)
 
     async def keep(self, claim: Claim) -> None:
@@ -186,7 +206,7 @@ class _Court:
         effect = self.rows[claim.key][0]
         found = permit(effect, self.facts)
         for lead in found.leads:
-            await self._reserve(effect, lead.lead_id)
+            await self._reserve(effect, lead.lead_id, found.approved_jti)
         if claim.verdict == "go":
             await self._rests_on(claim.key, claim.attempt, found.jtis)
 
@@ -213,7 +233,7 @@ class _Court:
         confirmation = self.facts.word.confirmation
         return confirmation.subject.lines if confirmation else ()
 
-    async def _reserve(self, effect: Effect, lead_id: str) -> None:
+    async def _reserve(self, effect: Effect, lead_id: str, approved_jti: str) -> None:
         billed, contact_id = self.billed[lead_id], self.facts.contact_id
         treatment = "credit-note" if billed.state in _INVOICED else "no-charge"
         where = (billed.invoice_id, billed.invoice_number) if billed.state in _INVOICED else ("", "")
@@ -222,23 +242,24 @@ class _Court:
                 await self.conn.execute(_TREAT, lead_id, self.case_id, treatment, *where)
             return
         gbp = next(one.gbp for one in self.judged.leads if one.lead_id == lead_id)
-        amount = (billed.gross, billed.currency, gbp)
-        row = (lead_id, self.case_id, contact_id, treatment, *amount, *where, effect.key)
+        # Without a price or a rate it is granted under an approval only, and counts in no sum.
+        amount = (billed.gross or Decimal(0), billed.currency, gbp or Decimal(0))
+        row = (lead_id, self.case_id, contact_id, treatment, *amount, *where, effect.key, approved_jti)
         if not await self.conn.fetchval(_RESERVE, *row):
             raise Refused("already-granted", GATE_REFUSALS["already-granted"])
-        self.grants[lead_id] = _Grant(self.case_id, billed.gross or Decimal(0), billed)
+        self.grants[lead_id] = _Grant(self.case_id, billed.gross or Decimal(0), billed, bool(approved_jti))
 
 
 _RESERVE = """INSERT INTO grants (lead_id, case_id, client_id, contact_id, treatment, gross, currency, gbp,
-                                  invoice_id, invoice_number, effect_key)
-    SELECT $1, $2, c.client_id, $3, $4, $5, $6, $7, $8, $9, $10 FROM cases c WHERE c.case_id = $2
+                                  invoice_id, invoice_number, effect_key, approved_jti)
+    SELECT $1, $2, c.client_id, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM cases c WHERE c.case_id = $2
     ON CONFLICT (lead_id) DO UPDATE SET treatment = EXCLUDED.treatment, gross = EXCLUDED.gross,
         currency = EXCLUDED.currency, gbp = EXCLUDED.gbp, invoice_id = EXCLUDED.invoice_id,
-        invoice_number = EXCLUDED.invoice_number, granted_at = holdfast_now()
+        invoice_number = EXCLUDED.invoice_number, approved_jti = EXCLUDED.approved_jti, granted_at = holdfast_now()
     WHERE grants.case_id = EXCLUDED.case_id RETURNING true"""
 _TREAT = """UPDATE grants SET treatment = $3, invoice_id = $4, invoice_number = $5
     WHERE lead_id = $1 AND case_id = $2 AND (treatment, invoice_id) IS DISTINCT FROM ($3, $4)"""
-_GRANTS = """SELECT lead_id, case_id, treatment, gross, currency, invoice_id, invoice_number FROM grants
+_GRANTS = """SELECT lead_id, case_id, treatment, gross, currency, invoice_id, invoice_number, approved_jti FROM grants
     WHERE lead_id = ANY($2) OR case_id = $1"""
 _SENT = """SELECT e.key, e.body, array_agg(ea.jti) AS jtis
     FROM effects e JOIN effect_acts ea ON ea.key = e.key AND ea.attempt = e.attempts
@@ -257,15 +278,7 @@ _RESTS_ON = """SELECT a.subject FROM effects e JOIN effect_acts ea ON ea.key = e
     JOIN acts a ON a.jti = ea.jti WHERE e.key = $1 AND a.kind = $2"""
 
 
-async def _lock_client(conn: Connection, case_id: str) -> None:
-    """One judgement a client at a time, whatever cases and names he has."""
-    row = await conn.fetchrow(_CASE, case_id)
-    names = {f"client:{row['client_id']}", f"contact:{row['contact_id']}"} if row else set[str]()
-    for name in sorted(names):
-        await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('grants:' || $1, 0))", name)
-
-
-async def _facts(conn: Connection, case_id: str, trust: Trust) -> Facts:
+async def _facts(conn: Connection, vault: Vault, case_id: str, trust: Trust) -> Facts:
     case = await conn.fetchrow(_CASE, case_id)
     if case is None:
         return Facts(case_leads=(), contact_id="", word=Word())
@@ -274,13 +287,42 @@ async def _facts(conn: Connection, case_id: str, trust: Trust) -> Facts:
     leads = await conn.fetch(
         "SELECT lead_id FROM case_leads WHERE case_id = $1 AND problem = '' ORDER BY ordinal", case_id
     )
-    return Facts(
+    facts = Facts(
         case_leads=tuple(row["lead_id"] for row in leads),
         contact_id=case["contact_id"],
         word=said,
         sent=await _sent(conn, case_id),
         roles={row["jti"]: frozenset(row["roles"]) for row in await conn.fetch(_ROLES, case_id)},
         misleading=any(_newest(stored, kinds) not in {None, *_jtis(said)} for kinds in _SPOKEN),
+        requesters=await requesters(conn, vault, case_id),
+    )
+    return await _with_approvers(conn, facts, await hierarchy(conn, trust))
+
+
+async def _with_approvers(conn: Connection, facts: Facts, chain: Hierarchy) -> Facts:
+    """Who stood in for an approver when they signed, and whether the latest approval is of one who could give it."""
+    word = facts.word
+    signed = [act for act in (word.confirmation, word.authorisation, word.decision) if act]
+    query = "SELECT jti, accepted_at FROM acts WHERE jti = ANY($1)"
+    at = {row["jti"]: row["accepted_at"] for row in await conn.fetch(query, [act.row.jti for act in signed])}
+    roles = dict(facts.roles)
+    for act in signed:
+        if authority(chain, act.who, at[act.row.jti], facts.past):
+            roles[act.row.jti] = facts.roles_of(act) | {Role.APPROVER.value}
+    said = word.decision
+    if said is None or said.kind is not ActKind.APPROVE:
+        return replace(facts, roles=roles)
+    code = _disapproved(said, authority(chain, said.who, at[said.row.jti], facts.past), facts)
+    late = not code and await overtaken(conn, said.subject, said.opened.body.iat, at[said.row.jti])
+    return replace(facts, roles=roles, disapproved=code or ("approval-void" if late else ""))
+
+
+def _disapproved(said: Standing, may: Authority | None, facts: Facts) -> str:
+    if may is None:
+        return "not-approved-by-an-approver"
+    asking = said.subject.asking
+    return excluded(said.kind, said.who, frozenset(), facts.past) or beyond(
+        said.kind, may, asking.sum_gbp if asking else None
     )
 
 
@@ -336,13 +378,19 @@ async def _grants(conn: Connection, case_id: str, lead_ids: Sequence[str]) -> di
                 gross=row["gross"],
                 currency=row["currency"],
             ),
+            bool(row["approved_jti"]),
         )
         for row in await conn.fetch(_GRANTS, case_id, list(lead_ids))
     }
 
 
 async def _assess(
-    conn: Connection, case_id: str, signed: Sequence[SubjectLine], grants: dict[str, _Grant], billing: Billing
+    conn: Connection,
+    case_id: str,
+    signed: Sequence[SubjectLine],
+    grants: dict[str, _Grant],
+    billing: Billing,
+    trust: Trust,
 ) -> tuple[dict[str, LeadBilling], Billing, str]:
     """How the leads are billed now, what the whole request comes to, and why that can't be said ("" if it can).
 
@@ -352,7 +400,7 @@ async def _assess(
     own = {lead_id: grant.billing for lead_id, grant in grants.items() if grant.case_id == case_id}
     try:
         prices = await lead_rows(conn, case_id, [line.lead_id for line in signed])
-        context = await money_context(conn, case_id)
+        context = await money_context(conn, case_id, trust)
     except Permanent as error:
         return {}, Billing(leads=()), error.code
     billed = _as_recorded({lead.lead_id: lead for lead in billing.leads}, prices)

@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 from asyncpg import Record
 
+from adapters.postgres.context import earlier_grants, money_context
+from adapters.postgres.leads import lead_rows
 from adapters.postgres.pool import Connection
-from domain.errors import Refused
+from domain.errors import Permanent, Refused
 from domain.messages import SignedAct
-from domain.return_lead import LeadBilling
+from domain.return_lead import BillingState, LeadBilling
+from domain.rules.authority import RULES_VERSION, judge
 from domain.rules.stored_acts import StoredAct, Trust, Word, word
-from domain.subject import SetName, Subject, SubjectLine, is_issued, line_of, notes_of
+from domain.subject import Asking, SetName, Subject, SubjectLine, is_issued, line_of, notes_of
 
 
 async def stored_acts(conn: Connection, case_id: str, workflow_id: str) -> tuple[StoredAct, ...]:
@@ -27,14 +30,15 @@ async def case_word(conn: Connection, case_id: str, trust: Trust) -> Word:
 
 
 async def subject(conn: Connection, case_id: str, name: str, step_id: str, trust: Trust) -> Subject:
-    """The set `name` of a case (`all`, `valid`, `issued` or `step`), as it stands in this transaction.
+    """The set `name` of a case, as it stands in this transaction: `all`, `valid`, `issued`, `refused`, `approval` (the
+    valid ones with why an approver is asked, and what else was granted this month) or `step`.
 
     Raises Refused `unknown-case`, `unknown-step` or `unknown-set`.
     """
-    return await subject_after(conn, case_id, name, step_id, await case_word(conn, case_id, trust))
+    return await subject_after(conn, case_id, name, step_id, await case_word(conn, case_id, trust), trust)
 
 
-async def subject_after(conn: Connection, case_id: str, name: str, step_id: str, said: Word) -> Subject:
+async def subject_after(conn: Connection, case_id: str, name: str, step_id: str, said: Word, trust: Trust) -> Subject:
     """As `subject`, with the case's acts already verified."""
     case = await conn.fetchrow(_CASE, case_id)
     if case is None:
@@ -46,6 +50,11 @@ async def subject_after(conn: Connection, case_id: str, name: str, step_id: str,
             return _of(case, "all", await _claimed_lines(conn, case_id))
         case "valid":
             return _of(case, "valid", await _valid_lines(conn, case_id, said))
+        case "refused":
+            lines = await _claimed_lines(conn, case_id)
+            return _of(case, "refused", tuple(line for line in lines if line.lead_id not in said.valid))
+        case "approval":
+            return await _of_approval(conn, _of(case, "approval", await _valid_lines(conn, case_id, said)), trust)
         case "issued":
             lines = await _valid_lines(conn, case_id, said, is_issued)
             return _of(case, "issued", lines).model_copy(update={"notes": notes_of(case_id, lines)})
@@ -69,6 +78,32 @@ async def _of_step(conn: Connection, case_id: str, step_id: str) -> Subject:
     if reference is None:
         raise Refused("unknown-step", f"case {case_id} has no step {step_id}")
     return Subject(case_id=case_id, of="step", step_id=step_id, reference=reference)
+
+
+async def _of_approval(conn: Connection, about: Subject, trust: Trust) -> Subject:
+    try:
+        context = await money_context(conn, about.case_id, trust)
+        rows = await lead_rows(conn, about.case_id, about.lead_ids)
+    except Permanent as error:
+        raise Refused(error.code, str(error)) from None
+    billed = {row["lead_id"]: _billing(row) for row in await conn.fetch(_CLAIMED, about.case_id)}
+    judged = judge([_as_billed(line, billed[line.lead_id]) for line in about.lines], rows, context)
+    rated = all(lead.gbp is not None for lead in judged.leads)
+    asking = Asking(
+        why=judged.approval,
+        total_gbp=judged.total_gbp if rated else None,
+        granted_gbp=judged.granted_gbp,
+        limit_gbp=judged.limit_gbp,
+        rules=RULES_VERSION,
+        granted=await earlier_grants(conn, about.case_id, [one.invoice_id for one in about.lines if one.invoice_id]),
+    )
+    return about.model_copy(update={"asking": asking})
+
+
+def _as_billed(line: SubjectLine, billed: LeadBilling | None) -> LeadBilling:
+    """As last read from the books; what it is in GBP is found out anew."""
+    found = billed or LeadBilling(lead_id=line.lead_id, state=BillingState.UNBILLED)
+    return found.model_copy(update={"gbp": None})
 
 
 def _of(case: Record, name: SetName, lines: tuple[SubjectLine, ...]) -> Subject:

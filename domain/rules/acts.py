@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from typing import Protocol, cast
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from domain.case import Model
 from domain.errors import Refused
 from domain.messages import ACT_DOMAIN, MOST_ACT_BYTES, ActBody, ActKind, SignedAct
+from domain.orders import PolicyOrder, RatesOrder, StandInOrder
 from domain.people import Identity, Role
 from domain.return_lead import (
     Authorisation,
@@ -29,8 +31,9 @@ from domain.return_lead import (
     Reduction,
     StepResult,
     Triage,
+    Verdict,
 )
-from domain.rules.authority import ACT_RULES, MONEY_LOGIN, may_sign
+from domain.rules.authority import ACT_RULES, MONEY_LOGIN, ORDERS, may_sign
 from domain.texts import canonical, digest
 
 MOST_PAYLOAD_BYTES = MOST_ACT_BYTES * 8
@@ -41,6 +44,8 @@ MONEY_ROLES = frozenset({Role.ACCOUNTS.value, Role.APPROVER.value, Role.PARTNER.
 
 OWNERSHIP = frozenset({ActKind.CLAIM, ActKind.RELEASE, ActKind.REASSIGN, ActKind.MOVE})
 """Kinds that any open step takes: they change whose it is or until when, and don't end it."""
+DECISIONS = frozenset({ActKind.APPROVE, ActKind.REJECT, ActKind.ASK_BACK})
+"""What an approval step asks for. WITHDRAW is taken beside whatever step is open, and ends none."""
 
 PAYLOADS: dict[ActKind, type[Model]] = {
     ActKind.CLAIM: Claimed,
@@ -64,6 +69,9 @@ PAYLOADS: dict[ActKind, type[Model]] = {
     ActKind.WITHDRAW: Decision,
     ActKind.MARK: Mark,
     ActKind.DECIDED: FinalDecision,
+    ActKind.SET_POLICY: PolicyOrder,
+    ActKind.IMPORT_RATES: RatesOrder,
+    ActKind.SET_STAND_IN: StandInOrder,
 }
 
 SUBJECTS: dict[ActKind, str] = {
@@ -73,13 +81,15 @@ SUBJECTS: dict[ActKind, str] = {
     ActKind.AUTHORISE: "issued",
     ActKind.DECLINE: "issued",
     ActKind.ALLOCATED: "issued",
-    ActKind.APPROVE: "valid",
-    ActKind.REJECT: "valid",
-    ActKind.ASK_BACK: "valid",
-    ActKind.WITHDRAW: "valid",
+    ActKind.APPROVE: "approval",
+    ActKind.REJECT: "approval",
+    ActKind.ASK_BACK: "approval",
     ActKind.DECIDED: "refused",
 }
-"""Which set of the case a kind is about, whatever the workflow says. All others are about their step."""
+"""Which set of the case a kind is about, whatever the workflow says. All others are about their step.
+
+An approval can be withdrawn whatever became of its lines since: a withdrawal is about its step.
+"""
 
 REFUSALS: dict[str, str] = {
     "unsigned": "It carries no signature. Nothing is decided by a signal alone: do it from Holdfast, signed in.",
@@ -111,6 +121,17 @@ REFUSALS: dict[str, str] = {
     "unknown-assignee": "The step can't be given to that person: unknown, not active, or not one of those it asks.",
     "may-not-confirm": "An approver can't also confirm to Accounts.",
     "may-not-authorise": "Whoever investigated or confirmed, or is an approver, can't authorise the credit note.",
+    "may-not-approve": "Whoever asked for it, investigated or confirmed it, or gains by it, can't decide about it.",
+    "above-the-ceiling": "It is above the ceiling of whoever stands in: only the approver decides.",
+    "reason-missing": "It needs a reason. The reason stays internal.",
+    "nothing-to-withdraw": "There is no approval in this case that could be withdrawn.",
+    "already-carried-out": "What was approved has been carried out: it can't be withdrawn any more.",
+    "not-a-setter": "Limits, rates and stand-ins are set by the approver or a partner only.",
+    "involved": "Whoever has a hand in an open case, or gains by it, can't set this.",
+    "unknown-policy": "There is no such setting of the rules that could be set.",
+    "rates-do-not-fit": "Each currency has one rate a day, newer than those before it and not of the future.",
+    "backdated": "Nobody stands in for a time that is over.",
+    "not-an-approver": "There is no such approver to stand in for.",
     "jti-reused": "Its number was already used for another act.",
     "result-refused": "The result can't be taken as it is.",
     "leads-do-not-fit": "The result must name each lead it decides about exactly once, and no other.",
@@ -179,6 +200,16 @@ class Actor:
 
 
 @dataclass(frozen=True)
+class Authority:
+    """That somebody may decide as the approver. `ceiling_gbp` is a stand-in's own; None: no ceiling."""
+
+    ceiling_gbp: Decimal | None = None
+
+    def reaches(self, sum_gbp: Decimal | None) -> bool:
+        return self.ceiling_gbp is None or (sum_gbp is not None and sum_gbp <= self.ceiling_gbp)
+
+
+@dataclass(frozen=True)
 class Ownership:
     claimed_by: str = ""
     reassigned_to: str = ""
@@ -190,6 +221,8 @@ class Past:
 
     investigators: frozenset[Identity] = field(default_factory=frozenset[Identity])
     confirmers: frozenset[Identity] = field(default_factory=frozenset[Identity])
+    approvers: frozenset[Identity] = field(default_factory=frozenset[Identity])
+    requesters: frozenset[Identity] = field(default_factory=frozenset[Identity])  # the client's side, or who took it in
 
 
 def sentence(code: str) -> str:
@@ -267,7 +300,7 @@ def subject_name(kind: ActKind) -> str:
 
 def lifetime(kind: ActKind) -> timedelta:
     """How long after signing an act may still be accepted."""
-    return MONEY_LIFETIME if ACT_RULES[kind].money else LIFETIME
+    return MONEY_LIFETIME if ACT_RULES[kind].money and kind is not ActKind.WITHDRAW else LIFETIME
 
 
 def refusal(opened: Opened, asked: Asked, subject_sha256: str) -> str:
@@ -295,12 +328,27 @@ def excluded(kind: ActKind, who: Identity, roles: frozenset[str], past: Past) ->
     """Who had a hand in a case can't also let its money go (four eyes); "" if that is not so."""
     approver = Role.APPROVER.value in roles
     match kind:
-        case ActKind.CONFIRM if approver:
+        case ActKind.CONFIRM if approver or who in past.approvers:
             return "may-not-confirm"
-        case ActKind.AUTHORISE if approver or who in past.investigators | past.confirmers:
+        case ActKind.AUTHORISE if approver or who in past.investigators | past.confirmers | past.approvers:
             return "may-not-authorise"
+        case ActKind.APPROVE | ActKind.REJECT if who in past.investigators | past.confirmers | past.requesters:
+            return "may-not-approve"
         case _:
             return ""
+
+
+def unreasoned(opened: Opened) -> str:
+    """A rejection and a question back are nothing without their words (RL-14)."""
+    wordless = opened.kind in {ActKind.REJECT, ActKind.ASK_BACK}
+    reason = getattr(opened.result, "reason_sha256", "")
+    return "reason-missing" if wordless and not _SHA256.fullmatch(reason) else ""
+
+
+def beyond(kind: ActKind, authority: Authority | None, sum_gbp: Decimal | None) -> str:
+    """Why this is not for whoever stands in to decide; "" if it is."""
+    decides = kind in {ActKind.APPROVE, ActKind.REJECT}
+    return "above-the-ceiling" if decides and authority and not authority.reaches(sum_gbp) else ""
 
 
 def unfit(result: Model, leads: Sequence[str], now: int) -> str:
@@ -316,14 +364,23 @@ def unfit(result: Model, leads: Sequence[str], now: int) -> str:
                 else "evidence-malformed"
             )
         case Reduction(leads=withdrawn):
-            named = [one.lead_id for one in withdrawn]
-            fits = named and len(set(named)) == len(named) and set(named) <= set(leads)
-            return "" if fits else "leads-do-not-fit"
+            return _unnamed([one.lead_id for one in withdrawn], leads)
+        case FinalDecision(overturned=overturned, upheld=upheld):
+            named = [one.lead_id for one in (*overturned, *upheld)]
+            if any(one.verdict is not Verdict.VALID for one in overturned):
+                return "leads-do-not-fit"
+            proven = all(_SHA256.fullmatch(each) for one in overturned for each in one.evidence)
+            return _unnamed(named, leads) or ("" if proven else "evidence-malformed")
         case Move(due=due):
             ahead = due.timestamp() - now if due.tzinfo else -1
             return "" if 0 <= ahead <= FURTHEST_MOVE.total_seconds() else "due-out-of-range"
         case _:
             return ""
+
+
+def _unnamed(named: Sequence[str], leads: Sequence[str]) -> str:
+    fits = named and len(set(named)) == len(named) and set(named) <= set(leads)
+    return "" if fits else "leads-do-not-fit"
 
 
 def changed(opened: Opened, person_id: str, own: Ownership) -> Ownership:
@@ -354,7 +411,8 @@ def _not_asked_for(body: ActBody, asked: Asked) -> str:
         return code
     if body.acting_for:
         return "acting-for-not-allowed"
-    return "" if body.kind in asked.kinds or body.kind in OWNERSHIP else "kind-not-asked"
+    asked_for = body.kind in asked.kinds and body.kind not in ORDERS
+    return "" if asked_for or body.kind in OWNERSHIP else "kind-not-asked"
 
 
 def _untimely(opened: Opened, asked: Asked) -> str:
@@ -372,7 +430,9 @@ def untimely(body: ActBody, now: int) -> str:
         return "lives-too-long"
     if now > body.exp:
         return "expired"
-    stale = ACT_RULES[ActKind(body.kind)].money and now - body.auth_time > MONEY_LOGIN.total_seconds()
+    # A withdrawal that waited for a worker to come back still counts: only its login must have been fresh.
+    at = body.iat if body.kind == ActKind.WITHDRAW else now
+    stale = ACT_RULES[ActKind(body.kind)].money and at - body.auth_time > MONEY_LOGIN.total_seconds()
     return "login-too-old" if stale else ""
 
 

@@ -54,7 +54,12 @@ ACT_RULES: dict[ActKind, ActRule] = {
     ActKind.WITHDRAW: ActRule(money=True, auth=_PEOPLE, role=Role.APPROVER),
     ActKind.MARK: ActRule(money=False, auth=_PEOPLE),
     ActKind.DECIDED: ActRule(money=True, auth=_PEOPLE),
+    ActKind.SET_POLICY: ActRule(money=True, auth=_PEOPLE),
+    ActKind.IMPORT_RATES: ActRule(money=True, auth=_PEOPLE),
+    ActKind.SET_STAND_IN: ActRule(money=True, auth=_PEOPLE),
 }
+ORDERS = frozenset({ActKind.SET_POLICY, ActKind.IMPORT_RATES, ActKind.SET_STAND_IN})
+"""Kinds about the deployment itself: no step of a case ever takes one."""
 
 
 def may_sign(kind: str, auth: str, *, local_counts: bool) -> str:
@@ -119,4 +124,7 @@ def _why(leads: Sequence[LeadBilling], sum_gbp: Decimal, changed: set[str], cont
             return "amount-below-zero"  # it would make room under the limit for others
     if not context.contact_id:
         return "client-has-no-contact-in-the-books"
-    return "above-the-limit" if sum_gbp > context.limit_gbp else ""
+    if sum_gbp > context.limit_gbp:
+        return "above-the-limit"
+    put = any(lead.lead_id in context.put_leads for lead in leads)
+    return "put-to-the-approver-before" if put else ""

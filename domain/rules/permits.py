@@ -4,7 +4,7 @@ Amounts and the month's sum are another matter (`domain.rules.authority`), judge
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from domain.effects import (
@@ -17,11 +17,11 @@ from domain.effects import (
 )
 from domain.gate import Permit, SignedLead
 from domain.messages import ActKind
-from domain.people import Role
+from domain.people import Identity, Role
 from domain.return_lead import BillingState, LeadBilling
-from domain.rules.acts import excluded
+from domain.rules.acts import Past, excluded
 from domain.rules.stored_acts import Standing, Word
-from domain.subject import SubjectLine
+from domain.subject import Subject, SubjectLine
 
 GATE_REFUSALS: dict[str, str] = {
     "no-such-effect": "There is no such effect about money in this case.",
@@ -50,6 +50,13 @@ GATE_REFUSALS: dict[str, str] = {
     "already-invoiced": "A lead that was to be kept off an invoice has been invoiced: confirm anew.",
     "still-on-draft-invoice": "A lead still stands on a draft invoice: nothing can be promised before it is taken off.",
     "amount-above-signed": "The amount in the books is above the one that was signed for.",
+    "approval-rejected": "The approver has rejected it.",
+    "approval-asked-back": "The approver has asked something back, and not decided since.",
+    "approval-withdrawn": "The approval was withdrawn.",
+    "approval-void": "What was approved is no longer what would be granted: it needs the approver anew.",
+    "not-approved-by-an-approver": "Whoever approved was not an approver at that time, nor stood in for one.",
+    "may-not-approve": "Whoever approved had asked for it, investigated or confirmed it, or gains by it.",
+    "above-the-ceiling": "It is above the ceiling of whoever stood in for the approver.",
     "already-granted": "A lead was already granted in another case: one credit per lead, for ever.",
     "another-effect": "The effect is not the one that was prepared.",
 }
@@ -73,9 +80,16 @@ class Facts:
     word: Word
     sent: Sequence[Done] = ()
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])  # by jti
+    disapproved: str = ""  # why the latest approval is not of somebody who could give it
+    requesters: frozenset[Identity] = frozenset()
     misleading: bool = (
         False  # a row that proves nothing is the newest of its kind: letters read out of it would be wrong
     )
+
+    @property
+    def past(self) -> Past:
+        past = self.word.past
+        return replace(past, requesters=past.requesters | self.requesters)
 
     def roles_of(self, act: Standing) -> frozenset[str]:
         return self.roles.get(act.row.jti, frozenset())
@@ -127,7 +141,8 @@ def _misplaced(effect: Effect, line: SubjectLine, billed: LeadBilling) -> str:
 
 def _permit(effect: Effect, facts: Facts, lines: Sequence[SubjectLine], code: str) -> Permit:
     confirmation, authorisation = facts.word.confirmation, facts.word.authorisation
-    used = [facts.word.findings, confirmation]
+    approved = facts.word.decision if not unapproved(facts) else None
+    used = [facts.word.findings, confirmation, approved]
     if isinstance(effect, AuthoriseCreditNote):
         used.append(authorisation)
     leads = tuple(
@@ -140,7 +155,46 @@ def _permit(effect: Effect, facts: Facts, lines: Sequence[SubjectLine], code: st
         leads=leads,
         jtis=_jtis(*used),
         confirmed_by=confirmation.row.person_id if confirmation else "",
+        approved_jti=approved.row.jti if approved else "",
     )
+
+
+def unapproved(facts: Facts) -> str:
+    """Why no approval covers what was confirmed; "" if one does. It covers the leads in its subject and no others, up
+    to the amounts in it; what came after it (a rejection, a withdrawal) wins.
+    """
+    said, confirmation = facts.word.decision, facts.word.confirmation
+    if said is None or confirmation is None:
+        return "not-approved"
+    match said.kind:
+        case ActKind.APPROVE if facts.disapproved:
+            return facts.disapproved
+        case ActKind.APPROVE:
+            same = said.subject.contact_id == facts.contact_id and _covers(said.subject, confirmation.subject)
+            return "" if same else "approval-void"
+        case ActKind.REJECT:
+            return "approval-rejected"
+        case ActKind.ASK_BACK:
+            return "approval-asked-back"
+        case _:
+            return "approval-withdrawn"
+
+
+def _covers(approved: Subject, confirmed: Subject) -> bool:
+    """The treatment is no part of it: the books decide that when it is acted on."""
+    lines = {line.lead_id: line for line in approved.lines}
+    same = approved.of == "approval" and (approved.case_id, approved.client_id) == (
+        confirmed.case_id,
+        confirmed.client_id,
+    )
+    return same and set(lines) == set(confirmed.lead_ids) and all(_within(one, lines) for one in confirmed.lines)
+
+
+def _within(line: SubjectLine, approved: Mapping[str, SubjectLine]) -> bool:
+    most = approved[line.lead_id]
+    if (line.currency, line.evidence) != (most.currency, most.evidence):
+        return False
+    return line.gross == most.gross if line.gross is None or most.gross is None else line.gross <= most.gross
 
 
 def _jtis(*acts: Standing | None) -> tuple[str, ...]:
@@ -180,7 +234,7 @@ def _unconfirmed(facts: Facts) -> str:
     confirmation, valid = facts.word.confirmation, facts.word.valid
     if confirmation is None:
         return "not-confirmed"
-    if code := excluded(ActKind.CONFIRM, confirmation.who, facts.roles_of(confirmation), facts.word.past):
+    if code := excluded(ActKind.CONFIRM, confirmation.who, facts.roles_of(confirmation), facts.past):
         return code
     subject = confirmation.subject
     signed = {line.lead_id: line.evidence for line in subject.lines}
@@ -188,7 +242,8 @@ def _unconfirmed(facts: Facts) -> str:
         return "lines-changed"
     if subject.contact_id != facts.contact_id:
         return "contact-changed"
-    return "amount-not-signed" if any(line.gross is None for line in subject.lines) else ""
+    unpriced = any(line.gross is None for line in subject.lines)
+    return "amount-not-signed" if unpriced and unapproved(facts) else ""
 
 
 def _unready(effect: Effect, facts: Facts, lines: Sequence[SubjectLine], pending: Sequence[Effect]) -> str:
@@ -214,7 +269,7 @@ def _unauthorised(facts: Facts, lines: Sequence[SubjectLine]) -> str:
         return "declined"
     if Role.ACCOUNTS.value not in facts.roles_of(act):
         return "not-accounts"
-    if code := excluded(ActKind.AUTHORISE, act.who, facts.roles_of(act), facts.word.past):
+    if code := excluded(ActKind.AUTHORISE, act.who, facts.roles_of(act), facts.past):
         return code
     same = act.subject.of == "issued" and _alike(act.subject.on_invoice(lines[0].invoice_id), lines)
     return "" if same and act.subject.contact_id == facts.contact_id else "lines-changed"

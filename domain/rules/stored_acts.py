@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from domain.errors import Refused
 from domain.messages import ActKind, SignedAct
 from domain.people import Identity
-from domain.return_lead import Findings, Reduction, Verdict
+from domain.return_lead import FinalDecision, Findings, Reduction, Verdict
 from domain.rules.acts import Keys, Opened, Ownership, Past, changed, open_act, untimely
 from domain.rules.authority import may_sign
 from domain.subject import Subject
 from domain.texts import digest
+
+_DECISIONS = frozenset({ActKind.APPROVE, ActKind.REJECT, ActKind.ASK_BACK, ActKind.WITHDRAW})
 
 
 @dataclass(frozen=True)
@@ -84,22 +86,43 @@ class Word:
         return self._latest(ActKind.AUTHORISE, ActKind.DECLINE)
 
     @property
-    def past(self) -> Past:
-        return Past(investigators=self._actors(ActKind.FINDINGS), confirmers=self._actors(ActKind.CONFIRM))
+    def decision(self) -> Standing | None:
+        """The latest word of an approver, whichever way: a withdrawal wins over the approval before it.
+
+        The latest signed, whatever order they were stored in: that order is the SOP worker's.
+        """
+        said = [act for act in self.acts if act.kind in _DECISIONS]
+        return max(said, key=lambda act: (act.opened.body.iat, act.row.seq), default=None)
 
     @property
-    def withdrawn(self) -> frozenset[str]:
-        reductions = [act.opened.result for act in self.acts if act.kind is ActKind.REDUCE]
-        return frozenset(one.lead_id for each in reductions if isinstance(each, Reduction) for one in each.leads)
+    def past(self) -> Past:
+        return Past(
+            investigators=self._actors(ActKind.FINDINGS, ActKind.DECIDED),
+            confirmers=self._actors(ActKind.CONFIRM),
+            approvers=self._actors(ActKind.APPROVE),
+            requesters=self._actors(ActKind.TRIAGE),
+        )
 
     @property
     def valid(self) -> dict[str, tuple[str, ...]]:
-        """Evidence hashes by lead: those found valid by the latest findings and not withdrawn."""
-        found = self.findings.opened.result if self.findings else None
-        if not isinstance(found, Findings):
+        """Evidence hashes by lead: found valid by the latest findings, or by the final decision on a dispute since
+        (RL-10), and not withdrawn.
+        """
+        found = self.findings
+        if not found or not isinstance(found.opened.result, Findings):
             return {}
-        valid = {one.lead_id: one.evidence for one in found.findings if one.verdict is Verdict.VALID}
-        return {lead_id: evidence for lead_id, evidence in valid.items() if lead_id not in self.withdrawn}
+        valid = {one.lead_id: one.evidence for one in found.opened.result.findings if one.verdict is Verdict.VALID}
+        gone: set[str] = set()
+        for act in self.acts:
+            match act.opened.result:
+                case Reduction(leads=leads):
+                    gone |= {one.lead_id for one in leads}
+                case FinalDecision(overturned=overturned) if act.row.seq > found.row.seq:
+                    gone -= {one.lead_id for one in overturned}
+                    valid |= {one.lead_id: one.evidence for one in overturned}
+                case _:
+                    pass
+        return {lead_id: evidence for lead_id, evidence in valid.items() if lead_id not in gone}
 
     def by_jti(self, jti: str) -> Standing | None:
         return next((act for act in self.acts if act.row.jti == jti), None)
@@ -107,8 +130,8 @@ class Word:
     def _latest(self, *kinds: ActKind) -> Standing | None:
         return next((act for act in reversed(self.acts) if act.kind in kinds), None)
 
-    def _actors(self, kind: ActKind) -> frozenset[Identity]:
-        return frozenset(act.who for act in self.acts if act.kind is kind)
+    def _actors(self, *kinds: ActKind) -> frozenset[Identity]:
+        return frozenset(act.who for act in self.acts if act.kind in kinds)
 
 
 def word(rows: Iterable[StoredAct], trust: Trust) -> Word:

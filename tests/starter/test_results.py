@@ -45,6 +45,15 @@ GOOD: dict[ActKind, dict[str, Any]] = {
         "overturned": [{"lead_id": "L-1001", "verdict": "valid", "reason": "spam", "text": "x"}],
         "upheld": [{"lead_id": "L-1002", "text": "The caller asked for a quote and was given one."}],
     },
+    ActKind.SET_POLICY: {"name": "approval-limit", "value": {"amount": "400.00", "currency": "GBP"}},
+    ActKind.IMPORT_RATES: {"rates": [{"currency": "EUR", "on": "2026-03-09", "gbp": "0.8612"}]},
+    ActKind.SET_STAND_IN: {
+        "approver": {"issuer": "i", "sub": "shobhit"},
+        "stand_in": {"issuer": "i", "sub": "otto"},
+        "starts": "2026-03-09",
+        "ends": "2026-03-20",
+        "ceiling_gbp": "2000.00",
+    },
 }
 
 
@@ -87,6 +96,10 @@ def test_results_name_texts_by_their_hash() -> None:
         (ActKind.REJECT, {"reason": "  "}, "reason-missing"),
         (ActKind.ASK_BACK, {}, "reason-missing"),
         (ActKind.MARK, {"mark": "agrees"}, "invalid-result"),
+        (ActKind.IMPORT_RATES, {"rates": [{"currency": "EUR", "on": "2026-03-09", "gbp": "-1"}]}, "invalid-result"),
+        (ActKind.IMPORT_RATES, {"rates": [{"currency": "CHF", "on": "2026-03-09", "gbp": "1"}]}, "invalid-result"),
+        (ActKind.IMPORT_RATES, {"rates": []}, "invalid-result"),
+        (ActKind.SET_POLICY, {"name": "approval-limit", "value": {"amount": "-1"}}, "invalid-result"),
         (ActKind.DECIDED, {"upheld": [{"lead_id": "L-1002", "text": "no"}]}, "reason-too-thin"),
         (ActKind.MOVE, {"due": "2026-03-12T09:00:00+00:00", "reason": " "}, "reason-missing"),
         (ActKind.MOVE, {"due": "2026-03-12T09:00:00", "reason": "x"}, "invalid-result"),

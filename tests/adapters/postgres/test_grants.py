@@ -9,6 +9,8 @@ from tests.conftest import Database
 
 ACT = """INSERT INTO acts (jti, case_id, workflow_id, step_id, kind, subject_sha256, issuer, sub, auth, body, payload,
     signature, subject) VALUES ('j', 'c', 'c', 's', 'step.done', '', 'local', 'p', 'local', '{}', '{}', '', '{}')"""
+ORDER = """INSERT INTO orders (jti, kind, issuer, sub, body, payload, signature, subject)
+    VALUES ('j', 'policy.set', 'i', 's', '{}', '{}', '', '{}')"""
 EVENT = """INSERT INTO case_events VALUES (1, 'c', now(), 'noted', '', '', '', '', '', 'd', '', 'h')"""
 GRANT = """INSERT INTO grants (lead_id, case_id, client_id, contact_id, treatment, gross, currency, gbp, effect_key)
     VALUES ('L-1001', 'c', 'acme', 'c-1', 'no-charge', 1, 'GBP', 1, 'k')"""
@@ -24,14 +26,22 @@ NEVER = {
     "DELETE FROM case_events": EVERYBODY,
     "UPDATE clock SET shift = '1 day'": EVERYBODY,
     "INSERT INTO clock (shift) VALUES ('1 day')": EVERYBODY,
-    "INSERT INTO policy (name, version, value) VALUES ('approval-limit', 2, '{}')": EVERYBODY,
+    "INSERT INTO policy (name, version, value) VALUES ('approval-limit', 2, '{}')": ("sops", "money"),
+    "UPDATE orders SET kind = 'policy.set'": EVERYBODY,
+    "DELETE FROM orders": EVERYBODY,
+    "TRUNCATE orders": EVERYBODY,
+    ORDER: ("sops", "money"),
+    "INSERT INTO put_to_approver VALUES ('L-1', 'c', 's')": EVERYBODY,
+    "DELETE FROM put_to_approver": EVERYBODY,
     "UPDATE policy SET value = '{}'": EVERYBODY,
-    "INSERT INTO rates (currency, on_date, gbp) VALUES ('EUR', now(), 1)": EVERYBODY,
+    "INSERT INTO rates (currency, on_date, gbp) VALUES ('EUR', now(), 1)": ("sops", "money"),
+    "UPDATE rates SET gbp = 0.01": EVERYBODY,
+    "DELETE FROM rates": EVERYBODY,
     "UPDATE client_keys SET wrapped = ''": EVERYBODY,
     "DELETE FROM grants": EVERYBODY,
     "UPDATE grants SET gbp = 0": ("sops", "door"),
     "UPDATE grants SET client_id = 'globex'": EVERYBODY,
-    "UPDATE grants SET approved_jti = 'j'": EVERYBODY,
+    "UPDATE grants SET approved_jti = 'j'": ("sops", "door"),
     "DELETE FROM effects": EVERYBODY,
     "CREATE TABLE mine (x int)": EVERYBODY,
     "ALTER TABLE case_events DISABLE TRIGGER USER": EVERYBODY,
@@ -96,6 +106,8 @@ async def test_even_the_owner_changes_no_act_and_no_event(database: Database) ->
         "DELETE FROM case_events",
         "TRUNCATE case_events",
         "TRUNCATE acts CASCADE",
+        "TRUNCATE orders",
+        "TRUNCATE put_to_approver",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
             await database.execute(statement)
