@@ -30,7 +30,11 @@ test-long: setup
 	@$(BIN)/python tools/temporal_ready.py
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
+# Runs the tests that are marked with a clause, and says which clauses they show.
 clauses: setup
+	@$(BIN)/python tools/system_packages.py
+	@$(BIN)/python tools/temporal_ready.py
+	@$(BIN)/python -m pytest -q -m clause $(ARGS)
 	@$(BIN)/python -m tools.clauses
 
 lint: setup

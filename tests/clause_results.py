@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Only a run of every marked test says what is carried out."""
-    if session.config.option.file_or_dir in ([], ["tests"]) and not session.config.option.collectonly:
+    chosen: Sequence[str] = session.config.option.file_or_dir
+    if list(chosen) in ([], ["tests"]) and not session.config.option.collectonly and not session.config.option.keyword:
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(_outcomes, indent=1, sort_keys=True))

@@ -1,0 +1,3 @@
+"""The whole suite's plugins."""
+
+pytest_plugins = ["tests.clause_results"]
