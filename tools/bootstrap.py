@@ -42,7 +42,8 @@ def _make_venv() -> None:
 
 def _install() -> None:
     _say("installing what requirements/dev.txt names, by hash")
-    install = (str(UV), "pip", "install", "--python", str(PYTHON))
+    # The machine's own certificates: a network that inspects TLS is known only to them.
+    install = (str(UV), "pip", "install", "--system-certs", "--python", str(PYTHON))
     _run(*install, "--require-hashes", "--requirement", "requirements/dev.txt")
     _run(*install, "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
 
