@@ -111,6 +111,8 @@ def local_services(settings: Settings, *, time_travel: bool = False) -> list[Ser
         _worker("sops", settings.metrics_port, "HOLDFAST_METRICS_PORT"),
         _worker("money", settings.money_metrics_port, "HOLDFAST_MONEY_METRICS_PORT"),
         Service("inbox", lambda _say: Start((sys.executable, "-m", "starter.inbox"))),
+        *([] if settings.oidc_issuer else [_identity_provider(settings)]),
+        _web(settings),
     ]
 
 
@@ -187,6 +189,7 @@ def environment(settings: Settings) -> dict[str, str]:
 def addresses(settings: Settings) -> dict[str, str]:
     """Where a person or a program finds what `up` started."""
     return {
+        "Pages": settings.web_url,
         "Temporal UI": f"http://{LOOPBACK}:{settings.temporal_ui_port}",
         "Temporal": f"{LOOPBACK}:{settings.temporal_port}",
         "PostgreSQL": f"{LOOPBACK}:{settings.postgres_port}, database {DATABASE}, user {SUPERUSER}",
@@ -288,6 +291,27 @@ def _mail(settings: Settings) -> Service:
         lambda _say: Start((sys.executable, "-m", "simulators.mail", *words)),
         {"HOLDFAST_SMTP_PORT": smtp, "HOLDFAST_IMAP_PORT": imap},
         lambda: accepts_connections(smtp) and accepts_connections(imap),
+    )
+
+
+def _identity_provider(settings: Settings) -> Service:
+    port = settings.idp_port
+    words = ("--port", str(port), "--people", str(_ROOT / "samples" / "people.csv"))
+    return Service(
+        "idp",
+        lambda _say: Start((sys.executable, "-m", "simulators.idp", *words)),
+        {"HOLDFAST_IDP_PORT": port},
+        lambda: accepts_connections(port),
+    )
+
+
+def _web(settings: Settings) -> Service:
+    port = settings.web_port
+    return Service(
+        "web",
+        lambda _say: Start((sys.executable, "-m", "starter.web")),
+        {"HOLDFAST_WEB_PORT": port},
+        lambda: accepts_connections(port),
     )
 
 

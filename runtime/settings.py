@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     metrics_port: int = Field(default=9464, ge=1, le=65535)
     money_metrics_port: int = Field(default=9465, ge=1, le=65535)
     web_port: int = Field(default=8700, ge=1, le=65535)
+    idp_port: int = Field(default=8704, ge=1, le=65535)
 
     xero_address: str = ""
     sheets_address: str = ""
@@ -77,6 +78,13 @@ class Settings(BaseSettings):
     imap_password: SecretStr = SecretStr(_SIMULATOR)
     imap_authserv_id: str = _LOCAL_AUTHSERV
     """The name our own mail server signs Authentication-Results with; it must strip that name from mail it receives."""
+
+    web_address: str = ""  # where people open the pages, if not on this machine: the https:// address of a proxy
+    temporal_ui_address: str = ""
+    chat_transcript_address: str = ""  # where a person reads a chat, with {chat_id} and {thread_id} in it
+    oidc_issuer: str = ""
+    oidc_client_id: str = "holdfast"
+    oidc_client_secret: SecretStr = SecretStr(_SIMULATOR)
 
     returns_inbox: str = "returnleads@commversion.com"
     mail_domain: str = "commversion.com"
@@ -117,6 +125,16 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _pages_elsewhere_are_encrypted(self) -> Self:
+        if (
+            self.mode == "production"
+            and not is_loopback(self.web_address)
+            and not self.web_address.startswith("https://")
+        ):
+            raise SettingMissingError("HOLDFAST_WEB_ADDRESS", "outside of this machine, pages need an https:// address")
+        return self
+
     @property
     def xero_url(self) -> str:
         return self.xero_address or f"http://{_LOOPBACK}:{self.xero_port}"
@@ -147,6 +165,33 @@ class Settings(BaseSettings):
     @property
     def imap_tls(self) -> bool:
         return not is_loopback(self.imap_server)
+
+    @property
+    def web_url(self) -> str:
+        """Where people open the pages, without a slash at the end; "" where nobody said."""
+        if self.web_address or self.mode == "production":
+            return self.web_address.rstrip("/")
+        return f"http://{_LOOPBACK}:{self.web_port}"
+
+    @property
+    def temporal_ui_url(self) -> str:
+        """Temporal's own pages; "" where nobody said."""
+        if self.temporal_ui_address or self.mode == "production":
+            return self.temporal_ui_address.rstrip("/")
+        return f"http://{_LOOPBACK}:{self.temporal_ui_port}"
+
+    @property
+    def issuer_url(self) -> str:
+        """The identity provider: its issuer, or the stand-in of local mode; "" where nobody said."""
+        if self.oidc_issuer or self.mode == "production":
+            return self.oidc_issuer
+        return f"http://{_LOOPBACK}:{self.idp_port}"
+
+    @property
+    def people_issuer(self) -> str:
+        """The issuer by which people signed in there are known: on one machine, that of whoever sits at it."""
+        local = self.mode == "local" and is_loopback(self.issuer_url)
+        return "local" if local else self.issuer_url
 
     @property
     def vendors_are_loopback(self) -> bool:

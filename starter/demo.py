@@ -52,6 +52,8 @@ PORTS = (
     "livechat",
     "metrics",
     "money_metrics",
+    "web",
+    "idp",
 )
 CASE_WITHIN, STEP_WITHIN = 20.0, 30.0
 CLIENT = "brightsmile.example"

@@ -121,6 +121,8 @@ def test_what_a_setting_places_elsewhere_is_not_started(monkeypatch: pytest.Monk
         "worker-sops",
         "worker-money",
         "inbox",
+        "idp",
+        "web",
     ]
     monkeypatch.setenv("TEMPORAL_ADDRESS", "temporal.example:7233")
     elsewhere = Settings(

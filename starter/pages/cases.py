@@ -1,0 +1,148 @@
+"""Cases: who must act, by when and why then; everything that happened, by clause; what people signed, and its proof."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from adapters.postgres.audit import verify
+from adapters.postgres.correspondence import read_case
+from adapters.postgres.page_reader import ShownAct
+from adapters.postgres.pool import transaction
+from adapters.postgres.reader import Line
+from domain.errors import Refused
+from domain.mail import IncomingMail
+from domain.subject import Subject
+from starter.mime import parse
+from starter.pages.house import House
+from starter.pages.render import page
+from starter.pages.uploads import KNOWN_TYPES
+from starter.pages.visitor import Who
+
+pages = APIRouter()
+
+
+@dataclass(frozen=True)
+class LetterIn:
+    """A mail that came in for a case, as text. `problem`: why it can't be read, "" if it can."""
+
+    at: datetime
+    sender: str = ""
+    to: str = ""
+    subject: str = ""
+    text: str = ""
+    authenticated: bool = False
+    problem: str = ""
+
+
+async def came_in(house: House, case_id: str) -> list[LetterIn]:
+    """What was accepted by mail for the case, the latest first."""
+    settings = house.settings
+    staff = frozenset({settings.mail_domain})
+    shown: list[LetterIn] = []
+    for one in await house.operations.came_in(case_id, most=10):
+        try:
+            mail = parse(one.content, authserv_id=settings.imap_authserv_id, staff_domains=staff)
+        except Refused as error:
+            shown.append(LetterIn(one.received_at, problem=str(error)))
+        else:
+            shown.append(_letter(one.received_at, mail))
+    return shown
+
+
+def _letter(at: datetime, mail: IncomingMail) -> LetterIn:
+    to = ", ".join((*mail.to, *mail.cc))
+    return LetterIn(at, mail.sender, to, mail.subject, mail.text, mail.authenticated)
+
+
+@pages.get("/cases")
+async def list_cases(who: Who, status: str = "", client: str = "", cursor: str = "") -> Response:
+    found = await who.house.cases.list_cases(status=status, client_id=client, cursor=cursor)
+    names, clients = await who.house.pages.names(), await who.house.pages.clients()
+    more = f"/cases?status={quote(status)}&client={quote(client)}&cursor={quote(found.cursor)}" if found.cursor else ""
+    return page("cases.html", who, found=found, names=names, clients=clients, status=status, client=client, more=more)
+
+
+@pages.get("/cases/{case_id:path}/acts/{jti}")
+async def show_act(who: Who, case_id: str, jti: str) -> Response:
+    """The receipt of a signed act: exactly what was decided about, and whether its proof holds now."""
+    act = await who.house.pages.act(case_id, jti)
+    values = _receipt(act)
+    return page("act.html", who, case_id=case_id, act=act, names=await who.house.pages.names(), **values)
+
+
+def _receipt(act: ShownAct) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(act.row.act.body)
+    subject = act.standing.subject if act.standing else Subject.model_validate_json(act.row.subject)
+    return {
+        "subject": subject,
+        "kid": body.get("kid", ""),
+        "accepted_at": datetime.fromtimestamp(act.row.accepted_at).astimezone(),
+        "auth_time": datetime.fromtimestamp(int(body.get("auth_time", 0))).astimezone(),
+        "body": json.dumps(body, indent=2),
+        "payload": json.dumps(json.loads(act.row.act.payload), indent=2),
+    }
+
+
+@pages.get("/cases/{case_id:path}/evidence/{sha256}")
+async def evidence(who: Who, case_id: str, sha256: str) -> Response:
+    """A download, never a page: whatever it holds, the browser runs nothing of it."""
+    found = await who.house.pages.evidence(case_id, sha256)
+    kind = found.content_type if found.content_type in KNOWN_TYPES else "application/octet-stream"
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in found.name) or "evidence"
+    headers = {
+        "Content-Disposition": f'attachment; filename="{safe.encode("ascii", "replace").decode().replace("?", "_")}"',
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    return Response(found.content, headers=headers, media_type=kind)
+
+
+@pages.get("/audit")
+async def audit(who: Who, part: str = "") -> Response:
+    """Walks the whole chain: every event follows from the one before it, and none is missing."""
+    async with transaction(who.house.pool, reading=True) as conn:
+        report = await verify(conn)
+    return page("audit_part.html" if part else "audit.html", who, report=report)
+
+
+@pages.get("/cases/{case_id:path}")
+async def show(who: Who, case_id: str, act: str = "") -> Response:
+    house = who.house
+    detail = await house.cases.case(case_id)
+    facts = await read_case(house.pool, house.vault, house.letters.trust, case_id)
+    acts = await house.pages.acts(case_id)
+    values: dict[str, Any] = {
+        "detail": detail,
+        "thread": facts.thread,
+        "acts": acts,
+        "said": next((one for one in acts if one.row.jti == act), None),
+        "waits": bool(act) and all(one.row.jti != act for one in acts),
+        "timeline": [(line, told(line)) for line in reversed(await house.cases.timeline(case_id))],
+        "letters_in": await came_in(house, case_id),
+        "names": await house.pages.names(),
+        "temporal": _temporal(house, detail.row.workflow_id),
+    }
+    return page("case.html", who, **values)
+
+
+def _temporal(house: House, workflow_id: str) -> str:
+    settings = house.settings
+    if not settings.temporal_ui_url:
+        return ""
+    namespace = house.client.namespace
+    return f"{settings.temporal_ui_url}/namespaces/{quote(namespace)}/workflows/{quote(workflow_id, safe='')}"
+
+
+def told(line: Line) -> str:
+    """One event in words."""
+    words = line.text or line.kind.replace(".", " ")
+    if not line.kind.startswith("effect."):
+        return words
+    reference, code = str(line.data.get("reference", "")), str(line.data.get("code", ""))
+    state = line.kind.removeprefix("effect.")
+    more = code if state != "sent" else ("" if "@" in reference else reference)
+    return f"{words}: {state}{f' ({more})' if more else ''}"

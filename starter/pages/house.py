@@ -1,0 +1,63 @@
+"""What every page works with: the tables, the gateway and the identity provider, made once a process."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+from starlette.requests import Request
+from temporalio.client import Client
+
+from adapters.letters.letters import PostgresLetters
+from adapters.postgres.crypto import Vault
+from adapters.postgres.operations import Operations
+from adapters.postgres.page_reader import PageReader
+from adapters.postgres.pool import Pool
+from adapters.postgres.reader import CaseReader
+from adapters.postgres.web_sessions import WebSessions
+from runtime.settings import Settings
+from starter.gateway import Gateway
+from starter.pages.provider import Provider
+
+
+@dataclass
+class House:
+    """Raises Refused `local-mode-with-real-vendors` when its gateway is first asked for."""
+
+    settings: Settings
+    pool: Pool
+    vault: Vault
+    client: Client
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        return Gateway(self.pool, self.vault, self.client, self.settings)
+
+    @cached_property
+    def letters(self) -> PostgresLetters:
+        return PostgresLetters(self.pool, self.vault, self.settings)
+
+    @cached_property
+    def cases(self) -> CaseReader:
+        return CaseReader(self.pool, self.vault)
+
+    @cached_property
+    def pages(self) -> PageReader:
+        return PageReader(self.pool, self.vault, self.letters.trust)
+
+    @cached_property
+    def operations(self) -> Operations:
+        return Operations(self.pool, self.vault)
+
+    @cached_property
+    def sessions(self) -> WebSessions:
+        return WebSessions(self.pool)
+
+    @cached_property
+    def provider(self) -> Provider:
+        secret = self.settings.oidc_client_secret.get_secret_value()
+        callback = f"{self.settings.web_url}/login/callback"
+        return Provider(self.settings.issuer_url, self.settings.oidc_client_id, secret, callback)
+
+
+def house_of(request: Request) -> House:
+    return cast("House", request.app.state.house)

@@ -1,0 +1,144 @@
+"""Templates, filled in: everything from outside is a value and escaped, nothing is evaluated."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+import domain.sops
+from domain.rules.acts import sentence
+from domain.sops.return_lead_texts import INSTRUCTIONS
+from domain.texts import digest
+from starter.pages.visitor import Visitor
+
+_HERE = Path(__file__).parent
+STATIC = _HERE / "static"
+_LONDON = ZoneInfo("Europe/London")
+
+WORDS = {
+    "step.claim": "took the step",
+    "step.release": "gave the step back",
+    "step.reassign": "gave the step to somebody else",
+    "step.move": "moved the deadline",
+    "step.done": "said it is done",
+    "step.waive": "waived it",
+    "step.resend": "had it tried again",
+    "return.triage": "looked at the request",
+    "return.findings": "handed in findings",
+    "return.confirm": "confirmed the settlement",
+    "return.reduce": "took leads out",
+    "return.taken_off": "took leads off the draft invoice",
+    "return.authorise": "authorised the credit notes",
+    "return.decline": "declined the credit notes",
+    "return.allocated": "allocated the credit",
+    "return.approve": "approved",
+    "return.reject": "rejected",
+    "return.ask_back": "asked back",
+    "return.withdraw": "withdrew the approval",
+    "return.mark": "marked the client's reply",
+    "return.decided": "decided the dispute",
+}
+APPROVAL_REASONS = {
+    "above-the-limit": "With what was granted this month, it comes to more than the limit.",
+    "price-missing-or-changed": "The price of a lead is missing, zero, or was changed since it arrived.",
+    "no-valid-rate": "There is no exchange rate that counts: it is missing, too old, or jumped.",
+    "already-credited-in-the-books": "The books already hold a credit for a lead.",
+    "already-granted": "A lead was granted before in another case.",
+    "amount-below-zero": "An amount is below zero.",
+    "client-has-no-contact-in-the-books": "The client has no contact in the books.",
+}
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at.astimezone(_LONDON):%a %d %b %Y, %H:%M}" if at else "-"
+
+
+def _money(amount: Decimal | None, currency: str = "GBP") -> str:
+    if amount is None:
+        return "-"
+    return f"£{amount:,.2f}" if currency == "GBP" else f"{currency} {amount:,.2f}"
+
+
+def _plain(word: object) -> str:
+    return str(word).replace("-", " ").replace("_", " ")
+
+
+def _did(kind: str) -> str:
+    return WORDS.get(kind, _plain(kind))
+
+
+def _title(step_name: str) -> str:
+    known = INSTRUCTIONS.get(step_name)
+    return known.title if known else _plain(step_name).capitalize()
+
+
+@cache
+def clauses() -> Mapping[str, str]:
+    """What each clause says, by its id."""
+    read = tomllib.loads((Path(next(iter(domain.sops.__path__))) / "clauses.toml").read_text())
+    found: dict[str, str] = {}
+    for section in read.values():
+        if isinstance(section, dict):
+            found |= {name: text for name, text in section.items() if "-" in name}  # pyright: ignore[reportUnknownVariableType]
+    return found
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    return {path.name: digest(path.read_bytes())[:12] for path in STATIC.iterdir()}
+
+
+def _static(name: str) -> str:
+    return f"/static/{name}?v={_versions()[name]}"
+
+
+def case_url(case_id: str) -> str:
+    return f"/cases/{quote(case_id, safe='/')}"
+
+
+def step_url(case_id: str, step_id: str) -> str:
+    return f"{case_url(case_id)}/steps/{quote(step_id, safe='')}"
+
+
+@cache
+def environment() -> ImmutableSandboxedEnvironment:
+    made = ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Any] = made.filters
+    filters |= {"moment": _moment, "money": _money, "plain": _plain, "title_of": _title, "refusal": sentence}
+    filters |= {"did": _did}
+    known: dict[str, Any] = made.globals
+    known |= {"static": _static, "case_url": case_url, "step_url": step_url, "clauses": clauses()}
+    known |= {"approval_reasons": APPROVAL_REASONS}
+    return made
+
+
+def page(template: str, who: Visitor | None = None, status_code: int = 200, **values: Any) -> HTMLResponse:
+    """A whole page, or a part of one for whoever replaces only that."""
+    csrf = who.session.csrf if who else ""
+    return HTMLResponse(environment().get_template(template).render(who=who, csrf=csrf, **values), status_code)
+
+
+def problem(request: Request, status: int, code: str, detail: str, **values: object) -> Response:
+    """What went wrong, as a page, or as RFC 9457 problem details for a program."""
+    if "application/json" in request.headers.get("accept", "") and "text/html" not in request.headers["accept"]:
+        body = {"type": f"about:blank#{code}", "title": _plain(code).capitalize(), "status": status, "detail": detail}
+        content = json.loads(json.dumps(body | {"code": code}))
+        return JSONResponse(content, status, media_type="application/problem+json")
+    return page("problem.html", None, status, code=code, detail=detail, number=status, **values)

@@ -1,0 +1,345 @@
+"""A person's step: instructions beside the form.
+
+GET and HEAD only show; what decides is a POST, signed by the gateway.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse, Response
+
+from adapters.postgres.correspondence import CaseFacts, read_case
+from adapters.postgres.reader import CaseDetail, StepRow
+from domain.errors import Refused
+from domain.messages import ActKind
+from domain.rules.acts import OWNERSHIP, refuse
+from domain.rules.answer import valid_leads
+from domain.sops.return_lead_texts import INSTRUCTIONS
+from domain.subject import Subject
+from domain.texts import digest
+from starter.gateway import Answer
+from starter.pages import table
+from starter.pages.cases import came_in
+from starter.pages.instructions import Instructions, read_instructions
+from starter.pages.render import case_url, page, step_url
+from starter.pages.uploads import ACCEPTED
+from starter.pages.visitor import Form, Visitor, Who, sign_in_url, text_of
+
+pages = APIRouter()
+_LONDON = ZoneInfo("Europe/London")
+_DECISIONS = {ActKind.APPROVE, ActKind.REJECT, ActKind.ASK_BACK}
+_SHOWS_PROOF = _DECISIONS | {ActKind.CONFIRM, ActKind.AUTHORISE, ActKind.DECLINE}
+
+
+@dataclass
+class Desk:
+    """One step on somebody's screen. `barred`: why an act of a kind would be refused now, by kind."""
+
+    who: Visitor
+    detail: CaseDetail
+    row: StepRow
+    facts: CaseFacts
+    instructions: Instructions
+    subjects: dict[str, Subject] = field(default_factory=dict[str, Subject])
+    barred: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def case_id(self) -> str:
+        return self.row.case_id
+
+    @property
+    def step_id(self) -> str:
+        return self.row.step.step_id
+
+    @property
+    def url(self) -> str:
+        return step_url(self.case_id, self.step_id)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return self.row.step.kinds
+
+    @property
+    def open(self) -> bool:
+        return self.row.state == "open"
+
+    @property
+    def may(self) -> bool:
+        """Whether this person can do what the step asks for."""
+        return self.open and any(not self.barred.get(kind) for kind in self.kinds)
+
+    @property
+    def why_not(self) -> str:
+        return next((code for code in self.barred.values() if code), "")
+
+    @property
+    def stale(self) -> bool:
+        """Whether they have to sign in again first, because money follows."""
+        return self.may and any(self.who.must_sign_in_again(kind) for kind in self.kinds)
+
+    @property
+    def subject(self) -> Subject:
+        return self.subjects[self.kinds[0]]
+
+
+async def desk(who: Visitor, case_id: str, step_id: str) -> Desk:
+    """Raises Refused `unknown-case` or `unknown-step`."""
+    house = who.house
+    detail = await house.cases.case(case_id)
+    row = next((one for one in detail.steps if one.step.step_id == step_id), None)
+    if row is None:
+        raise Refused("unknown-step", f"Case {case_id} has no step {step_id}.")
+    facts = await read_case(house.pool, house.vault, house.letters.trust, case_id)
+    known = row.step.name in INSTRUCTIONS
+    text = await house.letters.instructions(case_id, step_id) if known else row.step.waiting_for
+    made = Desk(who, detail, row, facts, read_instructions(text))
+    for kind in (*row.step.kinds, ActKind.CLAIM.value):
+        prepared = await house.gateway.prepare(case_id, step_id, kind, who.login)
+        made.subjects[kind] = prepared.subject
+        if kind in row.step.kinds:
+            made.barred[kind] = prepared.code
+    return made
+
+
+@pages.get("/cases/{case_id:path}/steps/{step_id}/findings.csv")
+async def findings_csv(who: Who, case_id: str, step_id: str) -> Response:
+    made = await desk(who, case_id, step_id)
+    name = f"findings-{digest(case_id)[:8]}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(table.written_csv(await _rows(made)), headers=headers, media_type="text/csv; charset=utf-8")
+
+
+@pages.get("/cases/{case_id:path}/steps/{step_id}")
+async def show(who: Who, case_id: str, step_id: str, saved: str = "") -> Response:
+    return await render(await desk(who, case_id, step_id), saved=saved)
+
+
+@pages.post("/cases/{case_id:path}/steps/{step_id}")
+async def act(who: Who, sent: Form, case_id: str, step_id: str) -> Response:
+    made = await desk(who, case_id, step_id)
+    kind = text_of(sent, "kind")
+    try:
+        if kind.startswith("table."):
+            return await _table(made, sent, kind.removeprefix("table."))
+        if who.must_sign_in_again(kind):
+            return _sign_in_first(made)
+        return _answered(made, kind, await _decide(made, kind, sent))
+    except Refused as error:
+        return await render(made, status=409, complaint=str(error), given=dict(_strings(sent)))
+
+
+async def render(made: Desk, status: int = 200, **more: Any) -> Response:
+    """The page of a step, with what is asked for by its kinds."""
+    values: dict[str, Any] = {"saved": "", "complaint": "", "given": dict[str, str](), "rows": None} | more
+    values |= await _extras(made, values)
+    return page(_template(made), made.who, status, desk=made, **values)
+
+
+def _template(made: Desk) -> str:
+    if ActKind.FINDINGS in made.kinds:
+        return "findings.html"
+    return "approval.html" if ActKind.APPROVE in made.kinds else "step.html"
+
+
+async def _extras(made: Desk, values: Mapping[str, Any]) -> dict[str, Any]:
+    house, row = made.who.house, made.row
+    found: dict[str, Any] = {"names": await house.pages.names(), "people": await house.pages.people()}
+    found["letters_in"] = await came_in(house, made.case_id)
+    found["effect"] = next((one for one in made.detail.effects if one.key == row.step.reference), None)
+    found["clients"] = await house.pages.clients() if ActKind.TRIAGE in made.kinds else []
+    found["preview"] = await house.letters.preview(made.case_id) if made.facts.findings.findings else None
+    found["found"] = await _found(made)
+    if ActKind.FINDINGS in made.kinds:
+        rows: Sequence[table.Row] = values["rows"] or await _rows(made)
+        known = await house.pages.evidence_named(made.case_id, [sha for row in rows for sha in row.evidence])
+        found |= {"rows": rows, "evidence": table.evidence_of(rows, known), "reasons": table.REASONS}
+        found |= {"accepted": ACCEPTED, "chat_link": house.settings.chat_transcript_address}
+    if ActKind.APPROVE in made.kinds:
+        found |= await _approval(made)
+    return found
+
+
+async def _found(made: Desk) -> list[dict[str, Any]]:
+    """The valid leads as they were found: who, why, and what supports it."""
+    by_lead = {one.lead_id: one for one in made.facts.findings.findings}
+    leads = valid_leads(made.facts.leads, made.facts.findings, made.facts.reductions)
+    shown = [by_lead[lead.lead_id] for lead in leads]
+    texts = await made.who.house.pages.texts(made.case_id, [one.text_sha256 for one in shown])
+    shas = [sha for one in shown for sha in one.evidence]
+    evidence = await made.who.house.pages.evidence_named(made.case_id, shas)
+    return [
+        {
+            "lead_id": one.lead_id,
+            "reason": table.REASONS[one.reason],
+            "text": texts.get(one.text_sha256, ""),
+            "evidence": [evidence[sha] for sha in one.evidence if sha in evidence],
+            "billing": next(lead.billing for lead in leads if lead.lead_id == one.lead_id),
+        }
+        for one in shown
+    ]
+
+
+async def _approval(made: Desk) -> dict[str, Any]:
+    """What the approver sees beside the lines: who investigated, and what was decided before, with its reasons."""
+    acts = await made.who.house.pages.acts(made.case_id)
+    earlier = [one for one in acts if one.row.kind in _DECISIONS | {ActKind.WITHDRAW}]
+    reasons = {one.row.jti: str(json.loads(one.row.act.payload).get("reason_sha256", "")) for one in earlier}
+    texts = await made.who.house.pages.texts(made.case_id, reasons.values())
+    return {
+        "asked_by": [one for one in acts if one.row.kind == ActKind.FINDINGS and one.standing],
+        "earlier": [(one, texts.get(reasons[one.row.jti], "")) for one in earlier],
+        "asking": made.subject.asking,
+    }
+
+
+async def _rows(made: Desk) -> list[table.Row]:
+    lines = made.subjects[ActKind.FINDINGS].lines
+    draft = await made.who.house.gateway.drafted(made.case_id, made.step_id)
+    return table.drafted_rows(lines, draft, await made.who.house.pages.chats([line.lead_id for line in lines]))
+
+
+async def _table(made: Desk, sent: FormData, what: str) -> Response:
+    """Saves the table, or previews it, or hands it in. What was typed is never lost to a refusal."""
+    rows = await _rows(made)
+    table.posted_rows(rows, sent)
+    if what == "csv":
+        table.read_csv(await table.uploaded_csv(sent), rows)
+    await table.keep_rows(made.who, made.case_id, made.step_id, rows)
+    wrong = any(row.problem for row in rows)
+    if what == "autosave":
+        return page("autosaved.html", made.who, rows=rows)
+    if what == "preview" and not wrong:
+        return await render(made, rows=rows, previewed=True)
+    if what == "hand-in" and not wrong:
+        return await _hand_in(made, rows)
+    if wrong:
+        words = "Some rows could not be kept; each says why."
+        return await render(made, status=422, rows=rows, complaint=words)
+    return RedirectResponse(f"{made.url}?saved=yes", 303)
+
+
+async def _hand_in(made: Desk, rows: Sequence[table.Row]) -> Response:
+    if missing := [row.lead_id for row in rows if not row.done]:
+        words = f"Not yet: {', '.join(missing)} {'has' if len(missing) == 1 else 'have'} no verdict and reason."
+        return await render(made, status=422, rows=rows, complaint=words)
+    if made.who.must_sign_in_again(ActKind.FINDINGS):
+        return _sign_in_first(made)
+    try:
+        answer = await made.who.house.gateway.complete_drafted(made.case_id, made.step_id, made.who.login)
+    except Refused as error:
+        return await render(made, status=409, rows=rows, complaint=str(error))
+    return _answered(made, ActKind.FINDINGS, answer)
+
+
+async def _decide(made: Desk, kind: str, sent: FormData) -> Answer:
+    """Signs what was shown, or nothing: if it was changed since, it is shown again."""
+    if kind not in {*made.kinds, *OWNERSHIP}:
+        raise refuse("kind-not-asked")
+    if kind == ActKind.CONFIRM:
+        await _as_shown(made, sent)
+    gateway = made.who.house.gateway
+    signed = await gateway.sign(made.case_id, made.step_id, kind, _payload(made, kind, sent), made.who.login)
+    if kind not in OWNERSHIP and signed.subject.sha256 != text_of(sent, "subject"):
+        raise refuse("subject-changed")
+    await gateway.send(signed)
+    return Answer(signed, await gateway.outcome(signed))
+
+
+async def _as_shown(made: Desk, sent: FormData) -> None:
+    preview = await made.who.house.letters.preview(made.case_id)
+    if preview.sha256 != text_of(sent, "preview_sha256"):
+        raise refuse("subject-changed")
+
+
+def _payload(made: Desk, kind: str, sent: FormData) -> dict[str, Any]:
+    """The result that a form describes; the gateway reads it strictly."""
+    match kind:
+        case ActKind.REDUCE:
+            return {"leads": _worded(made, sent)}
+        case ActKind.TRIAGE:
+            return _triage(sent)
+        case ActKind.MOVE:
+            return {"due": _due(text_of(sent, "due")), "reason": text_of(sent, "reason")}
+        case ActKind.MARK:
+            leads = [one for one in sent.getlist("lead") if isinstance(one, str)]
+            return {"mark": text_of(sent, "mark"), "lead_ids": leads, "note": text_of(sent, "note")}
+        case ActKind.DECIDED:
+            return _final(made, sent)
+        case _:
+            return {name: text_of(sent, name) for name in _FIELDS.get(kind, ("note",))}
+
+
+_REASON = ("reason",)
+_FIELDS: dict[str, tuple[str, ...]] = {
+    ActKind.CLAIM: (),
+    ActKind.RELEASE: (),
+    ActKind.REASSIGN: ("to",),
+    ActKind.CONFIRM: ("preview_sha256",),
+    ActKind.AUTHORISE: _REASON,
+    ActKind.DECLINE: _REASON,
+    ActKind.APPROVE: _REASON,
+    ActKind.REJECT: _REASON,
+    ActKind.ASK_BACK: _REASON,
+    ActKind.WITHDRAW: _REASON,
+}
+
+
+def _worded(made: Desk, sent: FormData) -> list[dict[str, str]]:
+    chosen = {one for one in sent.getlist("lead") if isinstance(one, str)}
+    leads = [line.lead_id for line in made.subject.lines if line.lead_id in chosen]
+    return [{"lead_id": lead, "text": text_of(sent, f"text:{lead}")} for lead in leads]
+
+
+def _triage(sent: FormData) -> dict[str, Any]:
+    if text_of(sent, "accept") != "yes":
+        return {"accept": False}
+    leads = [one.strip() for one in text_of(sent, "leads").replace("\n", ",").split(",") if one.strip()]
+    return {"accept": True, "client_id": text_of(sent, "client"), "lead_ids": leads}
+
+
+def _final(made: Desk, sent: FormData) -> dict[str, Any]:
+    """RL-10: each disputed lead is overturned (a finding of its own) or upheld."""
+    overturned: list[dict[str, Any]] = []
+    upheld: list[dict[str, Any]] = []
+    for line in made.subject.lines:
+        lead, text = line.lead_id, text_of(sent, f"text:{line.lead_id}")
+        if text_of(sent, f"final:{lead}") == "overturned":
+            reason = text_of(sent, f"reason:{lead}")
+            overturned.append({"lead_id": lead, "verdict": "valid", "reason": reason, "text": text})
+        else:
+            upheld.append({"lead_id": lead, "text": text})
+    return {"overturned": overturned, "upheld": upheld}
+
+
+def _due(given: str) -> str:
+    """The browser's own form of a moment, London time. Raises Refused."""
+    try:
+        return datetime.fromisoformat(given).replace(tzinfo=_LONDON).isoformat()
+    except ValueError:
+        raise Refused("bad-moment", "Choose the new day and time.") from None
+
+
+def _answered(made: Desk, kind: str, answer: Answer) -> Response:
+    """After a POST always another page, so that a reload sends nothing again."""
+    if answer.outcome.state == "refused":
+        raise Refused(answer.outcome.code, answer.outcome.sentence)
+    if kind in OWNERSHIP:
+        return RedirectResponse(made.url, 303)
+    here = case_url(made.case_id)
+    jti = answer.signed.jti
+    proof = kind in _SHOWS_PROOF and answer.outcome.accepted
+    return RedirectResponse(f"{here}/acts/{jti}" if proof else f"{here}?act={jti}", 303)
+
+
+def _sign_in_first(made: Desk) -> Response:
+    return page("again.html", made.who, 401, target=made.url, link=sign_in_url(made.url, again=True))
+
+
+def _strings(sent: FormData) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in sent.multi_items() if isinstance(value, str) and name != "csrf"]
