@@ -107,8 +107,8 @@ async def postgres_server(
 ) -> AsyncGenerator[PostgresServer]:
     """Runs a server on `data_dir` (a temporary one when None) while the block runs; port 0 takes a free one.
 
-    A live server on that folder is adopted and left running. `durable=False` skips fsync: a kill of the process loses
-    nothing, a power cut may. `options` are further `-c` settings, `name=value`.
+    A live server on that folder is adopted and left running. `durable=False` waits for no disk: a kill may lose
+    what was committed last, a power cut everything. `options` are further `-c` settings, `name=value`.
     Raises LocalServerError.
     """
     with _folder(data_dir) as folder:

@@ -153,7 +153,8 @@ class _Answers:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        fault = self._store.faults.take(*_AT_DATA)
+        faults = (self._store.faults.take(*_AT_DATA, recipient=one) for one in envelope.rcpt_tos)
+        fault = next((fault for fault in faults if fault), None)
         kind = fault.kind if fault else None
         if kind == "drop-at-data":
             return _cut(server)

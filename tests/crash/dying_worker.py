@@ -117,23 +117,24 @@ async def inbox(settings: Settings, client: Client, *, queue: str) -> AsyncGener
     await task
 
 
-async def run(orders: Orders) -> None:
+async def run(orders: Orders, ready: Path) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = Settings(**orders.settings)
     client = await connect(settings, address=orders.address, lazy=orders.side == "inbox")
     sides = {"sops": worker.sops_worker, "money": worker.money_worker, "inbox": inbox}
     async with sides[orders.side](settings, client, queue=orders.queue):
+        ready.touch()  # noqa: ASYNC240  an empty file
         await stop.wait()
 
 
 def main(orders: Orders, log: Path) -> None:
-    """What a forked process does: works until it dies or is told to end."""
+    """What a forked process does: works until it dies or is told to end; says beside its log when it has started."""
     with log.open("ab") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     if orders.point:
         arm(orders)
     PATIENCE.set(orders.patience)
-    asyncio.run(run(orders))
+    asyncio.run(run(orders, log.with_suffix(".ready")))
     gc.collect()

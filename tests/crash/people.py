@@ -1,6 +1,5 @@
 """Processes that may die, the people who carry a case through all the same, and what must hold afterwards."""
 
-import asyncio
 import multiprocessing
 import signal
 from collections import Counter
@@ -11,8 +10,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from pydantic import SecretStr
+from temporalio.service import RPCError
 
+from domain.errors import HoldfastError
 from domain.ids import message_id
 from domain.messages import ActKind
 from domain.return_lead import ReturnOutcome
@@ -37,6 +39,14 @@ class Process:
     side: str
     running: BaseProcess
     log: Path
+
+    async def started(self) -> None:
+        """Until then, one that finds a server away ends at once, as those of production do."""
+
+        async def there() -> bool:
+            return self.log.with_suffix(".ready").exists()
+
+        await eventually(there, f"{self.side} did not start", 60)
 
     async def died(self, seconds: float = 90) -> None:
         """Waits until it has killed itself."""
@@ -89,6 +99,7 @@ def start(agency: Agency, address: str, side: Side, *, point: str = "", name: st
         name=name,
     )
     log = agency.settings.state_dir / f"{side}.log"
+    log.with_suffix(".ready").unlink(missing_ok=True)
     running = FORKS.Process(target=main, args=(orders, log), daemon=True)
     running.start()
     return Process(side, running, log)
@@ -108,18 +119,23 @@ class People:
     agency: Agency
     case_id: str
     leads: Sequence[str]
-    asked: list[str] = field(default_factory=list[str])  # the broken effects they were asked about
+    credited: bool = False  # whether the leads stand on an issued invoice
+    asked: set[str] = field(default_factory=set[str])  # the broken effects they were asked about, by name
     acted: set[tuple[str, object]] = field(default_factory=set[tuple[str, object]])
 
     async def finish(self, seconds: float = 120) -> ReturnOutcome:
-        """Does every step until the case is closed."""
-        async with asyncio.timeout(seconds):
-            while await self._status() == "open":
-                await self.work()
-                await asyncio.sleep(0.1)
+        """Does every step until the case is closed; while a server is away, waits."""
+        await eventually(self._finished, f"{self.case_id} was never closed", seconds)
         return await self.agency.result(self.case_id)
 
-    async def work(self) -> None:
+    async def _finished(self) -> bool:
+        with suppress(*AWAY):
+            await self._work()
+            query = "SELECT status <> 'open' FROM cases WHERE case_id = $1"
+            return bool(await self.agency.database.value(query, self.case_id))
+        return False
+
+    async def _work(self) -> None:
         """Does each step that is open and was not done before."""
         for row in await self.agency.database.fetch(_OPEN, self.case_id):
             step = (str(row["step_id"]), row["asked_at"])
@@ -137,7 +153,7 @@ class People:
             case "authorise":
                 await agency.authorise(case_id, step_id=step_id)
             case "could-not":
-                self.asked.append(reference.removeprefix(f"{case_id}/").partition("/")[0])
+                self.asked.add(reference.removeprefix(f"{case_id}/").partition("/")[0])
                 await agency.act(case_id, step_id, self._look(reference), NOTE, "P-1")
             case _:
                 raise AssertionError(f"nobody expected a step {name}")
@@ -146,10 +162,15 @@ class People:
         """Whether the mail arrived is seen by whoever should have it."""
         return ActKind.DONE if arrived(self.agency, reference) else ActKind.RESEND
 
-    async def _status(self) -> object:
-        return await self.agency.database.value("SELECT status FROM cases WHERE case_id = $1", self.case_id)
+    @property
+    def expected(self) -> set[str]:
+        """What such a case has to have done."""
+        marks = {f"{name}/{lead}" for name in ("tag-chat", "append-row") for lead in self.leads}
+        mails = {"acknowledge/1", "answer-client/1", "final-action/1", "nudge-investigate/0", "nudge-confirm/0"}
+        return mails | marks | ({"confirm-to-accounts/1"} if self.credited else {"list-do-not-invoice/1"})
 
 
+AWAY = (OSError, HoldfastError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, RPCError)
 _OPEN = """SELECT step_id, name, asked_at, coalesce(view ->> 'reference', '') AS reference FROM case_steps
     WHERE case_id = $1 AND state = 'open' ORDER BY asked_at"""
 
@@ -160,39 +181,40 @@ def arrived(agency: Agency, key: str) -> int:
     return sum(one.message_id == ours for one in agency.outside.mail.ledger())
 
 
-async def nothing_twice_nothing_missing(agency: Agency, case_id: str, leads: Sequence[str], *, credited: bool) -> None:
-    """The vendors' own ledgers against what the case had to do."""
-    states = await agency.effects(case_id)
-    assert set(states) >= expected(leads, credited=credited)
+async def nothing_twice_nothing_missing(agency: Agency, cases: Sequence[People]) -> None:
+    """The vendors' own ledgers against what the agency's cases had to do, all of them closed."""
+    for case in cases:
+        await each_effect_once(agency, case)
+    outside = agency.outside
+    assert max(Counter(one.message_id for one in outside.mail.ledger()).values()) == 1
+    rows = [f"{case.case_id}/append-row/{lead}" for case in cases for lead in case.leads]
+    assert sorted(row[0] for row in outside.sheets.rows()) == sorted(rows)
+    assert [entry["outcome"] for entry in outside.livechat.done()] == ["tagged"] * len(rows)
+    notes = sum(case.credited for case in cases)
+    assert Counter(entry["outcome"] for entry in outside.xero.done()) == Counter(created=notes, updated=notes)
+    assert [note["Status"] for note in outside.xero.credit_notes] == ["AUTHORISED"] * notes
+    await granted_once(agency, cases)
+
+
+async def each_effect_once(agency: Agency, case: People) -> None:
+    states = await agency.effects(case.case_id)
+    assert set(states) >= case.expected
     for name, state in states.items():
-        count = arrived(agency, f"{case_id}/{name}")
+        count = arrived(agency, f"{case.case_id}/{name}")
         if name.startswith("nudge-"):  # the step it is about is done: one that is in doubt is not sent again
             assert state in {"sent", "unknown"}, f"{name} is {state}"
             assert count <= 1, f"{name} arrived {count} times"
         else:
             assert state in {"sent", "abandoned"}, f"{name} is {state}"
             assert count == (name.partition("/")[0] in MAILS), f"{name} arrived {count} times"
-    assert max(Counter(one.message_id for one in agency.outside.mail.ledger()).values()) == 1
-    assert sorted(row[0] for row in agency.outside.sheets.rows()) == sorted(
-        f"{case_id}/append-row/{one}" for one in leads
-    )
-    assert [entry["outcome"] for entry in agency.outside.livechat.done()] == ["tagged"] * len(leads)
-    assert [entry["outcome"] for entry in agency.outside.xero.done()] == (["created", "updated"] if credited else [])
-    assert {note["Status"] for note in agency.outside.xero.credit_notes} == ({"AUTHORISED"} if credited else set())
-    await granted_once(agency, leads, credited=credited)
 
 
-async def granted_once(agency: Agency, leads: Sequence[str], *, credited: bool) -> None:
+async def granted_once(agency: Agency, cases: Sequence[People]) -> None:
     granted = await agency.database.fetch("SELECT lead_id FROM grants ORDER BY lead_id")
     listed = await agency.database.fetch("SELECT lead_id FROM do_not_invoice ORDER BY lead_id")
-    assert [row["lead_id"] for row in granted] == sorted(leads)
-    assert [row["lead_id"] for row in listed] == ([] if credited else sorted(leads))
+    assert [row["lead_id"] for row in granted] == sorted(lead for case in cases for lead in case.leads)
+    assert [row["lead_id"] for row in listed] == sorted(
+        lead for case in cases if not case.credited for lead in case.leads
+    )
     report = await agency.audited()
     assert report.whole, report
-
-
-def expected(leads: Sequence[str], *, credited: bool) -> set[str]:
-    """What such a case has to have done."""
-    marks = {f"{name}/{lead}" for name in ("tag-chat", "append-row") for lead in leads}
-    common = {"acknowledge/1", "nudge-investigate/0", "nudge-confirm/0", "answer-client/1", "final-action/1", *marks}
-    return common | ({"confirm-to-accounts/1", "nudge-authorise/0"} if credited else {"list-do-not-invoice/1"})
