@@ -3,7 +3,8 @@
 from collections import Counter
 from datetime import timedelta
 
-from tests.agency import Agency, letter
+from domain.messages import ActKind
+from tests.agency import Agency, invoice, letter
 from tests.workflows.commands import commands
 from tests.workflows.test_replay import FINGERPRINTS, read
 
@@ -22,6 +23,23 @@ async def test_four_leads_on_one_issued_invoice_stay_within_nine_activities_and_
     assert kinds["EVENT_TYPE_ACTIVITY_TASK_SCHEDULED"] <= MOST_ACTIVITIES
     assert len(history["events"]) <= MOST_EVENTS
     assert commands(history) == read(FINGERPRINTS)["four-issued"]
+
+
+async def test_the_path_above_the_limit_stays_within_eleven_activities_and_106_events(agency: Agency) -> None:
+    agency.outside.xero.seed(invoices=[invoice("INV-9", range(1009, 1013), net="110.00")])
+    leads = ["L-1009", "L-1010", "L-1011", "L-1012"]
+    case_id = await agency.receive(letter(", ".join(leads)))
+    await agency.find(case_id, leads)
+    await agency.decide(case_id, ActKind.APPROVE)
+    await agency.confirm(case_id)
+    await agency.authorise(case_id)
+    assert (await agency.result(case_id)).valid == 4
+    events = (await agency.history(case_id)).to_json_dict()["events"]
+    kinds = Counter(event["eventType"] for event in events)
+    assert kinds["EVENT_TYPE_ACTIVITY_TASK_SCHEDULED"] <= 11
+    assert len(events) <= 106
+    (note,) = agency.outside.xero.credit_notes
+    assert (note["Status"], note["Total"]) == ("AUTHORISED", 528)
 
 
 async def test_a_chase_adds_at_most_twelve_events(agency: Agency) -> None:
