@@ -27,7 +27,7 @@ async def mayhem(town: Town, chance: Random, seconds: float) -> None:
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         await asyncio.sleep(chance.uniform(0.1, 3))
-        if chance.random() < 0.5:  # noqa: PLR2004  as often a process as a server
+        if chance.random() < 0.5:
             await town.crash(chance.choice(SIDES))
         else:
             await town.outage(chance.choice(SERVERS), chance.uniform(0, 2))
