@@ -3,9 +3,11 @@
 import typer
 
 from starter import cli_ops
+from starter.cli_approvals import approvals
 from starter.cli_audit import audit
 from starter.cli_cases import cases
 from starter.cli_data import imports, returns
+from starter.cli_policy import policy
 from starter.cli_steps import acts, steps
 from starter.cli_world import guarded
 
@@ -27,6 +29,8 @@ app.add_typer(returns, name="return-lead")
 app.add_typer(cases, name="case")
 app.add_typer(steps, name="step")
 app.add_typer(acts, name="act")
+app.add_typer(approvals, name="approvals")
+app.add_typer(policy, name="policy")
 app.add_typer(audit, name="audit")
 app.add_typer(cli_ops.outbound, name="outbound")
 app.add_typer(cli_ops.inbox, name="inbox")

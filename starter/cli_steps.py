@@ -261,7 +261,7 @@ async def _act(case: str, step: str, kind: ActKind, payload: dict[str, Any], per
     async with office() as here:
         case_id = await here.operations.find_case(case)
         answer = await (await here.gateway()).complete(case_id, step, kind, payload, by)
-    _answered(answer, as_json=as_json)
+    answered(answer, as_json=as_json)
 
 
 async def _findings(case: str, step: str, file: Path, person: str, *, as_json: bool) -> None:
@@ -272,7 +272,7 @@ async def _findings(case: str, step: str, file: Path, person: str, *, as_json: b
         case_id, gateway = await here.operations.find_case(case), await here.gateway()
         ready = await with_evidence(gateway, (case_id, step), rows, file.parent, by)
         answer = await gateway.findings(case_id, step, ready, by)
-    _answered(answer, as_json=as_json)
+    answered(answer, as_json=as_json)
 
 
 async def _one_finding(case: str, step: str, finding: dict[str, Any], person: str, *, as_json: bool) -> None:
@@ -282,7 +282,7 @@ async def _one_finding(case: str, step: str, finding: dict[str, Any], person: st
         (ready,) = await with_evidence(gateway, (case_id, step), [finding], Path(), by)
         answer = await _put_down(gateway, case_id, step, ready, by, as_json=as_json)
     if answer:
-        _answered(answer, as_json=as_json)
+        answered(answer, as_json=as_json)
 
 
 async def _put_down(
@@ -309,10 +309,10 @@ async def _confirm(case: str, step: str, person: str, *, yes: bool, as_json: boo
             raise Refused("not-confirmed", "nothing was confirmed")
         gateway = await here.gateway()
         answer = await gateway.complete(case_id, step, ActKind.CONFIRM, {"preview_sha256": preview.sha256}, by)
-    _answered(answer, as_json=as_json)
+    answered(answer, as_json=as_json)
 
 
-def _answered(answer: Answer, *, as_json: bool) -> None:
+def answered(answer: Answer, *, as_json: bool) -> None:
     """Says what became of an act; refused: exit code 2."""
     outcome = answer.outcome
     lines = {

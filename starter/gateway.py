@@ -16,12 +16,13 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.postgres.crypto import Vault
 from adapters.postgres.desk import Desk, DeskStep, Outcome
+from adapters.postgres.orders import Orders
 from adapters.postgres.pool import Pool
 from domain.errors import Refused
 from domain.messages import ActBody, ActKind, Auth, SignedAct
-from domain.people import Identity
+from domain.people import Identity, Person
 from domain.rules.acts import OWNERSHIP, fingerprint, lifetime, refuse
-from domain.rules.authority import ACT_RULES, may_sign
+from domain.rules.authority import ACT_RULES, MONEY_LOGIN, ORDERS, may_sign
 from domain.rules.stored_acts import Trust
 from domain.subject import Subject
 from runtime.keys import Keyring, Signer, load_signer, local_signer, ring_path, signed_act
@@ -93,6 +94,7 @@ class Gateway:
         self._local_counts = local
         trust = Trust(Keyring(ring_path(settings.keys_dir)), settings.deployment, local)
         self._desk = Desk(pool, vault, trust)
+        self._orders = Orders(pool, vault, trust)
         self._client = client
 
     async def prepare(self, case_id: str, step_id: str, kind: str, by: LocalLogin | Login) -> Prepared:
@@ -102,12 +104,27 @@ class Gateway:
         about, code = await self._desk.foresee(step, wanted, login.identity, None, await self._desk.now())
         return Prepared(step, wanted, about, self._unasked(step, wanted, login) or code)
 
+    async def about(self, case_id: str, step_id: str, kind: str) -> Subject:
+        """What an act of this kind decides about, as it stands. Raises Refused `unknown-case` or `unknown-step`."""
+        return await self._desk.subject(await self._desk.step(case_id, step_id), _kind(kind))
+
+    async def person(self, person_id: str) -> Person:
+        """Raises Refused `unknown-person`."""
+        return await self._desk.person(person_id)
+
     async def sign(
-        self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any], by: LocalLogin | Login
+        self,
+        case_id: str,
+        step_id: str,
+        kind: str,
+        payload: Mapping[str, Any],
+        by: LocalLogin | Login,
+        shown: str = "",
     ) -> Signed:
         """Checks everything that will be checked again, and signs. Raises Refused; nothing is signed then.
 
-        A confirmation without a preview is one of its subject alone.
+        `shown`: the SHA-256 of the subject that the person was shown (`Prepared.subject.sha256`); if it is another one
+        by now, `subject-changed`. A confirmation without a preview is one of its subject alone.
         """
         step, wanted = await self._desk.step(case_id, step_id), _kind(kind)
         if wanted is ActKind.CONFIRM and not payload:
@@ -117,6 +134,8 @@ class Gateway:
             raise refuse(code)
         now = await self._desk.now()
         about, code = await self._desk.foresee(step, wanted, login.identity, given.result, now)
+        if shown and shown != about.sha256:
+            raise refuse("subject-changed")
         if code or (code := _stale(wanted, login, now)):
             raise refuse(code)
         await self._keep(step, given)
@@ -131,15 +150,31 @@ class Gateway:
         payload: Mapping[str, Any],
         by: LocalLogin | Login,
         *,
+        shown: str = "",
         patience: timedelta = _PATIENCE,
     ) -> Answer:
-        """Signs, sends, and waits until it is judged. Raises Refused before anything is signed."""
-        signed = await self.sign(case_id, step_id, kind, payload, by)
+        """Signs, sends, and waits until it is judged. Raises Refused before anything is signed. `shown`: see `sign`."""
+        signed = await self.sign(case_id, step_id, kind, payload, by, shown)
         await self.send(signed)
         outcome = await self.outcome(signed, patience)
         if outcome.accepted and kind == ActKind.FINDINGS:
             await self._desk.clear_draft(signed.step)
         return Answer(signed, outcome)
+
+    async def order(self, kind: str, payload: Mapping[str, Any], by: LocalLogin | Login) -> str:
+        """Signs an order about the deployment (`policy.set`, `rates.import`, `standin.set`) and puts it in force.
+
+        Returns its number. Raises Refused; nothing is changed then.
+        """
+        wanted, login = _kind(kind), await self._login(by)
+        given, now = read_result(wanted, payload), await self._desk.now()
+        code = may_sign(wanted, login.auth, local_counts=self._local_counts) if wanted in ORDERS else "unknown-kind"
+        code = code or await self._orders.refusal(given.result, login.identity) or _stale(wanted, login, now)
+        if code:
+            raise refuse(code)
+        present = await self._orders.present(given.result)
+        body = self._signed_by(wanted, login, now).model_copy(update={"subject_sha256": present.sha256})
+        return await self._orders.record(signed_act(self._signer, body, given.result))
 
     async def claim(self, case_id: str, step_id: str, by: LocalLogin | Login) -> Answer:
         return await self.complete(case_id, step_id, ActKind.CLAIM, {}, by)
@@ -223,6 +258,8 @@ class Gateway:
         """Why this step does not take such an act from whoever signed in this way; "" if it does."""
         if code := may_sign(kind, login.auth, local_counts=self._local_counts):
             return code
+        if kind is ActKind.WITHDRAW:
+            return "" if ActKind.APPROVE in step.kinds else "kind-not-asked"
         if not step.is_open:
             return "step-already-done"
         return "" if kind in OWNERSHIP or kind in step.kinds else "kind-not-asked"
@@ -233,15 +270,19 @@ class Gateway:
         await self._desk.keep_texts(step.client_id, given.texts)
 
     def _body(self, step: DeskStep, kind: ActKind, login: "Login | _Local", about: Subject, now: int) -> ActBody:
+        where = {"case_id": step.case_id, "workflow_id": step.workflow_id, "step_id": step.step_id}
+        return self._signed_by(kind, login, now).model_copy(update={**where, "subject_sha256": about.sha256})
+
+    def _signed_by(self, kind: ActKind, login: "Login | _Local", now: int) -> ActBody:
         return ActBody(
             kid=self._signer.kid,
             jti=str(uuid4()),
             kind=kind.value,
             deployment=self._deployment,
-            case_id=step.case_id,
-            workflow_id=step.workflow_id,
-            step_id=step.step_id,
-            subject_sha256=about.sha256,
+            case_id="",
+            workflow_id="",
+            step_id="",
+            subject_sha256="",
             payload_sha256="",
             actor=login.identity,
             auth=login.auth.value,
@@ -268,7 +309,7 @@ def _stale(kind: ActKind, login: Login | _Local, now: int) -> str:
     age = now - _auth_time(login, now)
     if age < 0:
         return "issued-in-the-future"
-    return "login-too-old" if ACT_RULES[kind].money and age > lifetime(kind).total_seconds() else ""
+    return "login-too-old" if ACT_RULES[kind].money and age > MONEY_LOGIN.total_seconds() else ""
 
 
 def _kind(kind: str) -> ActKind:

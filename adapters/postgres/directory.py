@@ -98,8 +98,11 @@ async def department(conn: Connection, role: str) -> Addressee | None:
 async def who_is_asked(conn: Connection, role: str, case_id: str = "") -> Asked:
     """Members and whoever stands in for them today; then the role's managers, then Operations, whoever is there first.
 
-    For money there is no fall-back: only `money_people` of that very role, who may be nobody.
+    For money there is no fall-back: only `money_people` of that very role, who may be nobody. The approver's stand-ins
+    of today are asked beside him, and the partner where there is no approver; whether they may decide is for the judge.
     """
+    if role == Role.APPROVER:
+        return await _approvers(conn)
     if role in MONEY_ROLES:
         return Asked(await _money_people(conn, role))
     own = await _with_stand_ins(conn, await _named(conn, role, case_id))
@@ -139,6 +142,16 @@ _MONEY_PEOPLE = """SELECT DISTINCT ON (m.issuer, m.sub) m.issuer, m.sub, m.name,
     ORDER BY m.issuer, m.sub, m.since DESC"""
 
 
+# Only for asking: an order is proven where it is relied on.
+_STANDING_IN = """SELECT DISTINCT p.person_id FROM people p JOIN (
+        SELECT DISTINCT ON (o.said #> '{approver}', o.said #> '{stand_in}') o.said
+        FROM (SELECT seq, payload::jsonb AS said FROM orders WHERE kind = 'standin.set') o
+        ORDER BY o.said #> '{approver}', o.said #> '{stand_in}', o.seq DESC) AS latest
+      ON p.issuer = said #>> '{stand_in,issuer}' AND p.sub = said #>> '{stand_in,sub}'
+    WHERE p.active AND (holdfast_now() AT TIME ZONE 'Europe/London')::date
+        BETWEEN (said ->> 'starts')::date AND (said ->> 'ends')::date"""
+
+
 async def _named(conn: Connection, role: str, case_id: str) -> list[str]:
     if role == Role.CSM:
         return await _ids(conn, _CSM, case_id)
@@ -167,6 +180,16 @@ async def _money_people(conn: Connection, role: str) -> tuple[Person, ...]:
         )
         for row in await conn.fetch(_MONEY_PEOPLE, role)
     )
+
+
+async def _approvers(conn: Connection) -> Asked:
+    own = await _money_people(conn, Role.APPROVER)
+    if not own:
+        return Asked(await _money_people(conn, Role.PARTNER), "there is no approver: this goes to the partner")
+    ids = [row["person_id"] for row in await conn.fetch(_STANDING_IN)]
+    known = [person.identity for person in own]
+    standing_in = [one for one in await people_by_id(conn, ids) if one.identity not in known]
+    return Asked((*own, *standing_in))
 
 
 async def _addressed(conn: Connection, role: str, case_id: str, claimed_by: str) -> Addressed:

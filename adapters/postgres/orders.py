@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -59,13 +60,6 @@ class Orders:
             raise rules.refuse(code)
         return opened.body.jti
 
-    async def settings(self) -> tuple[Mapping[str, JsonValue], ...]:
-        """Every version of every setting, the newest first."""
-        columns = "name, version, value, since, coalesce(act_jti, '') AS jti"
-        query = f"SELECT {columns} FROM policy ORDER BY name, version DESC"  # noqa: S608 - constants
-        async with transaction(self._pool, reading=True) as conn:
-            return tuple(dict(row) for row in await conn.fetch(query))
-
     async def _tell(self, act: SignedAct, code: str) -> None:
         async with transaction(self._pool) as conn:
             await append_events(conn, self._vault, "", [await _refused(conn, act, code)])
@@ -105,6 +99,21 @@ class Orders:
         text = f"{who} signed {body.kind}."
         entry = Entry(EventKind.ACT_ACCEPTED, "RL-14", at, actor=who, text=text, data=data, dedupe=f"act:{body.jti}")
         await append_events(conn, self._vault, "", [entry])
+
+
+async def read_settings(pool: Pool) -> tuple[Mapping[str, Any], ...]:
+    """Every version of every setting of the rules, the newest first: name, version, value, since, jti."""
+    columns = "name, version, value, since, coalesce(act_jti, '') AS jti"
+    query = f"SELECT {columns} FROM policy ORDER BY name, version DESC"  # noqa: S608 - constants
+    async with transaction(pool, reading=True) as conn:
+        return tuple(dict(row) for row in await conn.fetch(query))
+
+
+async def read_orders(pool: Pool, most: int = 100) -> tuple[Mapping[str, Any], ...]:
+    """What was signed, the newest first: jti, kind, person_id, accepted_at, payload."""
+    query = "SELECT jti, kind, person_id, accepted_at, payload FROM orders ORDER BY seq DESC LIMIT $1"
+    async with transaction(pool, reading=True) as conn:
+        return tuple(dict(row) for row in await conn.fetch(query, most))
 
 
 async def _known(conn: Connection, opened: Opened) -> bool:

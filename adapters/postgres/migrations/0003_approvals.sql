@@ -5,7 +5,7 @@
 
 -- What people signed about limits, rates and stand-ins: append-only, each proves itself, whoever wrote it.
 CREATE TABLE orders (jti text PRIMARY KEY, kind text NOT NULL, issuer text NOT NULL, sub text NOT NULL, person_id text NOT NULL DEFAULT '', body text NOT NULL,
-    payload text NOT NULL, signature text NOT NULL, subject text NOT NULL,  -- what it changed, as it stood then: the JSON whose SHA-256 was signed
+    payload text NOT NULL CHECK (payload::jsonb IS NOT NULL), signature text NOT NULL, subject text NOT NULL,  -- what it changed, as it stood then: the JSON whose SHA-256 was signed
     seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE, accepted_at timestamptz NOT NULL DEFAULT holdfast_now());
 CREATE INDEX ON orders (kind, seq);
 CREATE TRIGGER stamped BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION stamp_act();

@@ -1,0 +1,121 @@
+"""`holdfast policy`, `holdfast import rates`: limits, stand-ins and exchange rates, changed by signed acts alone."""
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import JsonValue
+
+from adapters.postgres.orders import read_orders, read_settings
+from domain.errors import Refused
+from domain.messages import ActKind
+from domain.orders import APPROVAL_LIMIT
+from domain.people import Identity
+from starter.cli_data import imports
+from starter.cli_world import As, Json, Office, console, moment, office, run, show, table, who
+from starter.tables import read_table
+
+policy = typer.Typer(no_args_is_help=True, help="Limits of the rules and who stands in: versions, each signed.")
+
+
+@policy.command("show", epilog="Example: holdfast policy show")
+def show_policy(as_json: Json = False) -> None:
+    """Show the settings of the rules with their versions, exchange rates, and who stands in for the approver."""
+    run(_show(as_json=as_json))
+
+
+async def _show(*, as_json: bool) -> None:
+    async with office() as here:
+        settings, orders = await read_settings(here.pool), await read_orders(here.pool)
+    data = {"settings": settings, "orders": orders}
+    show(data, as_json=as_json, human=lambda: _print(settings, orders))
+
+
+def _print(settings: tuple[Mapping[str, Any], ...], orders: tuple[Mapping[str, Any], ...]) -> None:
+    rows = table("setting", "version", "value", "since")
+    for one in settings:
+        rows.add_row(one["name"], str(one["version"]), _value(one["value"]), moment(one["since"]))
+    console.print(rows)
+    signed = table("signed", "by", "at", "what")
+    for one in orders:
+        signed.add_row(one["kind"], one["person_id"], moment(one["accepted_at"]), one["payload"])
+    if orders:
+        console.print(signed)
+
+
+def _value(value: JsonValue) -> str:
+    return " ".join(str(one) for one in value.values()) if isinstance(value, dict) else str(value)
+
+
+@policy.command("set", epilog="Example: holdfast policy set approval-limit 400.00 --as priya")
+def set_policy(
+    name: Annotated[str, typer.Argument(help=f"Which setting: {APPROVAL_LIMIT}.")],
+    amount: Annotated[str, typer.Argument(help="In GBP, such as 400.00.")],
+    person: As = "",
+    as_json: Json = False,
+) -> None:
+    """Set a limit from now on. Signed by the approver or a partner who has no hand in an open case."""
+    payload = {"name": name, "value": {"amount": amount, "currency": "GBP"}}
+    run(_order(ActKind.SET_POLICY, payload, person, as_json=as_json))
+
+
+@policy.command(
+    "stand-in", epilog="Example: holdfast policy stand-in otto shobhit 2026-12-21 2027-01-02 2000 --as priya"
+)
+def stand_in(  # noqa: PLR0917 - what a command line can say
+    stands_in: Annotated[str, typer.Argument(metavar="PERSON", help="Who stands in.")],
+    approver: Annotated[str, typer.Argument(metavar="APPROVER", help="For whom.")],
+    starts: Annotated[str, typer.Argument(metavar="FROM", help="The first day, such as 2026-12-21; not past.")],
+    ends: Annotated[str, typer.Argument(metavar="TO", help="The last day.")],
+    ceiling: Annotated[str, typer.Argument(metavar="CEILING", help="In GBP: above it only the approver decides.")],
+    person: As = "",
+    as_json: Json = False,
+) -> None:
+    """Let somebody decide for the approver, from day to day, up to a ceiling. A later one for the two replaces it."""
+    run(_stand_in((approver, stands_in), (_day(starts), _day(ends)), ceiling, person, as_json=as_json))
+
+
+async def _stand_in(
+    people: tuple[str, str], days: tuple[date, date], ceiling: str, person: str, *, as_json: bool
+) -> None:
+    async with office() as here:
+        approver, stands_in = [await _identity(here, one) for one in people]
+    payload = {
+        "approver": approver.model_dump(),
+        "stand_in": stands_in.model_dump(),
+        "starts": days[0].isoformat(),
+        "ends": days[1].isoformat(),
+        "ceiling_gbp": ceiling,
+    }
+    await _order(ActKind.SET_STAND_IN, payload, person, as_json=as_json)
+
+
+async def _identity(here: Office, person_id: str) -> Identity:
+    return (await (await here.gateway()).person(person_id)).identity
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Refused("bad-day", f"{text} is not a day such as 2026-12-21") from None
+
+
+@imports.command("rates", epilog="Example: holdfast import rates rates.csv --as priya")
+def import_rates(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV with currency,on,gbp, or JSON.")],
+    person: As = "",
+    as_json: Json = False,
+) -> None:
+    """Bring in exchange rates: how many GBP one unit is, on a day. Signed; all rows or none, none of them backdated."""
+    rows = read_table(file, ["currency", "on", "gbp"])
+    run(_order(ActKind.IMPORT_RATES, {"rates": [row.cells for row in rows]}, person, as_json=as_json))
+
+
+async def _order(kind: ActKind, payload: dict[str, Any], person: str, *, as_json: bool) -> None:
+    by = who(person)
+    async with office() as here:
+        jti = await (await here.gateway()).order(kind, payload, by)
+    show({"jti": jti}, as_json=as_json, human=lambda: console.print("Done, and signed: it holds from now on."))
