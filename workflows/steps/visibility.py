@@ -44,18 +44,17 @@ def _updates(case: Case, step: OpenStep | None) -> list[SearchAttributeUpdate[An
 
 
 def _details(case: Case) -> str:
-    """Where we are, who must act, by when: markdown."""
+    """Where we are, who must act, by when: markdown, a paragraph a line, for the UI flattens lists."""
     lines = [f"**{case.kind}** · {case.status}" + (f" · {case.outcome}" if case.outcome else "")]
     for step in sorted(case.open.values(), key=lambda one: one.deadline.due):
         by = f"{step.deadline.due:%a %d %b %Y %H:%M} UTC"
-        lines.append(f"* **{step.owner}** must act: {step.waiting_for} ({step.clause}), by {by}")
-        lines.append(
-            f"  * why then: {step.deadline.why()}" + (f"; reminded {step.chased} times" if step.chased else "")
-        )
+        lines.append(f"**{step.owner}** must act: {step.waiting_for} ({step.clause}), by {by}")
+        reminded = f"; reminded {step.chased}x" if step.chased else ""
+        lines.append(f"Why then: {step.deadline.why()}{reminded}")
     if not case.open:
-        lines.append(f"* {case.doing}")
-    lines += [f"* being mended: `{key}`" for key in case.broken]
+        lines.append(case.doing)
+    lines += [f"Being mended: `{key}`" for key in case.broken]
     if case.refused:
-        lines.append(f"* {case.refused} acts or signals were refused; the case goes on waiting")
-        lines += [f"  * {times} times: {label}" for label, times in case.unreadable.items()]
-    return "\n".join(lines)
+        lines.append(f"Acts or signals refused so far: {case.refused}; the case goes on waiting")
+        lines += [f"{times}x {label}" for label, times in case.unreadable.items()]
+    return "\n\n".join(lines)
