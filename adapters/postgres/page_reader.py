@@ -83,7 +83,7 @@ class PageReader:
         return any(one.identity == identity for one in asked.people)
 
     async def names(self) -> dict[str, str]:
-        """What people and departments are called, by person id or role."""
+        """What people, departments and clients are called: by person id, role, or `client:` and the client's id."""
         async with transaction(self._pool, reading=True) as conn:
             rows = await conn.fetch(_NAMES)
         return {row["id"]: row["name"] for row in rows}
@@ -165,7 +165,8 @@ def _evidence(row: Record, content: bytes = b"") -> Evidence:
 
 
 _NAMES = """SELECT person_id AS id, name FROM people UNION ALL SELECT role, name FROM departments
-    UNION ALL SELECT issuer || '|' || sub, name FROM money_people"""
+    UNION ALL SELECT issuer || '|' || sub, name FROM money_people
+    UNION ALL SELECT 'client:' || client_id, name FROM clients"""
 _TEXTS = "SELECT sha256, content_ct FROM texts WHERE client_id = $1 AND sha256 = ANY($2)"
 _EVIDENCE_NAMED = """SELECT t.sha256, t.name, t.content_type, octet_length(t.content_ct) AS size
     FROM texts t JOIN cases c USING (client_id) WHERE c.case_id = $1 AND t.sha256 = ANY($2)"""

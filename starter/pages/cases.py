@@ -1,6 +1,7 @@
 """Cases: who must act, by when and why then; everything that happened, by clause; what people signed, and its proof."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,12 +15,13 @@ from adapters.postgres.correspondence import read_case
 from adapters.postgres.page_reader import ShownAct
 from adapters.postgres.pool import transaction
 from adapters.postgres.reader import Line
+from domain.case import EventKind
 from domain.errors import Refused
 from domain.mail import IncomingMail
 from domain.subject import Subject
 from starter.mime import parse
 from starter.pages.house import House
-from starter.pages.render import page
+from starter.pages.render import did, page
 from starter.pages.uploads import KNOWN_TYPES
 from starter.pages.visitor import Who
 
@@ -114,16 +116,16 @@ async def show(who: Who, case_id: str, act: str = "") -> Response:
     house = who.house
     detail = await house.cases.case(case_id)
     facts = await read_case(house.pool, house.vault, house.letters.trust, case_id)
-    acts = await house.pages.acts(case_id)
+    acts, names = await house.pages.acts(case_id), await house.pages.names()
     values: dict[str, Any] = {
         "detail": detail,
         "thread": facts.thread,
         "acts": acts,
         "said": next((one for one in acts if one.row.jti == act), None),
         "waits": bool(act) and all(one.row.jti != act for one in acts),
-        "timeline": [(line, told(line)) for line in reversed(await house.cases.timeline(case_id))],
+        "timeline": [(line, told(line, names)) for line in reversed(await house.cases.timeline(case_id))],
         "letters_in": await came_in(house, case_id),
-        "names": await house.pages.names(),
+        "names": names,
         "temporal": _temporal(house, detail.row.workflow_id),
     }
     return page("case.html", who, **values)
@@ -137,9 +139,11 @@ def _temporal(house: House, workflow_id: str) -> str:
     return f"{settings.temporal_ui_url}/namespaces/{quote(namespace)}/workflows/{quote(workflow_id, safe='')}"
 
 
-def told(line: Line) -> str:
+def told(line: Line, names: Mapping[str, str]) -> str:
     """One event in words."""
     words = line.text or line.kind.replace(".", " ")
+    if line.kind == EventKind.ACT_ACCEPTED:
+        return f"{names.get(line.actor, line.actor)} {did(str(line.data.get('kind', '')))}" if line.data else words
     if not line.kind.startswith("effect."):
         return words
     reference, code = str(line.data.get("reference", "")), str(line.data.get("code", ""))

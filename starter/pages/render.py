@@ -74,7 +74,8 @@ def _plain(word: object) -> str:
     return str(word).replace("-", " ").replace("_", " ")
 
 
-def _did(kind: str) -> str:
+def did(kind: str) -> str:
+    """What somebody did by an act of this kind, in words that follow a name."""
     return WORDS.get(kind, _plain(kind))
 
 
@@ -122,7 +123,7 @@ def environment() -> ImmutableSandboxedEnvironment:
     )
     filters: dict[str, Any] = made.filters
     filters |= {"moment": _moment, "money": _money, "plain": _plain, "title_of": _title, "refusal": sentence}
-    filters |= {"did": _did}
+    filters |= {"did": did}
     known: dict[str, Any] = made.globals
     known |= {"static": _static, "case_url": case_url, "step_url": step_url, "clauses": clauses()}
     known |= {"approval_reasons": APPROVAL_REASONS}

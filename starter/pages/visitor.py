@@ -1,6 +1,7 @@
 """Who is looking at a page: their session, who they are to the agency, and the form they sent."""
 
 import hmac
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -78,13 +79,13 @@ async def visitor(request: Request) -> Visitor:
     return Visitor(house, session, colleague)
 
 
-async def form(request: Request, who: Annotated[Visitor, Depends(visitor)]) -> FormData:
+async def form(request: Request, who: Annotated[Visitor, Depends(visitor)]) -> AsyncGenerator[FormData]:
     """The form that was sent, if it is one of this session's. Raises Refused `foreign-form`."""
-    sent = await request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=200_000)
-    given = sent.get("csrf")
-    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), who.session.csrf.encode()):
-        raise Refused("foreign-form", "This form is not one of your session's: open the page again. Nothing was done.")
-    return sent
+    async with request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=200_000) as sent:
+        given = sent.get("csrf")
+        if not isinstance(given, str) or not hmac.compare_digest(given.encode(), who.session.csrf.encode()):
+            raise Refused("foreign-form", "This form is not one of your session's: open the page again.")
+        yield sent
 
 
 Who = Annotated[Visitor, Depends(visitor)]

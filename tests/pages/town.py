@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from html import unescape
+from secrets import token_hex
 from typing import Any, cast
 
 import httpx2
@@ -87,9 +88,15 @@ class Town:
         for http in self._visits:
             await http.aclose()
 
+    async def opened(self, *leads: str) -> str:
+        """A request that waits for its findings."""
+        case_id = await self.agency.open_return(*leads, reference=f"R-{token_hex(4)}")
+        await self.agency.parked(case_id, "investigate")
+        return case_id
+
     async def investigated(self, *leads: str, by: str = "P-1") -> tuple[str, str]:
         """A request whose leads were all found valid: its case, and the page of the step that confirms it."""
-        case_id = await self.agency.open_return(*leads)
+        case_id = await self.opened(*leads)
         await self.agency.find(case_id, leads, by=by)
         await self.agency.parked(case_id, "confirm")
         return case_id, step_url(case_id, "confirm")

@@ -1,0 +1,41 @@
+from tests.pages.town import Town
+
+
+async def test_every_page_of_a_case_opens(town: Town) -> None:
+    case_id, step = await town.investigated("L-1001", "L-1002", "L-1005")
+    visit = await town.signed_in("P-2")
+    for path in (
+        "/",
+        "/?part=yes",
+        "/cases",
+        f"/cases/{case_id}",
+        step,
+        f"/cases/{case_id}/steps/investigate",
+        "/accounts",
+        "/audit",
+        "/audit?part=yes",
+    ):
+        answer = await visit.get(path)
+        assert answer.status_code == 200, f"{path}: {answer.text}"
+
+
+async def test_a_return_is_settled_on_the_pages(town: Town) -> None:
+    case_id = await town.opened("L-1001", "L-1002")
+    step = f"/cases/{case_id}/steps/investigate"
+    priya = await town.signed_in("P-1")
+    assert (await priya.act(step, "step.claim")).status_code == 303
+    found = {}
+    for lead in ("L-1001", "L-1002"):
+        found |= {f"verdict:{lead}": "valid", f"reason:{lead}": "spam", f"text:{lead}": "A robot filled in the form."}
+    answer = await priya.act(step, "table.hand-in", **found)
+    assert answer.status_code == 303, answer.text
+    await town.agency.parked(case_id, "confirm")
+    tom = await town.signed_in("P-2")
+    answer = await tom.act(f"/cases/{case_id}/steps/confirm", "return.confirm")
+    assert answer.status_code == 303, answer.text
+    assert "The signature holds" in (await tom.get(answer.headers["location"])).text
+    await town.agency.parked(case_id, "authorise")
+    ana = await town.signed_in("P-3")
+    answer = await ana.act(f"/cases/{case_id}/steps/authorise", "return.authorise")
+    assert answer.status_code == 303, answer.text
+    assert (await town.agency.result(case_id)).valid == 2
