@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 from adapters.postgres.pool import DatabaseError
 from domain.errors import Refused
 from starter.pages import cases, lists, login, steps
-from starter.pages.guard import Guard
+from starter.pages.guard import TOO_LARGE, Guard, TooLargeError
 from starter.pages.house import House
 from starter.pages.render import STATIC, problem
 from starter.pages.visitor import SignInError, sign_in_url
@@ -45,6 +45,7 @@ def create_app(house: House) -> ASGIApp:
         app.include_router(router)
     app.add_exception_handler(SignInError, _sign_in)
     app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(TooLargeError, _too_large)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _misread)
     app.add_exception_handler(DatabaseError, _gone)
@@ -72,6 +73,10 @@ def _sign_in(request: Request, error: Exception) -> Response:
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     return problem(request, _STATUS.get(error.code, 422), error.code, str(error))
+
+
+def _too_large(request: Request, _error: Exception) -> Response:
+    return problem(request, 413, "too-large", TOO_LARGE)
 
 
 def _http(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 30_000_000
+TOO_LARGE = "That is larger than these pages take: 30 MB."
 _READING = {"GET", "HEAD"}
 _METHODS = _READING | {"POST"}
 
@@ -47,11 +48,7 @@ class Guard:
         refusal = self._refusal(scope)
         if scope["method"] == "HEAD":  # answered as GET; the server leaves the body out
             scope = {**scope, "method": "GET"}
-        try:
-            await (refusal or self._app)(scope, _bounded(receive), self._with_headers(send))
-        except TooLargeError:
-            answer = PlainTextResponse("That is larger than these pages take: 30 MB.", 413)
-            await answer(scope, receive, self._with_headers(send))
+        await (refusal or self._app)(scope, _bounded(receive), self._with_headers(send))
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers, method = Headers(scope=scope), scope["method"]
@@ -65,7 +62,7 @@ class Guard:
             return PlainTextResponse("This form was not sent from these pages: nothing was done.", 403)
         length = headers.get("content-length", "0")
         too_large = not length.isdecimal() or int(length) > MOST_BYTES
-        return PlainTextResponse("That is larger than these pages take: 30 MB.", 413) if too_large else None
+        return PlainTextResponse(TOO_LARGE, 413) if too_large else None
 
     def _with_headers(self, send: Send) -> Send:
         async def sent(message: Message) -> None:
