@@ -173,6 +173,11 @@ class Settings(BaseSettings):
             return self.web_address.rstrip("/")
         return f"http://{_LOOPBACK}:{self.web_port}"
 
+    def page_of(self, case_id: str, step_id: str = "") -> str:
+        """The address of a case's page, or of a step's; "" where nobody said where the pages are."""
+        here = f"{self.web_url}/cases/{case_id}"
+        return "" if not self.web_url else f"{here}/steps/{step_id}" if step_id else here
+
     @property
     def temporal_ui_url(self) -> str:
         """Temporal's own pages; "" where nobody said."""

@@ -142,6 +142,7 @@ class _Writer:
             "owner_name": asked.to[0].name if len(asked.to) == 1 else "",
             "fell_back": asked.fell_back,
             "clause": step.clause,
+            "link": self.settings.page_of(self.facts.case_id, step.step_id),
             "instructions": self.instructions(step),
         }
         return self._internal(effect.key, sop.NUDGE, values, [Mailbox(one.email, one.name) for one in asked.to])

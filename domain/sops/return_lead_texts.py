@@ -751,6 +751,11 @@ Due: {{ due }}
 Why then: {{ why_due }}
 {% endif %}
 Clause: {{ clause }}
+{% if link %}
+
+Open it, read everything and do it there:
+{{ link }}
+{% endif %}
 
 {{ instructions }}
 """,
