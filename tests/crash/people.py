@@ -125,7 +125,10 @@ class People:
 
     async def finish(self, seconds: float = 120) -> ReturnOutcome:
         """Does every step until the case is closed; while a server is away, waits."""
-        await eventually(self._finished, f"{self.case_id} was never closed", seconds)
+        try:
+            await eventually(self._finished, f"{self.case_id} was never closed", seconds)
+        except AssertionError as stuck:
+            raise AssertionError(f"{stuck}: {await self._standing()}") from None
         return await self.agency.result(self.case_id)
 
     async def _finished(self) -> bool:
@@ -134,6 +137,12 @@ class People:
             query = "SELECT status <> 'open' FROM cases WHERE case_id = $1"
             return bool(await self.agency.database.value(query, self.case_id))
         return False
+
+    async def _standing(self) -> str:
+        steps = [f"{row['step_id']} is open" for row in await self.agency.database.fetch(_OPEN, self.case_id)]
+        described = (await self.agency.handle(self.case_id).describe()).raw_description
+        activities = [f"{one.activity_type.name} attempt {one.attempt}" for one in described.pending_activities]
+        return str([*steps, *activities, await self.agency.effects(self.case_id)])
 
     async def _work(self) -> None:
         """Does each step that is open and was not done before."""
