@@ -21,6 +21,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.acts import ActActivities
+from activities.books_check import BooksCheckActivities
 from activities.effects import EffectActivities
 from activities.hands import World
 from activities.money import MoneyActivities
@@ -29,12 +30,14 @@ from adapters.livechat.desk import LiveChatDesk
 from adapters.mail.smtp import SmtpMailer
 from adapters.postgres import pool as database
 from adapters.postgres.acts import PostgresActs
+from adapters.postgres.books_cases import TemporalBooksCases
 from adapters.postgres.cases import PostgresCases
 from adapters.postgres.crypto import Vault, load_master
 from adapters.postgres.gate import PostgresGate
 from adapters.postgres.ledger import PostgresLedger
 from adapters.postgres.money_people import sync_money_people
 from adapters.postgres.pool import Pool
+from adapters.postgres.promises import PostgresPromises
 from adapters.sheets.sheet import GoogleSheet
 from adapters.xero.books import XeroBooks
 from domain.errors import HoldfastError
@@ -46,9 +49,10 @@ from runtime.logs import configure_logging
 from runtime.metrics import metrics_runtime
 from runtime.processes import LocalServerError
 from runtime.settings import Settings
+from workflows.books_check import BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote
 from workflows.return_lead import ReturnLead
 
-WORKFLOWS = [ReturnLead]
+WORKFLOWS = [ReturnLead, BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote]
 GRACE = timedelta(seconds=30)
 log = structlog.get_logger("worker")
 
@@ -88,14 +92,17 @@ async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_Q
         stack.push_async_callback(pool.close)
         vault = _vault(settings)
         ledger = PostgresLedger(pool, vault)
-        effects = EffectActivities(open_world(settings, pool, vault, stack), ledger)
+        world = open_world(settings, pool, vault, stack)
+        effects = EffectActivities(world, ledger)
+        cases = TemporalBooksCases(pool, client, queue, settings.chase_every)
+        books_check = BooksCheckActivities(world.books, PostgresPromises(pool), cases)
         keys = Keyring(ring_path(settings.keys_dir))
         acts = PostgresActs(pool, vault, Trust(keys, settings.deployment, _local_counts(settings)))
         worker = Worker(
             client,
             task_queue=queue,
             workflows=WORKFLOWS,
-            activities=[effects.perform, ActActivities(acts, ledger, effects).record_acts],
+            activities=[effects.perform, ActActivities(acts, ledger, effects).record_acts, books_check.check_books],
             graceful_shutdown_timeout=GRACE,
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         )

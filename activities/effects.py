@@ -9,10 +9,22 @@ from temporalio import activity
 
 from activities.beating import beating
 from activities.billing import read_billing
+from activities.books_check import read_charge
 from activities.carry import carry_out
 from activities.hands import World, hand_for
 from activities.ports import Ledger
-from domain.effects import AdmitRequest, Effect, Gated, Reading, ReadNotes, Receipt, ReceiptState, Stage, StageDone
+from domain.effects import (
+    AdmitRequest,
+    Effect,
+    Gated,
+    ReadCharge,
+    Reading,
+    ReadNotes,
+    Receipt,
+    ReceiptState,
+    Stage,
+    StageDone,
+)
 from domain.errors import Refused, VendorError
 from domain.ids import credit_note_number
 from domain.return_lead import Triage
@@ -84,6 +96,9 @@ class EffectActivities:
                         if note is None or note.remaining != 0
                     ]
                 }
+            case ReadCharge():
+                context = await self.world.cases.money_context(case_id)
+                return await read_charge(self.world.books, context, effect)
             case _:
                 context = await self.world.cases.money_context(case_id)
                 billing = await read_billing(self.world, case_id, effect.lead_ids, context)

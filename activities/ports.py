@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from domain.acts import ActAnswer, RecordActs
 from domain.books import CreditNote, Invoice
+from domain.books_check import BooksFinding, CheckedClient, Confirmed
 from domain.case import CaseEvent, CaseView
 from domain.effects import Effect
 from domain.gate import LeadRow, MoneyContext, Permit
@@ -199,3 +200,21 @@ class Gate(Protocol):
         ...
 
     async def settle(self, case_id: str, results: Sequence[Settled]) -> None: ...
+
+
+class Promises(Protocol):
+    """What the books are checked against (RL-11, RL-13)."""
+
+    async def clients(self) -> tuple[CheckedClient, ...]:
+        """Every client with a contact in the books, with the no-charge promises of the last 400 days."""
+        ...
+
+    async def confirmed(self, client_id: str) -> Confirmed:
+        """What was granted to a client. Read after the books: whatever Holdfast put there is on record by then."""
+        ...
+
+
+class BooksCases(Protocol):
+    async def open(self, client_id: str, finding: BooksFinding) -> bool:
+        """Opens the case of a finding, linked to the promise's, unless it has one; True if it is new."""
+        ...

@@ -83,6 +83,14 @@ class AdmitRequest(_Effect):
     lead_ids: tuple[str, ...]
 
 
+class ReadCharge(_Effect):
+    """Reads from the books whether they charge a lead that is not to be charged; changes nothing outside."""
+
+    kind: Literal["read-charge"] = "read-charge"
+    lead_id: str
+    promised_in: str  # case id
+
+
 class ReadNotes(_Effect):
     """Reads back from the books whether the case's credit notes are allocated or refunded; changes nothing outside."""
 
@@ -123,7 +131,7 @@ class AnswerClient(_Effect):
 
 
 Gated = ConfirmToAccounts | DraftCreditNote | AuthoriseCreditNote | ListDoNotInvoice | AnswerClient
-Reading = ReadBilling | ReadNotes | AdmitRequest
+Reading = ReadBilling | ReadNotes | ReadCharge | AdmitRequest
 Open = SendLetter | Nudge | TagChat | AppendRow | Reading
 Effect = Annotated[Open | Gated, Field(discriminator="kind")]
 

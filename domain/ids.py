@@ -6,6 +6,7 @@ Ids hold no personal data: they show in the Temporal UI, in search attributes an
 from hashlib import sha256
 
 SOPS_QUEUE = "holdfast"
+BOOKS_SCHEDULE = "books-check"
 
 
 def money_queue(sops_queue: str = SOPS_QUEUE) -> str:
@@ -55,3 +56,13 @@ def case_token(case_id: str) -> str:
 def part_of(key: str) -> str:
     """A short name for a long key, for the id of a step that is about it."""
     return _digest(key)[:8]
+
+
+def invoiced_case(promised_in: str, lead_id: str, time: int = 1) -> str:
+    """The case of a lead that is invoiced against a case's promise; `time` is how often that has happened by now."""
+    return f"invoiced/{_digest(f'{promised_in}|{lead_id}|{time}')}"
+
+
+def unconfirmed_note_case(note_id: str) -> str:
+    """The case of one credit note without a confirmation on record."""
+    return f"unconfirmed-note/{_digest(note_id)}"

@@ -19,6 +19,7 @@ from domain.return_lead import Doubt, LeadBilling
 from domain.rules.answer import Answer, CaseLead, RefusedLead, answer, valid_leads
 from domain.rules.stored_acts import Trust
 from domain.sops import return_lead_texts as sop
+from domain.sops.texts import texts_of
 from domain.texts import digest
 from domain.thread import CaseThread
 from runtime.keys import Keyring, ring_path
@@ -109,11 +110,12 @@ class _Writer:
     def __init__(self, facts: CaseFacts, settings: Settings) -> None:
         self.facts, self.settings = facts, settings
         self.token = ids.case_token(facts.case_id)
+        self.texts = texts_of(facts.kind)
 
     def letter(self, effect: Effect) -> OutgoingMail:
         match effect:
             case SendLetter(template=template, audience=audience):
-                return self._make(effect.key, sop.TEMPLATES[template], audience, loop_in=template == "loop-in")
+                return self._make(effect.key, self.texts.templates[template], audience, loop_in=template == "loop-in")
             case AnswerClient():
                 return self._make(effect.key, sop.ANSWER, Audience.ALL_RECIPIENTS)
             case ConfirmToAccounts():
@@ -132,7 +134,7 @@ class _Writer:
 
     def nudge(self, effect: Nudge, step: OpenStep, asked: Addressed) -> OutgoingMail:
         """Asks whoever the step belongs to by now, with its instructions."""
-        known = sop.INSTRUCTIONS[step.name]
+        known = self.texts.instructions[step.name]
         values = self.values(foreseen=True) | {
             "chase": effect.chase,
             "title": known.title,
@@ -158,7 +160,7 @@ class _Writer:
                 if one.key == step.reference
             ],
         }
-        return fill_in(sop.INSTRUCTIONS[step.name].text, values)
+        return fill_in(self.texts.instructions[step.name].text, values)
 
     def values(self, *, foreseen: bool = False) -> Values:
         """What a text may name."""
@@ -166,6 +168,7 @@ class _Writer:
         said = answer_of(facts, foreseen=foreseen)
         billed = [lead.billing for lead in valid_leads(facts.leads, facts.findings, facts.reductions) if lead.billing]
         return {
+            "about": facts.request,
             "answer": said,
             "case_id": facts.case_id,
             "client_id": facts.client_id,

@@ -46,6 +46,7 @@ class CaseFacts:
     """A case as its letters tell of it. `texts` are the human words by their SHA-256."""
 
     case_id: str
+    kind: str
     client_id: str
     client_name: str
     client_addresses: tuple[str, ...]
@@ -107,6 +108,7 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
     confirmed = said.confirmation
     return CaseFacts(
         case_id=case_id,
+        kind=row["kind"],
         client_id=row["client_id"],
         client_name=row["client_name"] or row["client_id"] or "a client we don't know yet",
         client_addresses=await _client_addresses(conn, row["client_id"]),

@@ -1,0 +1,105 @@
+"""Opens the cases of what the check of the books finds: first in the tables, then in Temporal. Safe to repeat."""
+
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from adapters.postgres.pool import Connection, Pool, transaction
+from domain import ids
+from domain.books_check import (
+    INVOICED,
+    UNCONFIRMED,
+    BooksFinding,
+    Charge,
+    InvoicedRequest,
+    StrangeNote,
+    UnconfirmedRequest,
+)
+
+_RPC_TIMEOUT = timedelta(seconds=10)
+
+
+class TemporalBooksCases:
+    """activities.ports.BooksCases. Uniqueness lives in the tables: Temporal forgets ids after a while."""
+
+    def __init__(self, pool: Pool, client: Client, queue: str, chase_every: timedelta) -> None:
+        self._pool, self._client, self._queue, self._chase_every = pool, client, queue, chase_every
+
+    async def open(self, client_id: str, finding: BooksFinding) -> bool:
+        """One case a note for ever; one a lead at a time, and another if it is charged again after that was put right.
+
+        Raises RPCError while Temporal can't be reached: the next try starts what the tables know already.
+        """
+        async with transaction(self._pool) as conn:
+            await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 4846377010))", _name(finding))
+            case_id, new = await _case(conn, client_id, finding)
+        if case_id:
+            await self._start(case_id, client_id, finding)
+        return new
+
+    async def _start(self, case_id: str, client_id: str, finding: BooksFinding) -> None:
+        kind, request, summary = self._request(case_id, client_id, finding)
+        attributes = {"CaseKind": kind, "CaseStatus": "open", "ClientId": client_id}
+        pairs = [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in attributes.items()]
+        try:
+            await self._client.start_workflow(
+                kind,
+                request,
+                id=ids.workflow_id(case_id),
+                task_queue=self._queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                search_attributes=TypedSearchAttributes(pairs),
+                static_summary=summary,
+                rpc_timeout=_RPC_TIMEOUT,
+            )
+        except WorkflowAlreadyStartedError:
+            return  # it ended a moment ago
+
+    def _request(
+        self, case_id: str, client_id: str, finding: BooksFinding
+    ) -> tuple[str, InvoicedRequest | UnconfirmedRequest, str]:
+        """The workflow, its input, and one line for the Temporal UI: ids only."""
+        every = self._chase_every
+        if isinstance(finding, Charge):
+            invoiced = InvoicedRequest(case_id=case_id, client_id=client_id, charge=finding, chase_every=every)
+            return INVOICED, invoiced, f"RL-11 {finding.lead_id} of {client_id} is invoiced all the same"
+        strange = UnconfirmedRequest(case_id=case_id, client_id=client_id, note=finding, chase_every=every)
+        return UNCONFIRMED, strange, f"RL-13 a credit note of {client_id} without a confirmation"
+
+
+def _name(finding: BooksFinding) -> str:
+    return f"books:{finding.lead_id}" if isinstance(finding, Charge) else f"books:{finding.note_id}"
+
+
+async def _case(conn: Connection, client_id: str, finding: BooksFinding) -> tuple[str, bool]:
+    """The open case of a finding and whether it is new; "" if all that was found was dealt with."""
+    if isinstance(finding, StrangeNote):
+        case_id = ids.unconfirmed_note_case(finding.note_id)
+    else:
+        before = await conn.fetch(_OF_LEAD, INVOICED, finding.lead_id)
+        if still := next((row["case_id"] for row in before if row["status"] == "open"), ""):
+            return still, False
+        case_id = ids.invoiced_case(finding.promised_in, finding.lead_id, len(before) + 1)
+    kind = INVOICED if isinstance(finding, Charge) else UNCONFIRMED
+    linked_to = finding.promised_in if isinstance(finding, Charge) else ""
+    row = (case_id, kind, client_id, finding.model_dump(mode="json"), linked_to)
+    if await conn.fetchval(_INSERT, *row):
+        return case_id, True
+    return (case_id if await conn.fetchval(_IS_OPEN, case_id) else ""), False
+
+
+_OF_LEAD = "SELECT case_id, status FROM cases WHERE kind = $1 AND request ->> 'lead_id' = $2 ORDER BY opened_at"
+_IS_OPEN = "SELECT true FROM cases WHERE case_id = $1 AND status = 'open'"
+_INSERT = """
+    INSERT INTO cases (case_id, workflow_id, kind, client_id, status, owner, waiting_for, request, linked_to)
+    VALUES ($1, $1, $2, $3, 'open', 'holdfast', 'starting', $4, $5)
+    ON CONFLICT (case_id) DO NOTHING RETURNING true"""

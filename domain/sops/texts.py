@@ -1,0 +1,36 @@
+"""The texts of every SOP, by the kind of its cases: a new SOP adds its line here.
+
+What no SOP foresees (an effect that could not be carried out, a mail that came back, a reply) reads the same in all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from domain.books_check import INVOICED, UNCONFIRMED
+from domain.intake import RETURN_LEAD
+from domain.sops import books_check_texts, return_lead_texts
+from domain.sops.return_lead_texts import Instruction, Template
+
+SHARED = {name: return_lead_texts.INSTRUCTIONS[name] for name in ("could-not", "not-reached", "reply")}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """One SOP's letters by template, and what is asked of people by the name of the step."""
+
+    templates: Mapping[str, Template] = field(default_factory=dict[str, Template])
+    instructions: Mapping[str, Instruction] = field(default_factory=dict[str, Instruction])
+
+
+TEXTS: dict[str, Texts] = {
+    RETURN_LEAD: Texts(return_lead_texts.TEMPLATES, return_lead_texts.INSTRUCTIONS),
+    INVOICED: Texts(books_check_texts.TEMPLATES, SHARED | books_check_texts.INSTRUCTIONS),
+    UNCONFIRMED: Texts(books_check_texts.TEMPLATES, SHARED),
+}
+INSTRUCTIONS: dict[str, Instruction] = {name: one for sop in TEXTS.values() for name, one in sop.instructions.items()}
+"""Every step's, whatever the SOP: names of steps are not used twice with different meanings."""
+
+
+def texts_of(kind: str) -> Texts:
+    """The texts of a kind of case. Raises KeyError if no SOP has such cases."""
+    return TEXTS[kind]

@@ -1,0 +1,223 @@
+"""Month end: a lead that was promised not to be charged, and is; a credit note that nobody confirmed."""
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+import pytest_asyncio
+from temporalio.client import ScheduleHandle
+
+from domain import ids
+from domain.books_check import BOOKS_CHECK, INVOICED, UNCONFIRMED, BooksChecked, BooksCheckRequest
+from domain.messages import ActKind
+from starter.schedules import apply
+from tests.agency import ACCOUNTS, RETURNS, Agency, invoice, letter
+
+DONE = {"note_sha256": ""}
+STEP = "invoiced-all-the-same"
+
+
+async def promised(agency: Agency, *leads: str) -> str:
+    """The client is told that these unbilled leads are not charged."""
+    case_id = await agency.receive(letter(", ".join(leads)))
+    await agency.find(case_id, leads)
+    await agency.confirm(case_id)
+    await agency.result(case_id)
+    return case_id
+
+
+async def check(agency: Agency) -> BooksChecked:
+    return await agency.client.execute_workflow(
+        BOOKS_CHECK, BooksCheckRequest(), id=f"check-{agency.queue}", task_queue=agency.queue, result_type=BooksChecked
+    )
+
+
+async def case_of(agency: Agency, kind: str) -> str:
+    return str(await agency.database.value("SELECT case_id FROM cases WHERE kind = $1 ORDER BY opened_at DESC", kind))
+
+
+async def closed(agency: Agency, case_id: str) -> None:
+    async def over() -> bool:
+        return await agency.database.value("SELECT status FROM cases WHERE case_id = $1", case_id) == "closed"
+
+    await agency.eventually(over, f"{case_id} never closed")
+
+
+def credit(
+    number: str, lead: int, on_invoice: str, net: str = "50.00", status: str = "AUTHORISED"
+) -> dict[str, object]:
+    note = invoice(number, range(lead, lead + 1), status, net)
+    del note["InvoiceNumber"]
+    return {**note, "Type": "ACCRECCREDIT", "CreditNoteNumber": number, "Reference": on_invoice}
+
+
+@pytest.mark.clause("RL-11")
+async def test_a_promised_lead_on_a_draft_is_asked_of_accounts_until_it_is_off(agency: Agency) -> None:
+    promise = await promised(agency, "L-1005")
+    assert await check(agency) == BooksChecked(clients=1)
+    agency.outside.xero.seed(invoices=[invoice("INV-9", range(1005, 1008), "DRAFT")])
+    assert await check(agency) == BooksChecked(clients=1, charged=1, opened=1)
+    assert await check(agency) == BooksChecked(clients=1, charged=1, opened=0)
+    case_id = await case_of(agency, INVOICED)
+    await agency.parked(case_id, STEP)
+    assert await agency.database.value("SELECT linked_to FROM cases WHERE case_id = $1", case_id) == promise
+    (mail,) = agency.mails("A lead that is not to be charged")
+    assert str(mail["To"]) == ACCOUNTS
+    assert "L-1005 is not to be charged and is on INV-9 (draft): take it off" in mail.get_content()
+    await agency.act(case_id, STEP, ActKind.DONE, DONE, "P-3")
+    await agency.parked(case_id, f"{STEP}.2")  # the books still charge it
+    (line,) = [one for one in agency.outside.xero.invoices[-1]["LineItems"] if "L-1005" in one["Description"]]
+    agency.outside.xero.edit(op="remove_invoice_line", number="INV-9", line_id=line["LineItemID"])
+    await agency.act(case_id, f"{STEP}.2", ActKind.DONE, DONE, "P-3")
+    await closed(agency, case_id)
+    assert await check(agency) == BooksChecked(clients=1)
+    assert (await agency.audited()).whole
+    await agency.keep(case_id, "invoiced-on-a-draft")
+
+
+@pytest.mark.clause("RL-11")
+@pytest.mark.clause("RL-12")
+async def test_an_issued_one_is_put_right_by_a_credit_note_over_all_of_it(agency: Agency) -> None:
+    await promised(agency, "L-1005")
+    agency.outside.xero.seed(invoices=[invoice("INV-9", range(1005, 1006))])
+    await check(agency)
+    case_id = await case_of(agency, INVOICED)
+    agency.outside.xero.seed(
+        credit_notes=[credit("CN-1", 1005, "INV-9", "10.00"), credit("CN-2", 1005, "INV-9", status="DRAFT")]
+    )
+    await agency.act(case_id, STEP, ActKind.DONE, DONE, "P-3")
+    await agency.parked(case_id, f"{STEP}.2")  # a part of it is credited, and a draft credits nothing
+    agency.outside.xero.edit(op="set_credit_note_status", number="CN-2", status="AUTHORISED")
+    await agency.act(case_id, f"{STEP}.2", ActKind.DONE, DONE, "P-3")
+    await closed(agency, case_id)
+    assert await check(agency) == BooksChecked(clients=1)  # and the notes are of a lead that was confirmed
+
+
+@pytest.mark.clause("RL-11")
+async def test_a_lead_that_is_charged_again_later_is_a_case_again(agency: Agency) -> None:
+    promise = await promised(agency, "L-1005")
+    agency.outside.xero.seed(invoices=[invoice("INV-9", range(1005, 1006))])
+    await check(agency)
+    first = await case_of(agency, INVOICED)
+    agency.outside.xero.edit(op="set_invoice_status", number="INV-9", status="VOIDED")
+    await agency.act(first, STEP, ActKind.DONE, DONE, "P-3")
+    await closed(agency, first)
+    agency.outside.xero.seed(invoices=[invoice("INV-10", range(1005, 1006), "PAID")])
+    assert (await check(agency)).opened == 1
+    second = await case_of(agency, INVOICED)
+    assert first == ids.invoiced_case(promise, "L-1005")
+    assert second == ids.invoiced_case(promise, "L-1005", 2)
+    await agency.parked(second, STEP)
+
+
+async def test_only_accounts_say_that_it_is_done(agency: Agency) -> None:
+    await promised(agency, "L-1005")
+    agency.outside.xero.seed(invoices=[invoice("INV-9", range(1005, 1006))])
+    await check(agency)
+    case_id = await case_of(agency, INVOICED)
+    await agency.act(case_id, STEP, ActKind.DONE, DONE, "P-1")
+    await agency.refused(case_id, "not-asked")
+    await agency.parked(case_id, STEP)
+
+
+async def test_books_that_cannot_be_read_back_are_read_again_later(agency: Agency) -> None:
+    await promised(agency, "L-1005")
+    agency.outside.xero.seed(invoices=[invoice("INV-9", range(1005, 1006))])
+    await check(agency)
+    case_id = await case_of(agency, INVOICED)
+    agency.outside.xero.edit(op="set_invoice_status", number="INV-9", status="VOIDED")
+    await agency.parked(case_id, STEP)
+    agency.outside.xero.fault("GET /Invoices", "error_before", times=1)
+    await agency.act(case_id, STEP, ActKind.DONE, DONE, "P-3")
+    await closed(agency, case_id)
+
+
+@pytest.mark.clause("RL-13")
+async def test_a_credit_note_without_a_confirmation_is_reported_once(agency: Agency) -> None:
+    agency.outside.xero.seed(
+        credit_notes=[credit("CN-7", 1001, "INV-1"), credit("CN-8", 1002, "INV-1", status="VOIDED")]
+    )
+    assert await check(agency) == BooksChecked(clients=1, unconfirmed=1, opened=1)
+    case_id = await case_of(agency, UNCONFIRMED)
+    await closed(agency, case_id)
+    assert (await check(agency)).opened == 0
+    (mail,) = agency.mails("no confirmation on record")
+    assert (str(mail["To"]), str(mail["Cc"])) == (ACCOUNTS, RETURNS)
+    assert "CN-7" in mail.get_content()
+    assert "L-1001" in mail.get_content()
+    await agency.keep(case_id, "unconfirmed-note")
+
+
+@pytest.mark.clause("RL-13")
+async def test_a_note_that_only_looks_like_ours_is_reported_and_ours_are_not(agency: Agency) -> None:
+    case_id = await agency.receive(letter("L-1001"))
+    await agency.find(case_id, ["L-1001"])
+    await agency.confirm(case_id)
+    await agency.authorise(case_id)
+    await agency.result(case_id)
+    assert (await check(agency)).unconfirmed == 0
+    line = {"Description": "Goodwill", "Quantity": 1, "UnitAmount": Decimal(9), "AccountCode": "200"}
+    plain = {**credit("RL-0123456789AB", 1001, "INV-1"), "LineItems": [line]}
+    agency.outside.xero.seed(credit_notes=[plain])
+    assert (await check(agency)).unconfirmed == 1
+    await closed(agency, await case_of(agency, UNCONFIRMED))
+    (mail,) = agency.mails("no confirmation on record")
+    assert "looks like one of Holdfast's" in " ".join(mail.get_content().split())
+
+
+async def test_a_client_whose_books_cannot_be_read_keeps_no_other_from_being_checked(agency: Agency) -> None:
+    await agency.database.execute("INSERT INTO clients VALUES ('C-0000', 'First', 'no-guid', 'GBP', NULL)")
+    await promised(agency, "L-1005")
+    agency.outside.xero.seed(invoices=[invoice("INV-9", range(1005, 1006))])
+    handle = await agency.client.start_workflow(
+        BOOKS_CHECK, BooksCheckRequest(), id=f"check-{agency.queue}", task_queue=agency.queue
+    )
+    await agency.parked_at(await opened(agency), STEP)
+    await handle.terminate()
+
+
+async def opened(agency: Agency) -> str:
+    async def there() -> bool:
+        return bool(await agency.database.value("SELECT true FROM cases WHERE kind = $1", INVOICED))
+
+    await agency.eventually(there, "no case was opened")
+    return await case_of(agency, INVOICED)
+
+
+@pytest_asyncio.fixture
+async def schedule(agency: Agency) -> AsyncGenerator[ScheduleHandle]:
+    name = f"books-{agency.queue}"
+    assert await apply(agency.client, (1, 31), queue=agency.queue, schedule_id=name) == "created"
+    handle = agency.client.get_schedule_handle(name)
+    yield handle
+    await handle.delete()
+
+
+@pytest.mark.clause("RL-11")
+async def test_a_run_of_the_schedule_opens_the_step(agency: Agency, schedule: ScheduleHandle) -> None:
+    await promised(agency, "L-1005")
+    agency.outside.xero.seed(invoices=[invoice("INV-9", range(1005, 1006))])
+    await schedule.trigger()
+    case_id = await opened(agency)
+    await agency.parked(case_id, STEP)
+    (run, *_) = (await schedule.describe()).info.recent_actions
+    await agency.keep(run.action.workflow_id, "books-check")  # type: ignore[union-attr]
+
+
+async def test_the_schedule_is_london_s_and_misses_no_promise(schedule: ScheduleHandle) -> None:
+    made = (await schedule.describe()).schedule
+    assert made.spec.time_zone_name == "Europe/London"
+    assert made.policy.overlap.name == "SKIP"
+    assert made.policy.catchup_window == timedelta(hours=6)
+    assert not made.policy.pause_on_failure
+    hourly = [one for one in made.spec.calendars if [day.start for day in one.day_of_month] == [1, 31]]
+    assert [(hour.start, hour.end) for one in hourly for hour in one.hour] == [(0, 23)]
+
+
+async def test_applying_it_again_changes_its_days_and_keeps_a_pause(agency: Agency, schedule: ScheduleHandle) -> None:
+    await schedule.pause(note="stocktaking")
+    assert await apply(agency.client, (2,), queue=agency.queue, schedule_id=schedule.id) == "updated"
+    found = (await schedule.describe()).schedule
+    assert (found.state.paused, found.state.note) == (True, "stocktaking")
+    assert any([day.start for day in one.day_of_month] == [2] for one in found.spec.calendars)

@@ -1,0 +1,74 @@
+"""Month end: no-charge promises against the books, and credit notes against confirmations (RL-11, RL-12, RL-13)."""
+
+from temporalio import workflow
+
+from activities.books_check import BooksCheckActivities
+from domain.books_check import (
+    BOOKS_CHECK,
+    INVOICED,
+    UNCONFIRMED,
+    BooksChecked,
+    BooksCheckRequest,
+    BooksOutcome,
+    Charge,
+    InvoicedRequest,
+    UnconfirmedRequest,
+)
+from domain.case import EventKind
+from domain.sops import books_check as sop
+from workflows.base import CaseWorkflow
+from workflows.steps.case import Case
+from workflows.steps.close import close
+from workflows.steps.mend import mends
+from workflows.steps.person import person
+from workflows.steps.polling import poll
+from workflows.steps.reading import reading
+from workflows.steps.running import running
+
+
+@workflow.defn(name=BOOKS_CHECK)
+class BooksCheck:
+    """Started by a schedule; opens a case for whatever it finds."""
+
+    @workflow.run
+    async def run(self, request: BooksCheckRequest) -> BooksChecked:
+        return await poll(BooksCheckActivities.check_books, request, "RL-11 promises against the books")
+
+
+@workflow.defn(name=INVOICED)
+class InvoicedAllTheSame(CaseWorkflow):
+    """A lead that was promised not to be charged, and is: Accounts are asked until the books show otherwise."""
+
+    @workflow.init
+    def __init__(self, request: InvoicedRequest) -> None:
+        self.case = Case(request, INVOICED, sop.DESK)
+
+    @workflow.run
+    async def run(self, request: InvoicedRequest) -> BooksOutcome:
+        async with running(self.case, mends) as case:
+            charge: Charge | None = request.charge
+            while charge:
+                charge = await self.put_right(request, charge)
+            return await close(case, BooksOutcome(status="put-right"), "charged no more", "RL-11")
+
+    async def put_right(self, request: InvoicedRequest, charge: Charge) -> Charge | None:
+        """What the books still charge once Accounts say that it is done."""
+        done = await person(self.case, sop.put_right(request, charge))  # RL-11, RL-12
+        if all(one.done for one in done.receipts):
+            return sop.charge_in(done.receipts)
+        return sop.charge_in([await reading(self.case, "read-charge", sop.read_charge(request))])
+
+
+@workflow.defn(name=UNCONFIRMED)
+class UnconfirmedCreditNote(CaseWorkflow):
+    """A credit note without a confirmation on record: told once, to Accounts and the Return Lead Team."""
+
+    @workflow.init
+    def __init__(self, request: UnconfirmedRequest) -> None:
+        self.case = Case(request, UNCONFIRMED, sop.DESK)
+
+    @workflow.run
+    async def run(self, request: UnconfirmedRequest) -> BooksOutcome:
+        async with running(self.case, mends) as case:
+            case.note(EventKind.NOTED, "RL-13", f"Credit note {request.note.number} has no confirmation on record.")
+            return await close(case, BooksOutcome(status="reported"), "reported", "RL-13", sop.report(request))

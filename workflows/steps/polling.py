@@ -1,0 +1,26 @@
+"""A look at the world that no person waits for: one activity, tried again for a while, and then seen to have failed."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+A = TypeVar("A")
+T = TypeVar("T")
+FOR_A_WHILE = RetryPolicy(
+    initial_interval=timedelta(seconds=30), maximum_interval=timedelta(minutes=10), maximum_attempts=6
+)
+
+
+async def poll(method: Callable[[Any, A], Awaitable[T]], argument: A, summary: str) -> T:
+    """Raises ActivityError after six tries: the next run of the schedule looks again."""
+    return await workflow.execute_activity_method(
+        method,
+        argument,
+        start_to_close_timeout=timedelta(minutes=50),
+        heartbeat_timeout=timedelta(seconds=15),
+        retry_policy=FOR_A_WHILE,
+        summary=summary,
+    )
