@@ -5,6 +5,7 @@ import typer
 from starter import cli_ops
 from starter.cli_approvals import approvals
 from starter.cli_audit import audit
+from starter.cli_books import billing, schedules
 from starter.cli_cases import cases
 from starter.cli_data import imports, returns
 from starter.cli_policy import policy
@@ -32,6 +33,8 @@ app.add_typer(acts, name="act")
 app.add_typer(approvals, name="approvals")
 app.add_typer(policy, name="policy")
 app.add_typer(audit, name="audit")
+app.add_typer(billing, name="billing")
+app.add_typer(schedules, name="schedules")
 app.add_typer(cli_ops.outbound, name="outbound")
 app.add_typer(cli_ops.inbox, name="inbox")
 

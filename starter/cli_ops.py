@@ -14,6 +14,7 @@ from adapters.postgres.pool import transaction
 from domain.errors import Refused
 from runtime import local
 from runtime.settings import Role, Settings
+from starter.cli_books import apply_schedules
 from starter.cli_world import As, Json, Office, console, moment, office, operator, plain, run, show, table
 from starter.doctor import Finding, examine
 
@@ -35,7 +36,8 @@ def up(
         raise Refused("unknown-service", f"services are: {known}")
     if settings.database_url:
         _migrate(settings)
-    records = local.up(settings, services, after={"postgres": lambda: _migrate(settings)}, say=say)
+    after = {"postgres": lambda: _migrate(settings), "worker-sops": lambda: _schedule(settings, say)}
+    records = local.up(settings, services, after=after, say=say)
     data = {"running": [record.name for record in records], "addresses": local.addresses(settings)}
     show(data, as_json=as_json, human=lambda: _print_up(settings))
 
@@ -48,6 +50,11 @@ def _migrate(settings: Settings) -> None:
     if settings.mode == "local":
         passwords = {role: settings.database_password(role) for role in migrate.ROLES}
     asyncio.run(migrate.apply(settings.database_url_for("owner"), passwords))
+
+
+def _schedule(settings: Settings, say: Callable[[str], None]) -> None:
+    """What is done by the clock, once there is somebody to do it."""
+    say(f"schedules: books-check {run(apply_schedules(settings))}")
 
 
 def _print_up(settings: Settings) -> None:
