@@ -168,7 +168,7 @@ class _Writer:
         said = answer_of(facts, foreseen=foreseen)
         billed = [lead.billing for lead in valid_leads(facts.leads, facts.findings, facts.reductions) if lead.billing]
         return {
-            "about": facts.request,
+            "found": facts.request,
             "answer": said,
             "case_id": facts.case_id,
             "client_id": facts.client_id,

@@ -1,6 +1,6 @@
 """The texts of month end: what Accounts are asked to put right, and what they and the team are told.
 
-`about` is what the check found, as it was recorded when the case was opened.
+`found` is what the check found, as it was recorded when the case was opened.
 """
 
 from domain.sops.return_lead_texts import Instruction, Template
@@ -9,10 +9,10 @@ _INVOICED = Instruction(
     clause="RL-11",
     title="A lead that is not to be charged is on an invoice",
     text="""\
-{{ client_name }} was told that lead {{ about.lead_id }} is not charged. The books charge it all the same.
+{{ client_name }} was told that lead {{ found.lead_id }} is not charged. The books charge it all the same.
 
 What: {{ waiting_for }}
-Charged and not credited when this was found: {{ about.currency }} {{ about.gross }}
+Charged and not credited when this was found: {{ found.currency }} {{ found.gross }}
 {% if linked_to %}
 Who confirmed the return, and when, is in the case in which it was promised:
      holdfast case show {{ linked_to }}
@@ -22,15 +22,15 @@ Holdfast does not change anything in Xero here: what was confirmed was that the 
 credited. So this is done in Xero by you.
 
 1. Look at the lead on each of these invoices:
-{% for number in about.invoices %}
+{% for number in found.invoices %}
   {{ number }}
 {% endfor %}
 2. If the invoice is still a draft, take the lead's line off it.
 3. If the invoice is issued or paid, make a credit note in Xero for exactly what the invoice charges for this lead, with
-   the invoice's number as its reference and {{ about.lead_id }} in the description of its line, and authorise it. The
+   the invoice's number as its reference and {{ found.lead_id }} in the description of its line, and authorise it. The
    Return Lead Team's confirmation of this lead is on record in the case above (RL-13). For a paid invoice, allocate
    or refund the note.
-4. Put {{ about.lead_id }} on your list, so that it is not invoiced again:
+4. Put {{ found.lead_id }} on your list, so that it is not invoiced again:
      holdfast billing do-not-invoice
 5. Say that it is done. The books are then read back; while they still charge the lead, you are asked again.
      holdfast step complete {{ case_id }} {{ step_id }} --done --note "..."
@@ -40,17 +40,17 @@ credited. So this is done in Xero by you.
 UNCONFIRMED_NOTE = Template(
     clause="RL-13",
     internal=True,
-    subject="[{{ token }}] Credit note {{ about.number or 'without a number' }}: no confirmation on record",
+    subject="[{{ token }}] Credit note {{ found.number or 'without a number' }}: no confirmation on record",
     text="""\
 Hello,
 
 There is a credit note in Xero for {{ client_name }} that the Return Lead Team's confirmation is not on record for:
 
-  Number: {{ about.number or '(none)' }}
-  State: {{ about.status }}
-  Total: {{ about.currency }} {{ about.total }}
-{% if about.lead_ids %}
-  Leads that nobody confirmed: {{ about.lead_ids | join(', ') }}
+  Number: {{ found.number or '(none)' }}
+  State: {{ found.status }}
+  Total: {{ found.currency }} {{ found.total }}
+{% if found.lead_ids %}
+  Leads that nobody confirmed: {{ found.lead_ids | join(', ') }}
 {% else %}
   Its number looks like one of Holdfast's, and Holdfast made no such credit note.
 {% endif %}
