@@ -25,6 +25,7 @@ from activities.books_check import BooksCheckActivities
 from activities.effects import EffectActivities
 from activities.hands import World
 from activities.money import MoneyActivities
+from activities.ports import LinkedCases
 from adapters.letters.letters import PostgresLetters
 from adapters.livechat.desk import LiveChatDesk
 from adapters.mail.smtp import SmtpMailer
@@ -39,6 +40,7 @@ from adapters.postgres.money_people import sync_money_people
 from adapters.postgres.pool import Pool
 from adapters.postgres.promises import PostgresPromises
 from adapters.sheets.sheet import GoogleSheet
+from adapters.temporal.linked import TemporalLinkedCases
 from adapters.xero.books import XeroBooks
 from domain.errors import HoldfastError
 from domain.ids import SOPS_QUEUE, money_queue
@@ -57,7 +59,7 @@ GRACE = timedelta(seconds=30)
 log = structlog.get_logger("worker")
 
 
-def open_world(settings: Settings, pool: Pool, vault: Vault, stack: AsyncExitStack) -> World:
+def open_world(settings: Settings, pool: Pool, vault: Vault, linked: LinkedCases, stack: AsyncExitStack) -> World:
     """The adapters of the outside world; closed with `stack`."""
     books = XeroBooks(settings.xero_url, settings.xero_tenant_id, settings.xero_token.get_secret_value())
     sheet = GoogleSheet(settings.sheets_url, settings.sheets_id, settings.sheets_token.get_secret_value())
@@ -72,7 +74,15 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, stack: AsyncExitSta
         tls="starttls" if settings.smtp_starttls else "none",
     )
     letters = PostgresLetters(pool, vault, settings)
-    return World(cases=PostgresCases(pool, vault), letters=letters, mailer=mailer, books=books, sheet=sheet, chat=chat)
+    return World(
+        cases=PostgresCases(pool, vault),
+        letters=letters,
+        mailer=mailer,
+        books=books,
+        sheet=sheet,
+        chat=chat,
+        linked=linked,
+    )
 
 
 def _vault(settings: Settings) -> Vault:
@@ -92,7 +102,8 @@ async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_Q
         stack.push_async_callback(pool.close)
         vault = _vault(settings)
         ledger = PostgresLedger(pool, vault)
-        world = open_world(settings, pool, vault, stack)
+        linked = TemporalLinkedCases(pool, client, settings, queue)
+        world = open_world(settings, pool, vault, linked, stack)
         effects = EffectActivities(world, ledger)
         cases = TemporalBooksCases(pool, client, queue, settings.chase_every)
         books_check = BooksCheckActivities(world.books, PostgresPromises(pool), cases)
@@ -119,7 +130,8 @@ async def money_worker(settings: Settings, client: Client, *, queue: str = SOPS_
         await sync_money_people(pool, vault, settings)
         keys = Keyring(ring_path(settings.keys_dir))
         gate = PostgresGate(pool, vault, Trust(keys, settings.deployment, _local_counts(settings)))
-        money = MoneyActivities(open_world(settings, pool, vault, stack), gate)
+        linked = TemporalLinkedCases(pool, client, settings, queue)
+        money = MoneyActivities(open_world(settings, pool, vault, linked, stack), gate)
         worker = Worker(
             client, task_queue=money_queue(queue), activities=[money.grant], graceful_shutdown_timeout=GRACE
         )

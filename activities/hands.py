@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from activities.ports import Books, CaseStore, Letters, LiveChat, Mailer, Sheet
+from activities.ports import Books, CaseStore, Letters, LinkedCases, LiveChat, Mailer, Sheet
 from domain import ids
 from domain.books import CreditNote, NoteStatus
 from domain.effects import (
@@ -18,6 +18,7 @@ from domain.effects import (
     Effect,
     ListDoNotInvoice,
     Nudge,
+    OpenLinked,
     SendLetter,
     TagChat,
 )
@@ -120,6 +121,24 @@ class RowHand:
         return Sent(self.row[0]) if tuple(found)[: len(self.row)] == self.row else "different"
 
 
+class LinkedHand:
+    """The case that overturned leads are settled in (RL-10), found again by the id that follows from the effect."""
+
+    resend = True
+    recipients: tuple[str, ...] = ()
+
+    def __init__(self, linked: LinkedCases, case_id: str, effect: OpenLinked) -> None:
+        self.linked, self.case_id, self.effect = linked, case_id, effect
+        self.body_sha256 = digest(canonical(list(effect.lead_ids)))
+
+    async def do(self) -> Sent:
+        return Sent(await self.linked.open(self.case_id, self.effect.key, self.effect.lead_ids))
+
+    async def look(self) -> Seen:
+        found = await self.linked.opened(self.case_id, self.effect.key)
+        return Sent(found) if found else "missing"
+
+
 class DraftHand:
     """A draft credit note, found again by the number that is ours (RL-12)."""
 
@@ -209,6 +228,7 @@ class World:
     books: Books
     sheet: Sheet
     chat: LiveChat
+    linked: LinkedCases
 
 
 async def hand_for(
@@ -223,6 +243,8 @@ async def hand_for(
             return TagHand(world.chat, lead.chat_id, lead.thread_id)
         case AppendRow():
             return RowHand(world.sheet, await world.cases.tracking_row(case_id, effect.key, effect.lead_id))
+        case OpenLinked():
+            return LinkedHand(world.linked, case_id, effect)
         case DraftCreditNote():
             return DraftHand(world.books, _note(case_id, effect.invoice_id, billing, contact_id), effect.key[:128])
         case AuthoriseCreditNote():

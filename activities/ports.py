@@ -172,6 +172,21 @@ class CaseStore(Protocol):
         ...
 
 
+class LinkedCases(Protocol):
+    """Cases that follow from another one."""
+
+    async def open(self, case_id: str, key: str, lead_ids: Sequence[str]) -> str:
+        """Takes the leads out of a case and opens one of their own for them, of the same client and thread.
+
+        Returns its id, the same for the same `key`. Safe to repeat. Retryable if Temporal can't be reached.
+        """
+        ...
+
+    async def opened(self, case_id: str, key: str) -> str:
+        """The id of the case that was opened for `key`, "" if its workflow is not there."""
+        ...
+
+
 class Letters(Protocol):
     """Makes letters out of templates and tables. Raises Permanent when there is nobody to send to."""
 

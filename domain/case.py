@@ -85,7 +85,8 @@ class OpenStep(Model):
     deadline: Deadline
     chased: int = 0
     reassigned_to: str = ""  # person id
-    reference: str = ""  # the effect a step is about, if it is about one
+    reference: str = ""  # what a step is about: an effect's key, or lead ids with spaces between them
+    hears_client: bool = False  # whoever has it is told what the client writes meanwhile
 
     @property
     def owner(self) -> str:
@@ -141,6 +142,7 @@ class Carried(Model):
     refusals: int = 0  # acts refused in a row: how patiently a flood is heard
     unreadable: dict[str, int] = Field(default_factory=dict)  # how often each kind of refused signal came
     beside: dict[str, str] = Field(default_factory=dict)  # facts that a person looks at beside the case, by event id
+    awaits_reply: bool = False
     version: int = 0
 
 

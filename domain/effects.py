@@ -50,6 +50,7 @@ class Nudge(_Effect):
     step_id: str
     chase: int = 0  # 0: asked; n: the n-th reminder
     role: str = ""  # "": whoever the step belongs to; else a role that is told as well
+    replied: bool = False  # the client wrote again while the step is open
 
 
 class TagChat(_Effect):
@@ -64,6 +65,15 @@ class AppendRow(_Effect):
 
     kind: Literal["append-row"] = "append-row"
     lead_id: str
+
+
+class OpenLinked(_Effect):
+    """Gives leads whose refusal was overturned to a case of their own, in which they are settled as any other
+    (RL-10).
+    """
+
+    kind: Literal["open-linked"] = "open-linked"
+    lead_ids: tuple[str, ...]
 
 
 class ReadBilling(_Effect):
@@ -132,7 +142,7 @@ class AnswerClient(_Effect):
 
 Gated = ConfirmToAccounts | DraftCreditNote | AuthoriseCreditNote | ListDoNotInvoice | AnswerClient
 Reading = ReadBilling | ReadNotes | ReadCharge | AdmitRequest
-Open = SendLetter | Nudge | TagChat | AppendRow | Reading
+Open = SendLetter | Nudge | TagChat | AppendRow | OpenLinked | Reading
 Effect = Annotated[Open | Gated, Field(discriminator="kind")]
 
 
@@ -143,6 +153,8 @@ def in_words(effect: Effect) -> str:
             return f"letter {effect.template} to {effect.audience.replace('-', ' ')}"
         case Nudge():
             return f"reminder {effect.chase} by e-mail" if effect.chase else "request by e-mail"
+        case OpenLinked():
+            return f"linked case of {', '.join(effect.lead_ids)}"
         case TagChat() | AppendRow():
             what = "Live Chat mark on" if isinstance(effect, TagChat) else "tracking sheet row of"
             return f"{what} {effect.lead_id}"

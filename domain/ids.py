@@ -28,6 +28,11 @@ def linked_case(case_id: str, reason: str, event_id: str) -> str:
     return f"{case_id}/{reason}-{_digest(event_id)}"
 
 
+def overturned_case(case_id: str, key: str) -> str:
+    """The case in which leads are settled whose refusal was overturned; `key` is the effect that opens it."""
+    return linked_case(case_id, "overturned", key)
+
+
 def workflow_id(case_id: str, cycle: int = 1) -> str:
     """The workflow of a case: the case id itself, or its N-th cycle after a re-opening."""
     return case_id if cycle == 1 else f"{case_id}/cycle-{cycle}"

@@ -11,6 +11,7 @@ class Role(StrEnum):
     RETURN_LEADS = "team:return-leads"
     ACCOUNTS = "team:accounts"
     CSM = "role:csm"
+    ACCOUNT_MANAGER = "role:am"  # of a case: those in copy of the original mail, else the client's CSM (RL-10)
     APPROVER = "role:approver"
     PARTNER = "role:partner"
     OPERATIONS = "team:operations"

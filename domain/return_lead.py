@@ -60,6 +60,7 @@ class ReturnRequest(Request):
     file_copy: bool = False  # RL-1: opened elsewhere than by mail, so a copy goes to the inbox
     linked_to: str = ""
     holding_after: timedelta = timedelta(hours=48)
+    dispute_window: timedelta = timedelta(days=14)  # how long an answer with refusals waits for a reply (RL-10)
 
 
 class Triage(Model):

@@ -64,6 +64,7 @@ class PersonStep(Generic[R]):
     then: Callable[[R], Sequence[Effect]] = field(default=nothing)
     check: Callable[[R], str] = field(default=fine)
     reference: str = ""  # what the step is about, when it is one effect
+    hears_client: bool = False  # what the client writes meanwhile is told to whoever has it
     escalate: Role | None = None  # told as well from the second reminder on; it never decides by that
 
 

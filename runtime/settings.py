@@ -96,6 +96,7 @@ class Settings(BaseSettings):
 
     chase_every: timedelta = timedelta(hours=48)
     holding_after: timedelta = timedelta(hours=48)
+    dispute_window: timedelta = Field(default=timedelta(days=14), ge=timedelta(0))
     log_format: Literal["json", "console"] = "json"
 
     @model_validator(mode="after")

@@ -196,10 +196,14 @@ def complete(  # noqa: PLR0917 - what a command line can say
     taken_off: Annotated[bool, typer.Option("--taken-off", help="Accounts: the lines are off the draft.")] = False,
     allocated: Annotated[bool, typer.Option("--allocated", help="Accounts: the credit is allocated.")] = False,
     reduce: Annotated[Path | None, typer.Option(help="Leads that are not granted: CSV with lead_id,text.")] = None,
+    mark: Annotated[str, typer.Option(help="What a client's reply is: accepts, disputes, new-leads, other.")] = "",
+    decided: Annotated[
+        Path | None, typer.Option(help="Final decision on disputed leads: CSV with lead_id,decision,reason,text.")
+    ] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Triage: it is a request; with --client, --leads.")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Triage: it is none.")] = False,
     client: Annotated[str, typer.Option(help="Triage: the client's id.")] = "",
-    leads: Annotated[str, typer.Option(help="Triage: lead ids, with commas between them.")] = "",
+    leads: Annotated[str, typer.Option(help="Triage, --mark: lead ids, with commas between them.")] = "",
     done: Annotated[bool, typer.Option("--done", help="It is done by hand; say how with --note.")] = False,
     resend: Annotated[bool, typer.Option("--resend", help="Have Holdfast try it again.")] = False,
     waive: Annotated[bool, typer.Option("--waive", help="It need not be done; say why with --note.")] = False,
@@ -240,7 +244,7 @@ _SIMPLE = {
 
 
 def _exactly_one(given: dict[str, Any]) -> None:
-    results = ("findings", "lead", "confirm", "reduce", "accept", "reject", *_SIMPLE)
+    results = ("findings", "lead", "confirm", "reduce", "mark", "decided", "accept", "reject", *_SIMPLE)
     if sum(bool(given[name]) for name in results) != 1:
         raise Refused("which-result", "give exactly one result; `holdfast step show CASE STEP` says which one fits")
 
@@ -249,11 +253,28 @@ def _simple(given: dict[str, Any]) -> tuple[ActKind, dict[str, Any]]:
     if given["reduce"]:
         rows = read_table(given["reduce"], ["lead_id", "text"])
         return ActKind.REDUCE, {"leads": [row.cells for row in rows]}
+    leads = [one.strip() for one in given["leads"].split(",") if one.strip()]
+    if given["mark"]:
+        return ActKind.MARK, {"mark": given["mark"], "lead_ids": leads, "note": given["note"]}
+    if given["decided"]:
+        return ActKind.DECIDED, _final_decision(given["decided"])
     if given["accept"] or given["reject"]:
-        leads = [one.strip() for one in given["leads"].split(",") if one.strip()]
         return ActKind.TRIAGE, {"accept": given["accept"], "client_id": given["client"], "lead_ids": leads}
     kind, words = next(found for name, found in _SIMPLE.items() if given[name])
     return kind, {words: given[words]}
+
+
+def _final_decision(file: Path) -> dict[str, Any]:
+    """RL-10: a row a disputed lead; an overturned one is a finding of its own."""
+    found: dict[str, Any] = {"overturned": [], "upheld": []}
+    for row in read_table(file, ["lead_id", "decision", "reason", "text"]):
+        cells, decision = row.cells, row.cells["decision"].strip().casefold()
+        if decision not in found:
+            raise Refused("bad-decision", f"{file} line {row.line}: a decision is overturned or upheld")
+        said = {"lead_id": cells["lead_id"], "text": cells["text"]}
+        finding = {**said, "verdict": "valid", "reason": cells["reason"]}
+        found[decision].append(finding if decision == "overturned" else said)
+    return found
 
 
 async def _act(case: str, step: str, kind: ActKind, payload: dict[str, Any], person: str, *, as_json: bool) -> None:

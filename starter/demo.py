@@ -170,11 +170,11 @@ def _told(answer: Answer, who: str) -> None:
     say(f"    signed by {who}, checked and stored")
 
 
-async def fast_forward(client: Client, case_id: str) -> None:
-    """Two days, on this case's own clock."""
+async def fast_forward(client: Client, case_id: str, by: timedelta) -> None:
+    """Moves this case's own clock on."""
     config = TimeSkippingConfig(enabled=False, max_session_skip_count=5_000, disable_propagation=True)
     handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(case_id)
-    await asyncio.wait_for(TimeSkipper(client, config=config).fast_forward(handle, timedelta(hours=48, minutes=1)), 60)
+    await asyncio.wait_for(TimeSkipper(client, config=config).fast_forward(handle, by), 60)
 
 
 async def show_mails(settings: Settings) -> None:
@@ -219,10 +219,20 @@ async def show_audit(here: Office) -> None:
     say(f"  {report.count} events in one hash chain, whole; head {report.head.hash[:16]}")
 
 
+async def answered(client: Client, case_id: str) -> None:
+    """Waits until the answer is out and the case waits for a reply."""
+    end, handle = time.monotonic() + STEP_WITHIN, client.get_workflow_handle(case_id)
+    while "dispute-window" not in await handle.query("clock"):
+        if time.monotonic() > end:
+            raise HoldfastError(f"{case_id} was never answered: see .holdfast/demo/logs/worker-sops.log")
+        await asyncio.sleep(0.05)
+    say(f"  {(await handle.query('view'))['doing']}")
+
+
 async def settled(here: Office, client: Client, case_id: str) -> None:
     """The case walks the SOP: chased, investigated, confirmed, credited, answered, closed."""
     headline("4. Nobody does it for two days: fast-forwarded on the real server")
-    await fast_forward(client, case_id)
+    await fast_forward(client, case_id, timedelta(hours=48, minutes=1))
     await waits_for(here, case_id, "investigate", chased=1)
     headline("5. The Return Lead Team investigates, lead by lead (RL-4)")
     gateway = await here.gateway()
@@ -241,6 +251,9 @@ async def settled(here: Office, client: Client, case_id: str) -> None:
     headline("7. Accounts authorise the credit note by their own signed act (RL-12)")
     command(f"step complete {case_id} authorise --authorise --as nora")
     await signed(here, case_id, "authorise", ActKind.AUTHORISE, {}, "nora")
+    headline("8. The client may disagree about what was refused; no reply for 14 days closes the case (RL-10)")
+    await answered(client, case_id)
+    await fast_forward(client, case_id, timedelta(days=14, minutes=1))
     outcome = await asyncio.wait_for(client.get_workflow_handle(case_id).result(), STEP_WITHIN)
     say(f"  closed: {outcome['valid']} leads returned, {outcome['refused']} not")
 
@@ -255,12 +268,12 @@ async def walk(settings: Settings) -> None:
         say(f"  opened {case_id}: http://127.0.0.1:{settings.temporal_ui_port} shows it while this runs")
         await waits_for(here, case_id, "investigate")
         await settled(here, await here.temporal(), case_id)
-        headline("8. What happened, by clause (RL-15)")
-        say("  (After the fast-forward the case's own clock is two days ahead of this machine's.)")
+        headline("9. What happened, by clause (RL-15)")
+        say("  (After the fast-forward the case's own clock is 16 days ahead of this machine's.)")
         print_timeline(await here.reader.timeline(case_id))
-        headline("9. The e-mails")
+        headline("10. The e-mails")
         await show_mails(settings)
-        headline("10. The books, the sheet and the audit trail")
+        headline("11. The books, the sheet and the audit trail")
         await show_books(settings)
         await show_audit(here)
 

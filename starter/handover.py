@@ -4,45 +4,19 @@ from datetime import timedelta
 
 import structlog
 from temporalio.client import Client
-from temporalio.common import (
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.postgres.intake import PostgresIntake, Waiting
-from domain.errors import HoldfastError
+from adapters.temporal.starting import LATER, RPC_TIMEOUT, AnotherWorkflowError, start_case
 from domain.ids import SOPS_QUEUE
-from domain.intake import RETURN_LEAD, KnownCase, NewCase, Signal, Start
+from domain.intake import KnownCase, NewCase, Signal, Start
 from domain.messages import FactKind
-from domain.return_lead import Doubt, ReturnRequest
+from domain.return_lead import Doubt
 from starter.intake_rules import linked_case
 
 MOST_ATTEMPTS = 8
 SOON = timedelta(seconds=3)
-RPC_TIMEOUT = timedelta(seconds=10)
-_LATER = {
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.DEADLINE_EXCEEDED,
-    RPCStatusCode.RESOURCE_EXHAUSTED,
-    RPCStatusCode.CANCELLED,
-    RPCStatusCode.ABORTED,
-    RPCStatusCode.INTERNAL,
-    RPCStatusCode.UNKNOWN,
-}
-_KIND = SearchAttributeKey.for_keyword("CaseKind")
-_STATUS = SearchAttributeKey.for_keyword("CaseStatus")
-_CLIENT = SearchAttributeKey.for_keyword("ClientId")
-
 log = structlog.get_logger("handover")
-
-
-class AnotherWorkflowError(HoldfastError):
-    """The id of a case belongs to a workflow of another type."""
 
 
 class Handover:
@@ -62,7 +36,7 @@ class Handover:
         try:
             for step in row.handover.steps:
                 if isinstance(step, Start):
-                    await self._start(step)
+                    await start_case(self._client, step, self._queue)
                 elif not await self._signal(row, step):
                     return
             await self._intake.handed(row.inbox_id)
@@ -72,25 +46,6 @@ class Handover:
             await self._fail(row, "another-workflow")
         except RuntimeError:  # what the SDK raises when a client's first connection fails
             await self._wait(row, "NOT_CONNECTED")
-
-    async def _start(self, start: Start) -> None:
-        """A case that is running, or has run, is not started again."""
-        try:
-            handle = await self._client.start_workflow(
-                RETURN_LEAD,
-                start.request,
-                id=start.workflow_id,
-                task_queue=self._queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                search_attributes=_attributes(start.request),
-                static_summary=_summary(start.request),
-                rpc_timeout=RPC_TIMEOUT,
-            )
-        except WorkflowAlreadyStartedError:
-            return
-        if (await handle.describe(rpc_timeout=RPC_TIMEOUT)).workflow_type != RETURN_LEAD:
-            raise AnotherWorkflowError
 
     async def _signal(self, row: Waiting, step: Signal) -> bool:
         """False if the case has ended: then a linked case takes its place, and this row is handed over anew."""
@@ -121,7 +76,7 @@ class Handover:
 
     async def _refused(self, row: Waiting, error: RPCError) -> None:
         missing = error.status is RPCStatusCode.NOT_FOUND  # the namespace: somebody has yet to make it
-        if missing or error.status in _LATER:
+        if missing or error.status in LATER:
             await self._wait(row, error.status.name)
         else:
             await self._fail(row, f"temporal-{error.status.name.lower().replace('_', '-')}")
@@ -134,16 +89,3 @@ class Handover:
         pause = timedelta(seconds=min(300, 2 ** (row.attempts + 1)))
         dead = await self._intake.failed(row.inbox_id, code, pause, MOST_ATTEMPTS)
         log.error("a row of the inbox could not be handed over", inbox_id=row.inbox_id, code=code, dead=dead)
-
-
-def _attributes(request: ReturnRequest) -> TypedSearchAttributes:
-    pairs = [SearchAttributePair(_KIND, RETURN_LEAD), SearchAttributePair(_STATUS, "open")]
-    if request.client_id:
-        pairs.append(SearchAttributePair(_CLIENT, request.client_id))
-    return TypedSearchAttributes(pairs)
-
-
-def _summary(request: ReturnRequest) -> str:
-    """One line for the Temporal UI: ids only."""
-    what = f"{len(request.claims)} leads" if not request.doubt else f"a person looks ({request.doubt})"
-    return f"RL-1 return of {request.client_id or 'a client not known yet'}: {what}"

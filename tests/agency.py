@@ -401,6 +401,22 @@ class Agency:
     async def result(self, case_id: str) -> ReturnOutcome:
         return await asyncio.wait_for(self.handle(case_id).result(), 60)
 
+    async def answered(self, case_id: str) -> None:
+        """Waits until an answer with refusals is out and the case waits for the client's reply (RL-10)."""
+
+        async def waiting() -> bool:
+            view, described = await self.view(case_id), await self.handle(case_id).describe()
+            busy = described.raw_description.pending_activities
+            return "client's reply" in view.doing and not view.steps and not busy
+
+        await eventually(waiting, f"{case_id} never waited for a reply of the client's")
+
+    async def closed(self, case_id: str) -> ReturnOutcome:
+        """The outcome of a case with refusals, which waits 14 days for a reply that never comes (RL-10)."""
+        await self.answered(case_id)
+        await self.pass_time(case_id, timedelta(days=15))
+        return await self.result(case_id)
+
     async def effects(self, case_id: str) -> dict[str, str]:
         """The ledger: state by effect name."""
         rows = await self.database.fetch("SELECT key, state FROM effects WHERE case_id = $1 ORDER BY key", case_id)

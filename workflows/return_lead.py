@@ -2,13 +2,22 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import count
 
 from temporalio import workflow
 
 from domain.effects import Receipt, ReceiptState
 from domain.messages import ActKind
-from domain.return_lead import Billing, BillingState, LeadClaim, Reduction, ReturnOutcome, ReturnRequest
+from domain.return_lead import (
+    Billing,
+    BillingState,
+    LeadClaim,
+    Reduction,
+    ReplyMark,
+    ReturnOutcome,
+    ReturnRequest,
+)
 from domain.sops import return_lead as sop
 from domain.steps import PersonStep
 from workflows.base import CaseWorkflow
@@ -19,6 +28,7 @@ from workflows.steps.grant import grant
 from workflows.steps.mend import drop, mends
 from workflows.steps.person import person
 from workflows.steps.reading import reading
+from workflows.steps.reply import awaiting_replies, reply
 from workflows.steps.running import running
 from workflows.steps.stage import stage
 
@@ -51,7 +61,12 @@ class ReturnLead(CaseWorkflow):
             outcome = ReturnOutcome(
                 status="settled" if valid else "refused", valid=len(valid), refused=len(claims) - len(valid)
             )
-            return await close(case, outcome, f"{len(valid)} of {len(claims)} leads returned", last[-1].clause, last)
+            words = f"{len(valid)} of {len(claims)} leads returned"
+            if refused := sop.refused_in(claims, valid):
+                await stage(case, "answer", last[-1].clause, last, doing=sop.answered(request.dispute_window))
+                ended = await self.disputed(request, refused)
+                return await close(case, outcome, f"{words}; {ended}", "RL-10")
+            return await close(case, outcome, words, last[-1].clause, last)
 
     async def admitted(self, request: ReturnRequest) -> Sequence[LeadClaim]:
         """What the request asks for: as the door took it in, or as a person did where there was a doubt."""
@@ -152,6 +167,29 @@ class ReturnLead(CaseWorkflow):
         while billing.in_state(BillingState.PAID):
             if sop.allocated((await person(self.case, sop.allocate(request, billing))).receipts):
                 return
+
+    async def disputed(self, request: ReturnRequest, refused: Sequence[str]) -> str:
+        """RL-10: what came of the refusals, in words. Each is disputed once; what he wrote is read before the end."""
+        doing = sop.answered(request.dispute_window)
+        until = await deadline(self.case, "dispute-window", "RL-10", request.dispute_window)
+        ended, turn = sop.not_disputed(request.dispute_window, heard=False), 0
+        with awaiting_replies(self.case):
+            while refused and await reply(self.case, "client-reply", "RL-10", until, doing):
+                said = (await person(self.case, sop.mark(refused))).result
+                match said.mark:
+                    case ReplyMark.DISPUTES:
+                        turn += 1
+                        await person(self.case, sop.dispute(request, said.lead_ids, turn))
+                        refused = sop.undecided(refused, said.lead_ids)
+                        ended = "what the client disputed is finally decided"
+                    case ReplyMark.ACCEPTS:
+                        until = await deadline(self.case, "accepted", "RL-10", timedelta())
+                        ended = "the client accepts"
+                    case _ if not turn:
+                        ended = sop.not_disputed(request.dispute_window, heard=True)
+                    case _:
+                        pass
+        return ended
 
     def granted_all(self, receipts: Sequence[Receipt]) -> bool:
         """Whether the gate let everything through; if not, why is shown with the step that follows."""

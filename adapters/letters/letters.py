@@ -82,6 +82,17 @@ def answer_of(facts: CaseFacts, *, foreseen: bool = False) -> Answer:
     return answer(facts.case_id, valid, refused, facts.done, foreseen=foreseen)
 
 
+def _decided(facts: CaseFacts) -> list[dict[str, str]]:
+    """RL-10: each disputed lead with its final decision and the account manager's words about it."""
+    found = {
+        one.lead_id: (word, facts.texts.get(one.text_sha256, ""))
+        for decision in facts.decisions
+        for word, leads in (("overturned", decision.overturned), ("upheld", decision.upheld))
+        for one in leads
+    }
+    return [{"lead_id": lead, "decision": word, "text": text} for lead, (word, text) in found.items()]
+
+
 def _refused(facts: CaseFacts, valid: set[str]) -> list[RefusedLead]:
     shas = {one.lead_id: one.text_sha256 for one in facts.findings.findings}
     shas |= {one.lead_id: one.text_sha256 for reduction in facts.reductions for one in reduction.leads}
@@ -137,6 +148,7 @@ class _Writer:
         known = self.texts.instructions[step.name]
         values = self.values(foreseen=True) | {
             "chase": effect.chase,
+            "replied": effect.replied,
             "title": known.title,
             "due": _moment(step.deadline.due),
             "why_due": step.deadline.why(),
@@ -154,6 +166,7 @@ class _Writer:
         values = self.values(foreseen=True) | {
             "step_id": step.step_id,
             "waiting_for": step.waiting_for,
+            "about": step.reference.split(),
             "broken": [
                 {"what": one.kind.replace("-", " "), "clause": one.clause, "code": one.code}
                 for one in self.facts.effects
@@ -177,6 +190,7 @@ class _Writer:
             "confirmed_by": facts.confirmed_by,
             "department_name": (thread.department_name if thread else "") or "CommVersion",
             "doubt": sop.DOUBT_TEXTS.get(Doubt(str(facts.request.get("doubt", ""))), ""),
+            "decided": _decided(facts),
             "draft_leads": [one for one in billed if one.state == "draft"],
             "lead_ids": list(dict.fromkeys(lead.lead_id for lead in facts.leads)),
             "to_investigate": [lead.lead_id for lead in facts.leads if not lead.problem],

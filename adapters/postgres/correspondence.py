@@ -13,7 +13,7 @@ from adapters.postgres.subjects import case_word
 from domain.case import OpenStep
 from domain.errors import Refused
 from domain.money import Money
-from domain.return_lead import Findings, LeadBilling, Reduction, Verdict
+from domain.return_lead import FinalDecision, Findings, LeadBilling, Reduction, Verdict
 from domain.rules.answer import CaseLead, Done
 from domain.rules.stored_acts import Trust, Word
 from domain.thread import CaseThread
@@ -58,6 +58,7 @@ class CaseFacts:
     leads: tuple[CaseLead, ...]
     findings: Findings
     reductions: tuple[Reduction, ...]
+    decisions: tuple[FinalDecision, ...]  # of disputes
     texts: Mapping[str, str]
     effects: tuple[SentEffect, ...]
     confirmed_by: str
@@ -105,6 +106,7 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
     said = await case_word(conn, case_id, trust)
     found = _findings(said)
     reduced = tuple(one for act in said.acts if isinstance(one := act.opened.result, Reduction))
+    final = tuple(last for act in said.acts if isinstance(last := act.opened.result, FinalDecision))
     confirmed = said.confirmation
     return CaseFacts(
         case_id=case_id,
@@ -120,7 +122,8 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
         leads=await _leads(conn, case_id),
         findings=found,
         reductions=reduced,
-        texts=await _texts(conn, key, row["client_id"], _wanted(found, reduced)),
+        decisions=final,
+        texts=await _texts(conn, key, row["client_id"], _wanted(found, reduced, final)),
         effects=await _effects(conn, case_id),
         confirmed_by=await _name(conn, confirmed.row.person_id) if confirmed else "",
         confirmed_at=datetime.fromtimestamp(confirmed.row.accepted_at, UTC) if confirmed else None,
@@ -160,9 +163,10 @@ async def _leads(conn: Connection, case_id: str) -> tuple[CaseLead, ...]:
     )
 
 
-def _wanted(findings: Findings, reductions: Sequence[Reduction]) -> set[str]:
+def _wanted(findings: Findings, reductions: Sequence[Reduction], decisions: Sequence[FinalDecision]) -> set[str]:
     refused = {one.text_sha256 for one in findings.findings if one.verdict is Verdict.NOT_VALID}
-    return refused | {one.text_sha256 for reduction in reductions for one in reduction.leads}
+    final = {one.text_sha256 for decision in decisions for one in (*decision.overturned, *decision.upheld)}
+    return refused | final | {one.text_sha256 for reduction in reductions for one in reduction.leads}
 
 
 async def _texts(conn: Connection, key: ClientKey | None, client_id: str, wanted: set[str]) -> dict[str, str]:

@@ -132,6 +132,8 @@ _MEMBERS = "SELECT person_id FROM memberships WHERE role = $1 AND NOT manager"
 _MANAGERS = "SELECT person_id FROM memberships WHERE role = $1 AND manager"
 _CSM = """SELECT k.csm_id AS person_id FROM clients k JOIN cases c USING (client_id)
     WHERE c.case_id = $1 AND k.csm_id IS NOT NULL"""
+_IN_COPY = """SELECT p.person_id FROM cases c JOIN people p ON p.person_id = ANY(c.account_managers) AND p.active
+    WHERE c.case_id = $1"""
 _STAND_INS = """SELECT s.person_id, s.stand_in_id
     FROM stand_ins s JOIN people p ON p.person_id = s.stand_in_id AND p.active
     WHERE s.person_id = ANY($1) AND (holdfast_now() AT TIME ZONE 'Europe/London')::date BETWEEN s.starts AND s.ends
@@ -155,6 +157,8 @@ _STANDING_IN = """SELECT DISTINCT p.person_id FROM people p JOIN (
 async def _named(conn: Connection, role: str, case_id: str) -> list[str]:
     if role == Role.CSM:
         return await _ids(conn, _CSM, case_id)
+    if role == Role.ACCOUNT_MANAGER:
+        return await _ids(conn, _IN_COPY, case_id) or await _ids(conn, _CSM, case_id)
     return await _ids(conn, _MEMBERS, role)
 
 

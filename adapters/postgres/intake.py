@@ -26,6 +26,7 @@ from domain.intake import (
     Told,
 )
 from domain.messages import ClientMessage, Fact, FactKind
+from domain.people import Role
 from domain.return_lead import ClaimProblem, LeadClaim, ReturnRequest
 from domain.texts import digest
 from runtime.settings import Settings
@@ -112,6 +113,7 @@ class PostgresIntake:
             client_id=case.client_id,
             chase_every=self._settings.chase_every,
             holding_after=self._settings.holding_after,
+            dispute_window=self._settings.dispute_window,
             claims=claims,
             loop_in=case.loop_in,
             doubt=case.doubt,
@@ -125,8 +127,9 @@ class PostgresIntake:
         """The id is taken only if another client's request used the same key: then it is minted with the event's."""
         sealed, arrived = await self._sealed_thread(conn, case)
         request = case.model_dump(mode="json", include=_KEPT)
+        managers = await _account_managers(conn, case)
         for case_id in (case.case_id, ids.return_lead_case(f"{case.case_id}|{event_id}")):
-            values = (case_id, RETURN_LEAD, case.client_id, sealed, request, case.linked_to, arrived)
+            values = (case_id, RETURN_LEAD, case.client_id, sealed, request, case.linked_to, arrived, managers)
             if await conn.fetchval(_INSERT_CASE, *values):
                 return case_id
         raise LostRowError("an event has opened a case before, but its row of the inbox is gone")
@@ -205,8 +208,8 @@ _DECIDED = """UPDATE inbox SET state = $2, action = $3, case_id = $4, code = $5,
     WHERE inbox_id = $1"""
 _INSERT_CASE = """
     INSERT INTO cases (case_id, workflow_id, kind, client_id, status, owner, waiting_for, thread_ct, request, linked_to,
-        arrived_at)
-    VALUES ($1, $1, $2, $3, 'open', 'holdfast', 'starting', $4, $5, $6, coalesce($7, holdfast_now()))
+        arrived_at, account_managers)
+    VALUES ($1, $1, $2, $3, 'open', 'holdfast', 'starting', $4, $5, $6, coalesce($7, holdfast_now()), $8)
     ON CONFLICT (case_id) DO NOTHING RETURNING true"""
 _TAKE = """
     UPDATE inbox SET next_at = holdfast_now() + $2 WHERE inbox_id IN (
@@ -229,6 +232,18 @@ _HELD = """
 _RECENT = """
     SELECT count(*) FILTER (WHERE state = 'accepted') AS unhanded, count(*) AS lately FROM inbox
     WHERE case_id = $1 AND code IN ($2, 'coalesced') AND received_at > holdfast_now() - interval '1 hour'"""
+
+
+async def _account_managers(conn: Connection, case: NewCase) -> list[str]:
+    """Our account managers and CSMs among the recipients of the original (RL-10)."""
+    if case.thread is None:
+        found = await conn.fetchval("SELECT account_managers FROM cases WHERE case_id = $1", case.linked_to)
+        return list(found or ())
+    query = """SELECT DISTINCT p.person_id FROM people p JOIN memberships m USING (person_id)
+               WHERE p.active AND lower(p.email) = ANY($1) AND m.role = ANY($2) ORDER BY 1"""
+    addresses = [one.lower() for one in (*case.thread.to, *case.thread.cc)]
+    roles = [Role.ACCOUNT_MANAGER.value, Role.CSM.value]
+    return [row["person_id"] for row in await conn.fetch(query, addresses, roles)]
 
 
 async def _before(conn: Connection, arrival: Arrival) -> Acceptance:

@@ -15,6 +15,7 @@ from domain.effects import (
     DraftCreditNote,
     Effect,
     ListDoNotInvoice,
+    OpenLinked,
     ReadBilling,
     ReadNotes,
     Receipt,
@@ -32,10 +33,13 @@ from domain.return_lead import (
     Confirmation,
     Decision,
     Doubt,
+    FinalDecision,
     Findings,
     LeadClaim,
     LoopIn,
+    Mark,
     Reduction,
+    ReplyMark,
     ReturnRequest,
     StepResult,
     Triage,
@@ -378,8 +382,95 @@ def allocated(receipts: Sequence[Receipt]) -> bool:
     return any(one.kind == "read-notes" and one.done and one.data.get("open") == [] for one in receipts)
 
 
+def refused_in(claims: Sequence[LeadClaim], valid: Sequence[str]) -> tuple[str, ...]:
+    """The leads that were looked into and are not returned: what a client can dispute."""
+    return tuple(lead for lead in to_investigate(claims) if lead not in valid)
+
+
+def undecided(refused: Sequence[str], decided: Sequence[str]) -> tuple[str, ...]:
+    """One dispute per refusal: what is left to be disputed after a final decision."""
+    return tuple(lead for lead in refused if lead not in decided)
+
+
+def answered(window: timedelta) -> str:
+    """What a case does once its answer with refusals is out, for people."""
+    return f"waiting for the client's reply, {_days(window)} long (RL-10)"
+
+
+def not_disputed(window: timedelta, *, heard: bool) -> str:
+    """How the wait for a reply ended when nobody disputed anything."""
+    return f"{'no dispute' if heard else 'no reply from the client'} within {_days(window)}"
+
+
+def mark(refused: Sequence[str]) -> PersonStep[Mark]:
+    """RL-10: the team says what the client's reply is. What was finally decided is not disputed again."""
+
+    def among_them(found: Mark) -> str:
+        named = found.lead_ids
+        fits = named and len(set(named)) == len(named) and set(named) <= set(refused)
+        return "" if found.mark is not ReplyMark.DISPUTES or fits else _not_disputable(refused)
+
+    return PersonStep(
+        name="mark",
+        clause="RL-10",
+        role=Role.RETURN_LEADS,
+        kinds=(ActKind.MARK,),
+        result=Mark,
+        waiting_for="the client replied to the answer: say what the reply is",
+        reference=" ".join(refused),
+        due=DAY,
+        check=among_them,
+    )
+
+
+def dispute(request: ReturnRequest, lead_ids: Sequence[str], turn: int) -> PersonStep[FinalDecision]:
+    """RL-10: the account managers in copy take over the conversation and close the loop; their decision is final."""
+
+    def each_once(found: FinalDecision) -> str:
+        named = [one.lead_id for one in (*found.overturned, *found.upheld)]
+        fits = sorted(named) == sorted(lead_ids) and all(one.verdict is Verdict.VALID for one in found.overturned)
+        return "" if fits else f"Decide each of the {_count(lead_ids, 'disputed lead')} exactly once."
+
+    return PersonStep(
+        name="dispute",
+        clause="RL-10",
+        role=Role.ACCOUNT_MANAGER,
+        kinds=(ActKind.DECIDED,),
+        result=FinalDecision,
+        waiting_for=f"the client disputes {_count(lead_ids, 'lead')}: take over and decide finally",
+        subject="refused",
+        reference=" ".join(lead_ids),
+        hears_client=True,
+        then=lambda found: decided(request, found, turn),
+        check=each_once,
+    )
+
+
+def decided(request: ReturnRequest, found: FinalDecision, turn: int) -> tuple[Effect, ...]:
+    """RL-10: the team is informed of the final decision; what was overturned is settled in a case of its own."""
+    case_id = request.case_id
+    told = SendLetter(
+        key=effect_key(case_id, "decision", turn),
+        clause="RL-10",
+        template="decision",
+        audience=Audience.RETURNS_INBOX,
+    )
+    overturned = tuple(one.lead_id for one in found.overturned)
+    if not overturned:
+        return (told,)
+    return (OpenLinked(key=effect_key(case_id, "open-linked", turn), clause="RL-10", lead_ids=overturned), told)
+
+
 def is_look(request: ReturnRequest) -> bool:
     return request.doubt in {Doubt.CASE_ENDED, Doubt.CLIENT_NOT_REACHED}
+
+
+def _not_disputable(refused: Sequence[str]) -> str:
+    return f"A dispute names leads that were refused and are not finally decided yet: {', '.join(refused)}."
+
+
+def _days(window: timedelta) -> str:
+    return f"{window / DAY:g} days"
 
 
 def _letter(case_id: str, template: str, clause: str, audience: Audience) -> SendLetter:

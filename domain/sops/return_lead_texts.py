@@ -278,6 +278,29 @@ Leads:
     + _LEAD_LIST,
 )
 
+DECISION = Template(  # RL-10: the team is informed of the final decision
+    clause="RL-10",
+    internal=True,
+    subject="[{{ token }}] Final decision on the leads disputed by {{ client_name }}",
+    text="""\
+Hello Return Leads team,
+
+The account manager has closed the loop with {{ client_name }} about the leads the client disputed. This is the final
+decision about each of them (RL-10):
+
+{% for one in decided %}
+{{ one.lead_id }}  {{ one.decision }}
+  {{ one.text | indent(2) }}
+
+{% endfor %}
+A lead that is overturned is a return after all. It has a case of its own now, in which you record your findings and
+confirm as always; invoice, credit note and approval follow the same rules. A lead that is upheld stays refused, and
+can't be disputed again.
+
+Case: {{ case_id }}
+""",
+)
+
 TEMPLATES: dict[str, Template] = {
     "loop-in": LOOP_IN,
     "acknowledge": ACKNOWLEDGE,
@@ -287,6 +310,7 @@ TEMPLATES: dict[str, Template] = {
     "confirm-to-accounts": CONFIRM_TO_ACCOUNTS,
     "final-action": FINAL_ACTION,
     "file-copy": FILE_COPY,
+    "decision": DECISION,
 }
 
 # RL-9: a lead that is answered without an investigation has its own clear reason too.
@@ -710,6 +734,69 @@ _REPLY = Instruction(
 """,
 )
 
+_MARK = Instruction(
+    clause="RL-10",
+    title="The client replied to our answer: say what the reply is",
+    text="""\
+{{ client_name }} replied to the answer in which these leads were refused:
+
+{% for lead_id in about %}
+  {{ lead_id }}
+{% endfor %}
+
+1. Read the reply; what came in is shown with the step.
+"""
+    + _SHOW
+    + """\
+2. The client accepts the answer, or only says thank you:
+     """
+    + _COMPLETE
+    + """ --mark accepts
+3. The client disagrees about some of these leads: name them. The account managers take over from you.
+     """
+    + _COMPLETE
+    + """ --mark disputes --leads L-1001,L-1002
+   Each lead is disputed once: one that an account manager has decided finally is not listed above any more.
+4. The client names other leads: open a request about them, then say so. This case goes on waiting.
+     holdfast return-lead open request.json
+     """
+    + _COMPLETE
+    + """ --mark new-leads --leads L-2001
+5. Anything else: answer from the returns inbox if an answer is needed, and say what it was.
+     """
+    + _COMPLETE
+    + """ --mark other --note "..."
+""",
+)
+
+_DISPUTE = Instruction(
+    clause="RL-10",
+    title="The client disputes our answer: take over and decide finally",
+    text="""\
+{{ client_name }} does not agree that these leads were refused. You were in copy of the client's request, or look after
+the client, so the conversation is yours from here on; the Return Lead Team does not answer any more:
+
+{% for lead_id in about %}
+  {{ lead_id }}
+{% endfor %}
+
+1. Read the request, our answer with its reasons, and what the client replied.
+"""
+    + _SHOW
+    + """\
+2. Speak with the client, and with whoever investigated. Answer in the client's thread, with the returns inbox in copy.
+   Don't promise a credit: an overturned lead is investigated and confirmed again, and may need an approval (RL-14).
+3. Decide about each lead above, once: overturned (it is a return after all) or upheld (it stays refused). Write for
+   each what you decided and why. Your decision is final, and the team is told of it.
+   Put them in a CSV with the columns lead_id,decision,reason,text (reason: for overturned leads, such as spam or
+   wrong-service), and hand it in with your name:
+     """
+    + _COMPLETE
+    + """ --decided decision.csv
+If the client writes again meanwhile, you are told.
+""",
+)
+
 INSTRUCTIONS: dict[str, Instruction] = {
     "triage": _TRIAGE,
     "investigate": _INVESTIGATE,
@@ -725,18 +812,25 @@ INSTRUCTIONS: dict[str, Instruction] = {
     "could-not": _COULD_NOT,
     "not-reached": _NOT_REACHED,
     "reply": _REPLY,
+    "mark": _MARK,
+    "dispute": _DISPUTE,
     "look": _LOOK,
 }
 
 NUDGE = Template(  # the steps themselves name their clause
     clause="RL-15",
     internal=True,
-    subject="[{{ token }}] {% if chase %}Reminder {{ chase }}: {% endif %}{{ title }}, due {{ due }}",
+    subject="[{{ token }}] {% if chase %}Reminder {{ chase }}: {% endif %}"
+    "{% if replied %}The client wrote again: {% endif %}{{ title }}, due {{ due }}",
     text="""\
 Hello{% if owner_name %} {{ owner_name }}{% endif %},
 
 {% if chase %}
 This is reminder number {{ chase }}: the step below is still open.
+
+{% endif %}
+{% if replied %}
+The client wrote again in the thread. What came in is shown with the step.
 
 {% endif %}
 {{ title }}

@@ -15,6 +15,7 @@ from starter.pages.render import page
 from starter.pages.visitor import Visitor, Who
 
 pages = APIRouter()
+_OF_A_CASE = (Role.CSM, Role.ACCOUNT_MANAGER)
 _MONTH = re.compile(r"^\d{4}-(0[1-9]|1[0-2])$")
 
 
@@ -27,7 +28,7 @@ class Queue:
 
 async def queue_of(who: Visitor) -> Queue:
     """What is theirs, what anybody of their teams may take, and what colleagues have taken."""
-    roles = [*who.colleague.roles, *who.colleague.person.managers_of, Role.CSM]
+    roles = [*who.colleague.roles, *who.colleague.person.managers_of, *_OF_A_CASE]
     found = await who.house.cases.open_steps(roles=roles, person=who.person_id)
     steps = [step for step in found if await _theirs(who, step)]
     mine = [step for step in steps if step.step.owner == who.person_id]
@@ -37,10 +38,10 @@ async def queue_of(who: Visitor) -> Queue:
 
 
 async def _theirs(who: Visitor, step: StepRow) -> bool:
-    """A CSM's step is its client's CSM's, and of whoever stands in for them."""
-    if step.step.role != Role.CSM or step.step.owner == who.person_id:
+    """A CSM's or account manager's step is theirs who look after its client, and of whoever stands in for them."""
+    if step.step.role not in _OF_A_CASE or step.step.owner == who.person_id:
         return True
-    return await who.house.pages.is_asked(who.session.identity, Role.CSM, step.case_id)
+    return await who.house.pages.is_asked(who.session.identity, step.step.role, step.case_id)
 
 
 @pages.get("/")

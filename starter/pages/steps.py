@@ -21,7 +21,7 @@ from domain.messages import ActKind
 from domain.rules.acts import OWNERSHIP, refuse
 from domain.rules.answer import valid_leads
 from domain.sops.return_lead_texts import INSTRUCTIONS
-from domain.subject import Subject
+from domain.subject import Subject, SubjectLine
 from domain.texts import digest
 from starter.gateway import Answer
 from starter.pages import table
@@ -86,6 +86,12 @@ class Desk:
     @property
     def subject(self) -> Subject:
         return self.subjects[self.kinds[0]]
+
+    @property
+    def disputed(self) -> tuple[SubjectLine, ...]:
+        """The leads that a step names as its matter; all of its subject where it names none."""
+        named = self.row.step.reference.split()
+        return tuple(line for line in self.subject.lines if line.lead_id in named) or self.subject.lines
 
 
 async def desk(who: Visitor, case_id: str, step_id: str) -> Desk:
@@ -307,8 +313,8 @@ def _final(made: Desk, sent: FormData) -> dict[str, Any]:
     """RL-10: each disputed lead is overturned (a finding of its own) or upheld."""
     overturned: list[dict[str, Any]] = []
     upheld: list[dict[str, Any]] = []
-    for line in made.subject.lines:
-        lead, text = line.lead_id, text_of(sent, f"text:{line.lead_id}")
+    for lead in made.row.step.reference.split():
+        text = text_of(sent, f"text:{lead}")
         if text_of(sent, f"final:{lead}") == "overturned":
             reason = text_of(sent, f"reason:{lead}")
             overturned.append({"lead_id": lead, "verdict": "valid", "reason": reason, "text": text})

@@ -104,7 +104,7 @@ async def test_a_case_is_worked_through_from_the_command_line(
     assert barred.code == 2
     done = await run("step", "complete", case_id, "authorise", "--authorise", "--as", "P-3", "--json")
     assert done.data["state"] == "accepted"
-    await agency.result(case_id)
+    await agency.closed(case_id)
 
     told = (await run("case", "show", case_id)).out
     for clause in ("RL-3", "RL-4", "RL-6", "RL-7", "RL-8", "RL-11", "RL-12", "RL-13"):

@@ -62,7 +62,7 @@ async def test_a_rejection_keeps_its_reason_internal_and_the_team_writes_the_tex
     told = await agency.text("We looked again and can't take this lead back.")
     leads = [{"lead_id": lead, "text_sha256": told} for lead in LEADS]
     await agency.act(case_id, "rejected", ActKind.REDUCE, {"leads": leads}, "P-1")
-    outcome = await agency.result(case_id)
+    outcome = await agency.closed(case_id)
     assert (outcome.valid, outcome.refused) == (0, 4)
     to_client = [mail.get_content() for mail in agency.mails() if CLIENT_MAIL in str(mail["To"])]
     assert "can't take this lead back" in to_client[-1]

@@ -10,6 +10,7 @@ from domain.messages import ActKind
 from runtime.temporal_server import TemporalServer, temporal_server
 from tests.agency import Agency, letter, open_agency
 from tests.conftest import Database
+from tests.workflows.test_disputes import AMY, BAD, asked, decides, marks, refused, replies
 
 FOUR = ["L-1001", "L-1002", "L-1003", "L-1004"]
 
@@ -47,7 +48,7 @@ async def test_a_whole_case_over_several_runs_does_everything_once(hasty: Agency
     await hasty.confirm(case_id)
     await hasty.act(case_id, "authorise", ActKind.CLAIM, {}, "P-3")
     await hasty.authorise(case_id)
-    outcome = await hasty.result(case_id)
+    outcome = await hasty.closed(case_id)
     assert (outcome.valid, outcome.refused) == (5, 1)
     assert len(hasty.outside.xero.credit_notes) == 1
     assert len(hasty.outside.sheets.rows()) == 5
@@ -58,6 +59,29 @@ async def test_a_whole_case_over_several_runs_does_everything_once(hasty: Agency
     assert len(chain) >= 3
     await hasty.keep(case_id, "continued-1", chain[1])
     await hasty.keep(case_id, "continued-2", chain[-1])
+
+
+async def test_a_dispute_over_several_runs_hears_every_reply_once(hasty: Agency) -> None:
+    case_id = await refused(hasty, cc=AMY)
+    await replies(hasty, "And who looked into it?")
+    await marks(hasty, case_id, "other")
+    await hasty.answered(case_id)
+    await replies(hasty, "I do not agree.")
+    await marks(hasty, case_id, "disputes", BAD, step_id="mark.2")
+    await hasty.parked(case_id, "dispute")
+    await hasty.pass_time(case_id, timedelta(days=3))
+    await hasty.chased(case_id, "dispute", 1)
+    await replies(hasty, "Are you there?")
+
+    async def told() -> bool:
+        return len(asked(hasty, "The client wrote again")) == 1
+
+    await hasty.eventually(told, "the account manager was not told")
+    await decides(hasty, case_id, upheld=BAD)
+    await hasty.result(case_id)
+    assert len(await runs(hasty, case_id)) >= 3
+    steps = await hasty.database.fetch("SELECT step_id FROM case_steps WHERE case_id = $1 ORDER BY asked_at", case_id)
+    assert [row["step_id"] for row in steps] == ["investigate", "mark", "mark.2", "dispute"]
 
 
 async def test_what_is_being_mended_goes_on_being_mended_in_the_next_run(hasty: Agency) -> None:

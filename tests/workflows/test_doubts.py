@@ -54,7 +54,7 @@ async def test_each_lead_that_cannot_be_returned_has_its_own_reason_and_the_rest
     assert ("L-9999", "unknown-lead") in problems
     assert ("L-1007", "") in problems
     await agency.find(case_id, [], ["L-1007"])
-    assert (await agency.result(case_id)).refused == len(rows)
+    assert (await agency.closed(case_id)).refused == len(rows)
 
 
 async def test_a_request_in_which_no_lead_can_be_investigated_is_answered_at_once(agency: Agency) -> None:
@@ -69,7 +69,7 @@ async def test_something_that_arrives_for_an_ended_case_is_looked_at_by_a_person
     mail = letter("L-1005")
     case_id = await agency.receive(mail)
     await agency.find(case_id, [], ["L-1005"])
-    await agency.result(case_id)
+    await agency.closed(case_id)
     reply = letter("", text="I do not agree at all.")
     reply["In-Reply-To"] = str(mail["Message-ID"])
     linked = await agency.receive(reply)

@@ -67,7 +67,7 @@ async def test_a_client_who_is_not_reached_becomes_a_persons_step(agency: Agency
     await agency.act(case_id, step, ActKind.DONE, NOTE, "P-1")
     agency.outside.mail.faults.clear()
     await agency.find(case_id, [], ["L-1005"])
-    assert (await agency.result(case_id)).status == "refused"
+    assert (await agency.closed(case_id)).status == "refused"
     await agency.keep(case_id, "bounced")
 
 
@@ -128,6 +128,6 @@ async def test_what_a_client_writes_during_his_case_is_read_by_a_person_before_i
     step = await agency.parked_at(case_id, "reply")
     await agency.find(case_id, [], ["L-1005"])
     await agency.act(case_id, step, ActKind.DONE, NOTE, "P-1")
-    assert (await agency.result(case_id)).status == "refused"
+    assert (await agency.closed(case_id)).status == "refused"
     assert await agency.database.value("SELECT count(*) FROM case_steps WHERE name = 'reply'") == 1
     await agency.keep(case_id, "client-wrote")

@@ -45,7 +45,7 @@ async def test_no_kind_of_nonsense_fails_or_wedges_a_case(agency: Agency) -> Non
 
     await agency.eventually(heard, "nonsense was not counted")
     await agency.find(case_id, [], ["L-1005"])
-    assert (await agency.result(case_id)).status == "refused"
+    assert (await agency.closed(case_id)).status == "refused"
     told = await agency.database.value(
         "SELECT count(*) FROM case_events WHERE case_id = $1 AND kind = 'unreadable'", case_id
     )
@@ -71,7 +71,7 @@ async def test_an_unsigned_act_by_raw_grpc_is_refused_where_it_can_be_seen(agenc
     )
     assert told == 2
     await agency.find(case_id, [], ["L-1005"])
-    await agency.result(case_id)
+    await agency.closed(case_id)
     await agency.keep(case_id, "forged-and-malformed")
 
 
@@ -94,4 +94,4 @@ async def test_a_burst_of_two_thousand_forged_acts_costs_little_and_the_good_one
     activities = [event for event in history if event["eventType"] == "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED"]
     assert len(activities) <= 40
     await agency.find(case_id, [], ["L-1005"])
-    assert (await agency.result(case_id)).status == "refused"
+    assert (await agency.closed(case_id)).status == "refused"

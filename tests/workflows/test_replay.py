@@ -20,10 +20,11 @@ HERE = Path(__file__).parent
 FINGERPRINTS = HERE / "fingerprints.json"
 RECORDED = sorted((HERE / "histories").glob("*.json"))
 PATHS = {
-    "four-issued", "unbilled", "refused", "mixed", "all-problems", "take-off", "paid", "approved", "rejected", "asked-back", "client-wrote", "declined", "triage",
-    "turned-away", "looked-at", "chased", "holding-note", "forged-and-malformed", "failed-effects", "bounced", "held",
-    "claimed-and-moved", "continued-1", "continued-2", "cancelled",
-    "invoiced-on-a-draft", "unconfirmed-note", "books-check",
+    "four-issued", "unbilled", "refused", "mixed", "all-problems", "take-off", "paid", "approved", "rejected",
+    "asked-back", "client-wrote", "declined", "triage", "turned-away", "looked-at", "chased", "holding-note",
+    "forged-and-malformed", "failed-effects", "bounced", "held", "claimed-and-moved", "continued-1", "continued-2",
+    "cancelled", "accepted", "disputed", "overturned", "linked", "invoiced-on-a-draft",
+    "unconfirmed-note", "books-check",
 }  # fmt: skip
 
 

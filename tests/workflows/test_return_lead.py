@@ -118,7 +118,7 @@ async def test_each_valid_lead_is_marked_on_live_chat_and_on_the_sheet(agency: A
     case_id = await agency.receive(letter("L-1005 and L-1006"))
     await agency.find(case_id, ["L-1005"], ["L-1006"])
     await agency.confirm(case_id)
-    await agency.result(case_id)
+    await agency.closed(case_id)
     assert agency.outside.livechat.tags("chat-L-1005", "thread-L-1005") == ["return-lead"]
     assert agency.outside.livechat.tags("chat-L-1006", "thread-L-1006") == []
     (row,) = agency.outside.sheets.rows()
@@ -150,7 +150,7 @@ async def test_accounts_are_told_of_the_final_action(agency: Agency) -> None:
 async def test_a_refusal_goes_to_all_recipients_with_the_reason_of_each_lead(agency: Agency) -> None:
     case_id = await agency.receive(letter("L-1005 and L-1006", cc=COLLEAGUE))
     await agency.find(case_id, [], ["L-1005", "L-1006"])
-    assert (await agency.result(case_id)).status == "refused"
+    assert (await agency.closed(case_id)).status == "refused"
     refusal = to_client(agency)[-1]
     assert COLLEAGUE in str(refusal["To"]) + str(refusal["Cc"])
     assert words(refusal).count("The caller asked for a quote and got one.") == 2
@@ -167,7 +167,7 @@ async def test_a_mixed_request_is_settled_whole_and_answered_once(agency: Agency
     await agency.parked(case_id, "authorise")
     assert len(to_client(agency)) == 1
     await agency.authorise(case_id)
-    outcome = await agency.result(case_id)
+    outcome = await agency.closed(case_id)
     assert (outcome.valid, outcome.refused) == (2, 2)
     acknowledgement, answer = to_client(agency)
     text = words(answer)

@@ -30,7 +30,7 @@ async def test_a_step_is_chased_every_48_hours_and_never_after_it_is_done(agency
     )
     assert breaches == 1
     await agency.find(case_id, [], ["L-1005"])
-    await agency.result(case_id)
+    await agency.closed(case_id)
     assert len(reminders(agency)) == 2
     await agency.keep(case_id, "chased")
 
@@ -66,5 +66,5 @@ async def test_a_deadline_is_moved_by_a_person_and_says_so(agency: Agency) -> No
     await agency.pass_time(case_id, 60 * HOUR)
     assert reminders(agency) == []
     await agency.find(case_id, [], ["L-1005"])
-    await agency.result(case_id)
+    await agency.closed(case_id)
     await agency.keep(case_id, "claimed-and-moved")

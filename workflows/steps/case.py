@@ -47,6 +47,7 @@ class Case:
         self.broken = dict(carried.broken)
         self.blocked = dict(carried.blocked)
         self.beside = dict(carried.beside)
+        self.awaits_reply = carried.awaits_reply
         self.patches = dict.fromkeys(carried.patches)
         self.refused = carried.refused
         self.version = carried.version
@@ -208,6 +209,7 @@ class Case:
             broken=self.broken,
             blocked=self.blocked,
             beside=self.beside,
+            awaits_reply=self.awaits_reply,
             patches=tuple(self.patches),
             refused=self.refused,
             refusals=self.refusals,

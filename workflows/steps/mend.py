@@ -7,15 +7,16 @@ from datetime import timedelta
 from pydantic import TypeAdapter
 from temporalio import workflow
 
-from domain.case import Broken, EventKind
+from domain.case import Broken, EventKind, OpenStep
 from domain.effects import Effect, Nudge, Receipt, ReceiptState, Stage, in_words
-from domain.ids import part_of
+from domain.ids import effect_key, part_of
 from domain.messages import ActKind, Fact, FactKind
 from domain.steps import PersonStep, StepResult
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
 from workflows.steps.deadline import BESIDE, wait
 from workflows.steps.person import person
+from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
 
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60))
@@ -50,7 +51,7 @@ async def mends(case: Case) -> None:
             _sort_facts(case)
             for key in to_start():
                 started[key] = asyncio.create_task(_mend(case, key) if key in case.broken else _look(case, key))
-            await workflow.wait_condition(lambda: bool(case.facts or case.messages or to_start() or over()))
+            await workflow.wait_condition(lambda: bool(_is_to_sort(case) or to_start() or over()))
             for key in over():
                 started.pop(key).result()  # what went wrong in it goes wrong here
     finally:
@@ -60,8 +61,7 @@ async def mends(case: Case) -> None:
 
 def _sort_facts(case: Case) -> None:
     """Facts of one kind that arrive together are told once: a flood of them costs one line and few looks."""
-    replies = [Fact(event_id=one.event_id, kind=FactKind.REPLIED) for one in case.messages]
-    facts, case.facts, case.messages = [*case.facts, *replies], [], []
+    facts, case.facts = [*case.facts, *_replies(case)], []
     kinds = Counter(fact.kind for fact in facts)
     for kind, times in kinds.items():
         told, text = TOLD[kind]
@@ -70,6 +70,23 @@ def _sort_facts(case: Case) -> None:
     for fact in facts:
         if fact.kind in LOOKS and not _is_looked_at(case, fact):
             case.beside[fact.event_id] = fact.model_dump_json()
+
+
+def _is_to_sort(case: Case) -> bool:
+    return bool(case.facts or (case.messages and (_hearing(case) or not case.awaits_reply)))
+
+
+def _replies(case: Case) -> list[Fact]:
+    """What the client wrote: for whoever has a step that hears him, else left to `reply` where it is awaited."""
+    step = _hearing(case)
+    if not step and case.awaits_reply:
+        return []
+    messages, case.messages = case.messages, []
+    return [Fact(event_id=one.event_id, kind=FactKind.REPLIED, reference=step) for one in messages]
+
+
+def _hearing(case: Case) -> str:
+    return next((step.step_id for step in case.open.values() if step.hears_client), "")
 
 
 def _clause(case: Case, kind: FactKind) -> str:
@@ -85,6 +102,9 @@ def _is_looked_at(case: Case, fact: Fact) -> bool:
 async def _look(case: Case, event_id: str) -> None:
     """A person looks: at a mail of ours that came back, or at what the client wrote."""
     fact = Fact.model_validate_json(case.beside[event_id])
+    if fact.kind is FactKind.REPLIED and fact.reference in case.open:
+        await _pass_on(case, event_id, case.open[fact.reference])
+        return
     name, waiting_for = LOOKS[fact.kind]
     step = PersonStep(
         name=name,
@@ -93,11 +113,26 @@ async def _look(case: Case, event_id: str) -> None:
         kinds=(ActKind.DONE, ActKind.WAIVE),
         result=StepResult,
         waiting_for=waiting_for,
-        reference=fact.reference,
+        reference=fact.reference if fact.kind is FactKind.BOUNCED else "",
     )
     await person(case, step, key=f"{name}:{part_of(event_id)}")
     del case.beside[event_id]
     show(case)
+
+
+async def _pass_on(case: Case, event_id: str, step: OpenStep) -> None:
+    """Whoever has the step is told that the client wrote again; what comes while they are being told is one with it."""
+    key = effect_key(case.request.case_id, f"replied-{step.step_id}", part_of(event_id))
+    nudge = Nudge(key=key, clause=step.clause, step_id=step.step_id, replied=True)
+    stage = Stage(
+        name=f"reply for {step.name}",
+        clause=step.clause,
+        effects=(nudge,),
+        events=case.take_events(),
+        view=case.view(),
+    )
+    break_down(case, stage.effects, await perform(case, stage))
+    del case.beside[event_id]
 
 
 async def _mend(case: Case, key: str) -> None:

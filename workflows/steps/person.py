@@ -15,7 +15,7 @@ from domain.messages import ActKind, SignedAct
 from domain.steps import Done, PersonStep
 from workflows.steps.asking import judge, perform
 from workflows.steps.case import Case
-from workflows.steps.deadline import first, wait
+from workflows.steps.deadline import BESIDE, first, wait
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
 
@@ -76,6 +76,7 @@ async def _ask(case: Case, key: str, step: PersonStep[R]) -> None:
         asked_at=workflow.now(),
         deadline=due,
         reference=step.reference,
+        hears_client=step.hears_client,
     )
     case.note(
         EventKind.ASKED, step.clause, f"Asked {step.role}: {step.waiting_for}.", step_id=key, due=due.due.isoformat()
@@ -162,7 +163,8 @@ async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:
 def _finish(case: Case, key: str, done: Done[R], candidate: Candidate) -> Done[R]:
     case.open.pop(key)
     break_down(case, candidate.then, done.receipts)
-    case.doing = f"{key} is done"
+    if not BESIDE.get():
+        case.doing = f"{key} is done"
     kept = _Kept(result=done.result.model_dump_json(), by=done.by, kind=done.kind, receipts=done.receipts)
     case.done[key] = kept.model_dump_json()
     return done

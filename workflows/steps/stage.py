@@ -13,12 +13,17 @@ from workflows.steps.visibility import show
 RECEIPTS = TypeAdapter(tuple[Receipt, ...])
 
 
-async def stage(case: Case, name: str, clause: str, effects: Sequence[Effect]) -> tuple[Receipt, ...]:
-    """Carries out the effects and returns a receipt for each. A failed one never fails the case: it is mended."""
+async def stage(
+    case: Case, name: str, clause: str, effects: Sequence[Effect], *, doing: str = ""
+) -> tuple[Receipt, ...]:
+    """Carries out the effects and returns a receipt for each. A failed one never fails the case: it is mended.
+
+    `doing`: what the case is shown to do from here on, if not what the stage is called.
+    """
     key = case.key(name)
     if key in case.done:
         return RECEIPTS.validate_json(case.done[key])
-    case.doing = name
+    case.doing = doing or name
     show(case)
     receipts = await perform(
         case, Stage(name=key, clause=clause, effects=tuple(effects), events=case.take_events(), view=case.view())

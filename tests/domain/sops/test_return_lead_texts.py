@@ -27,4 +27,4 @@ def test_every_text_names_its_clause() -> None:
 @pytest.mark.clause("RL-13")
 def test_what_accounts_are_told_never_goes_to_the_client() -> None:
     internal = {name for name, one in TEMPLATES.items() if one.internal}
-    assert internal == {"confirm-to-accounts", "final-action", "file-copy"}
+    assert internal == {"confirm-to-accounts", "final-action", "file-copy", "decision"}

@@ -1,0 +1,72 @@
+"""Starting the workflow of a case: once, whoever asks for it and however often."""
+
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCStatusCode
+
+from domain.errors import HoldfastError
+from domain.intake import RETURN_LEAD, Start
+from domain.return_lead import ReturnRequest
+
+RPC_TIMEOUT = timedelta(seconds=10)
+LATER = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.UNKNOWN,
+    }
+)
+"""What Temporal answers when asking again later may work."""
+_KIND = SearchAttributeKey.for_keyword("CaseKind")
+_STATUS = SearchAttributeKey.for_keyword("CaseStatus")
+_CLIENT = SearchAttributeKey.for_keyword("ClientId")
+
+
+class AnotherWorkflowError(HoldfastError):
+    """The id of a case belongs to a workflow of another type."""
+
+
+async def start_case(client: Client, start: Start, queue: str) -> None:
+    """A case that is running, or has run, is not started again. Raises RPCError, AnotherWorkflowError."""
+    try:
+        handle = await client.start_workflow(
+            RETURN_LEAD,
+            start.request,
+            id=start.workflow_id,
+            task_queue=queue,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=_attributes(start.request),
+            static_summary=_summary(start.request),
+            rpc_timeout=RPC_TIMEOUT,
+        )
+    except WorkflowAlreadyStartedError:
+        return
+    if (await handle.describe(rpc_timeout=RPC_TIMEOUT)).workflow_type != RETURN_LEAD:
+        raise AnotherWorkflowError
+
+
+def _attributes(request: ReturnRequest) -> TypedSearchAttributes:
+    pairs = [SearchAttributePair(_KIND, RETURN_LEAD), SearchAttributePair(_STATUS, "open")]
+    if request.client_id:
+        pairs.append(SearchAttributePair(_CLIENT, request.client_id))
+    return TypedSearchAttributes(pairs)
+
+
+def _summary(request: ReturnRequest) -> str:
+    """One line for the Temporal UI: ids only."""
+    what = f"{len(request.claims)} leads" if not request.doubt else f"a person looks ({request.doubt})"
+    return f"RL-1 return of {request.client_id or 'a client not known yet'}: {what}"
