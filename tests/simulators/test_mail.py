@@ -146,6 +146,14 @@ async def test_a_fault_for_one_recipient_spares_the_others(server: MailServer) -
     )
 
 
+async def test_a_fault_of_the_message_meets_only_what_is_for_its_recipient(server: MailServer) -> None:
+    server.faults.add("reject-data-5xx", recipient="am@commversion.com")
+    await send(server, message())
+    with pytest.raises(smtplib.SMTPDataError):
+        await send(server, message(), to=(INBOX, "am@commversion.com"))
+    assert len(server.ledger()) == 1
+
+
 async def test_an_unknown_recipient_comes_back_as_a_report(server: MailServer) -> None:
     server.faults.set_unknown("gone@acme.example")
     await send(server, message(sender=INBOX), mail_from=INBOX, to=("gone@acme.example", "jane@acme.example"))
