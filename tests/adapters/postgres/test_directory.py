@@ -83,6 +83,21 @@ async def test_the_csm_is_the_client_s(directory: PostgresDirectory, database: D
     assert await asked(directory, Role.CSM, "another") == ["dan"]
 
 
+async def test_account_managers_are_those_in_copy_else_the_csm(
+    directory: PostgresDirectory, database: Database, add_case: AddCase
+) -> None:
+    await add_case()
+    assert await asked(directory, Role.ACCOUNT_MANAGER, CASE) == ["dan"]
+    await database.execute("UPDATE clients SET csm_id = 'eve' WHERE client_id = 'acme'")
+    assert await asked(directory, Role.ACCOUNT_MANAGER, CASE) == ["eve"]
+    await database.execute("UPDATE cases SET account_managers = '{ann,ben}' WHERE case_id = $1", CASE)
+    assert await asked(directory, Role.ACCOUNT_MANAGER, CASE) == ["ann", "ben"]
+    await leave(database, "ann")
+    assert await asked(directory, Role.ACCOUNT_MANAGER, CASE) == ["ben"]
+    await leave(database, "ben")
+    assert await asked(directory, Role.ACCOUNT_MANAGER, CASE) == ["eve"]
+
+
 async def test_for_money_only_money_people_may_sign(directory: PostgresDirectory, database: Database) -> None:
     await database.execute("INSERT INTO memberships VALUES ('ben', $1, false)", Role.ACCOUNTS.value)
     assert await asked(directory, Role.ACCOUNTS) == []
