@@ -37,7 +37,7 @@ from adapters.postgres.crypto import Vault, load_master
 from adapters.postgres.gate import PostgresGate
 from adapters.postgres.ledger import PostgresLedger
 from adapters.postgres.money_people import sync_money_people
-from adapters.postgres.pool import Pool
+from adapters.postgres.pool import DatabaseGoneError, Pool
 from adapters.postgres.promises import PostgresPromises
 from adapters.sheets.sheet import GoogleSheet
 from adapters.temporal.linked import TemporalLinkedCases
@@ -49,8 +49,9 @@ from runtime.connect import connect
 from runtime.keys import Keyring, ring_path
 from runtime.logs import configure_logging
 from runtime.metrics import metrics_runtime
+from runtime.patience import patiently
 from runtime.processes import LocalServerError
-from runtime.settings import Settings
+from runtime.settings import Role, Settings
 from workflows.books_check import BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote
 from workflows.return_lead import ReturnLead
 
@@ -85,6 +86,11 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, linked: LinkedCases
     )
 
 
+async def _pool(settings: Settings, role: Role) -> Pool:
+    connecting = partial(database.connect, settings.database_url_for(role), application=f"holdfast-{role}")
+    return await patiently("PostgreSQL", connecting, DatabaseGoneError)
+
+
 def _vault(settings: Settings) -> Vault:
     return Vault(load_master(settings.keys_dir, make=settings.mode == "local"))
 
@@ -98,7 +104,7 @@ def _local_counts(settings: Settings) -> bool:
 async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_QUEUE) -> AsyncGenerator[Worker]:
     """Workflows, `perform` and `record_acts`."""
     async with AsyncExitStack() as stack:
-        pool = await database.connect(settings.database_url_for("sops"), application="holdfast-sops")
+        pool = await _pool(settings, "sops")
         stack.push_async_callback(pool.close)
         vault = _vault(settings)
         ledger = PostgresLedger(pool, vault)
@@ -124,7 +130,7 @@ async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_Q
 async def money_worker(settings: Settings, client: Client, *, queue: str = SOPS_QUEUE) -> AsyncGenerator[Worker]:
     """The one activity that grants: own role, own keys, own list of who may act for money."""
     async with AsyncExitStack() as stack:
-        pool = await database.connect(settings.database_url_for("money"), application="holdfast-money")
+        pool = await _pool(settings, "money")
         stack.push_async_callback(pool.close)
         vault = _vault(settings)
         await sync_money_people(pool, vault, settings)
@@ -144,7 +150,7 @@ async def run(settings: Settings, queues: str) -> None:
         (settings.money_metrics_port, "MONEY_METRICS") if queues == "money" else (settings.metrics_port, "METRICS")
     )
     runtime = metrics_runtime(port, f"HOLDFAST_{name}_PORT", tags={"queues": queues})
-    client = await connect(settings, runtime=runtime)
+    client = await patiently("Temporal", partial(connect, settings, runtime=runtime), RuntimeError)
     stop = asyncio.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
