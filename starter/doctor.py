@@ -9,7 +9,12 @@ from typing import Literal
 from temporalio.api.enums.v1 import EventType, TaskQueueType, WorkflowTaskFailedCause
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import (
+    Client,
+    ScheduleActionExecutionStartWorkflow,
+    ScheduleDescription,
+    WorkflowExecutionStatus,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.postgres import policy
@@ -19,6 +24,7 @@ from domain.ids import SOPS_QUEUE, money_queue
 from runtime import local
 from runtime.connect import connect
 from runtime.settings import Settings
+from starter import schedules
 from starter.cli_world import Office, explain, office
 
 MOST_CASES = 500
@@ -114,7 +120,7 @@ async def _dead(operations: Operations) -> list[Finding]:
 async def _temporal(client: Client, running: Sequence[tuple[str, str]]) -> list[Finding]:
     await client.count_workflows()
     found = [Finding("ok", "temporal", f"answers, namespace {client.namespace}"), *await _pollers(client)]
-    return found + await _cases(client, running)
+    return [*found, await _books_check(client), *await _cases(client, running)]
 
 
 async def _pollers(client: Client) -> list[Finding]:
@@ -140,6 +146,44 @@ async def _pollers(client: Client) -> list[Finding]:
 def _lately(seen: datetime) -> bool:
     """A worker asks again at least every minute; the server remembers one that is gone for five."""
     return datetime.now(UTC) - seen < SEEN
+
+
+async def _books_check(client: Client) -> Finding:
+    """The net under promises (RL-11): missing, paused or failing, it breaks them in silence."""
+    try:
+        found = await schedules.describe(client)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return Finding("problem", "schedules", "nothing checks the books", "`holdfast schedules apply` makes it so")
+    state = found.schedule.state
+    if state.paused:
+        what = f"the check of the books is paused ({state.note or 'no reason given'})"
+        return Finding("problem", "schedules", what, "unpause the schedule books-check in the Temporal UI")
+    if failed := await _failed_check(client, found):
+        what = f"the last check of the books came to no end ({failed})"
+        return Finding("problem", "schedules", what, "`holdfast billing check` tries again, the Temporal UI says why")
+    return Finding("ok", "schedules", "the books are checked")
+
+
+async def _failed_check(client: Client, found: ScheduleDescription) -> str:
+    """How the last check ended if not well, "" if it did or runs."""
+    last = max(found.info.recent_actions, key=lambda one: one.started_at, default=None)
+    if last is None or not isinstance(last.action, ScheduleActionExecutionStartWorkflow):
+        return ""
+    try:
+        status = (await client.get_workflow_handle(last.action.workflow_id).describe()).status
+    except RPCError:
+        return ""  # it ran so long ago that Temporal forgot it
+    return status.name.lower() if status and status in _FAILED else ""
+
+
+_FAILED = {
+    WorkflowExecutionStatus.FAILED,
+    WorkflowExecutionStatus.TIMED_OUT,
+    WorkflowExecutionStatus.TERMINATED,
+    WorkflowExecutionStatus.CANCELED,
+}
 
 
 async def _cases(client: Client, cases: Sequence[tuple[str, str]]) -> list[Finding]:

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 import domain.sops
 from domain.rules.acts import sentence
-from domain.sops.return_lead_texts import INSTRUCTIONS
+from domain.sops.texts import INSTRUCTIONS
 from domain.texts import digest
 from starter.pages.visitor import Visitor
 

@@ -20,7 +20,7 @@ from domain.errors import Refused
 from domain.messages import ActKind
 from domain.rules.acts import OWNERSHIP, refuse
 from domain.rules.answer import valid_leads
-from domain.sops.return_lead_texts import INSTRUCTIONS
+from domain.sops.texts import INSTRUCTIONS
 from domain.subject import Subject, SubjectLine
 from domain.texts import digest
 from starter.gateway import Answer

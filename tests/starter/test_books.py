@@ -1,0 +1,95 @@
+"""Month end from the command line, and what the doctor says of the net under promises."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from temporalio.client import ScheduleHandle
+
+from adapters.postgres.promises import PostgresPromises
+from domain.books_check import INVOICE_DAYS
+from domain.errors import Refused
+from domain.ids import BOOKS_SCHEDULE
+from runtime.temporal_server import TemporalServer, temporal_server
+from starter.doctor import Finding, examine
+from starter.schedules import books_schedule
+from tests.agency import Agency, letter, open_agency
+from tests.conftest import Database
+from tests.starter.test_cli import holdfast
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def temporal() -> AsyncIterator[TemporalServer]:
+    async with temporal_server(time_travel=True) as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def agency(tmp_path: Path, database: Database, temporal: TemporalServer) -> AsyncIterator[Agency]:
+    async with open_agency(tmp_path, database, temporal) as made:
+        yield made
+
+
+@pytest.mark.clause("RL-11")
+async def test_accounts_have_a_list_of_the_leads_received_in_a_month(agency: Agency) -> None:
+    for lead, received in (("L-1005", "2026-10-31 23:30+00"), ("L-1006", "2026-11-01 00:10+00")):
+        await agency.database.execute(
+            "UPDATE leads SET received_at = $2::text::timestamptz WHERE lead_id = $1", lead, received
+        )
+    case_id = await agency.receive(letter("L-1005 and L-1006"))
+    await agency.find(case_id, ["L-1005", "L-1006"])
+    await agency.confirm(case_id)
+    await agency.result(case_id)
+    listed = await holdfast(agency.settings, "billing", "do-not-invoice", "--month", "2026-11", "--json")
+    (line,) = listed.data
+    assert (line["lead_id"], line["client_name"], line["case_id"]) == ("L-1006", "Acme Plumbing", case_id)
+    everything = await holdfast(agency.settings, "billing", "do-not-invoice")
+    assert [word for word in everything.out.split() if word.startswith("L-10")] == ["L-1005", "L-1006"]
+    wrong = await holdfast(agency.settings, "billing", "do-not-invoice", "--month", "november")
+    assert (wrong.code, "write it as 2026-11" in wrong.err) == (2, True)
+
+
+async def test_the_schedule_is_applied_shown_and_missed(agency: Agency, temporal: TemporalServer) -> None:
+    said = [await holdfast(agency.settings, "schedules", "apply", "--json", temporal=temporal.address) for _ in "12"]
+    assert [one.data["books-check"] for one in said] == ["created", "updated"]
+    handle = agency.client.get_schedule_handle(BOOKS_SCHEDULE)
+    try:
+        shown = await holdfast(agency.settings, "schedules", "show", "--json", temporal=temporal.address)
+        assert json.loads(shown.out)["books-check"]["next"]
+        await _examined(agency, temporal, handle)
+    finally:
+        await handle.delete()
+    assert (await _finding(agency, temporal)).level == "problem"
+
+
+async def _examined(agency: Agency, temporal: TemporalServer, handle: ScheduleHandle) -> None:
+    assert (await _finding(agency, temporal)).level == "ok"
+    await handle.pause(note="stocktaking")
+    paused = await _finding(agency, temporal)
+    assert (paused.level, "stocktaking" in paused.what) == ("problem", True)
+
+
+async def _finding(agency: Agency, temporal: TemporalServer) -> Finding:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TEMPORAL_ADDRESS", temporal.address)
+        return next(one for one in await examine(agency.settings) if one.about == "schedules")
+
+
+async def test_invoice_days_are_a_policy_with_versions(database: Database) -> None:
+    promises = PostgresPromises(await database.pool("door"))
+    assert await promises.invoice_days() == INVOICE_DAYS
+    for version, days in ((1, [5]), (2, [3, 4])):
+        await database.execute(
+            "INSERT INTO policy (name, version, value) VALUES ('invoice-days', $1, $2::text::jsonb)",
+            version,
+            json.dumps({"days": days}),
+        )
+    assert await promises.invoice_days() == (3, 4)
+
+
+@pytest.mark.parametrize("days", [(), (0,), (1, 32)])
+def test_a_day_that_no_month_has_is_refused(days: tuple[int, ...]) -> None:
+    with pytest.raises(Refused):
+        books_schedule(days)
