@@ -72,7 +72,7 @@ def _shown(accepted: Acceptance, *, started: bool) -> dict[str, object]:
 async def _hand_over(here: Office, door: Door) -> bool:
     """At once if Temporal is there; what is accepted is not lost if it isn't."""
     try:
-        await Handover(door.intake, await here.temporal()).run_once()
+        await Handover(door.intake, await here.temporal(), page_of=here.settings.page_of).run_once()
     except (RPCError, RuntimeError):
         return False
     return True

@@ -1,5 +1,6 @@
 """Tells Temporal what the inbox accepted: starts cases and signals them, until each row is handed over or dead."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -22,8 +23,15 @@ log = structlog.get_logger("handover")
 class Handover:
     """Any number may run at once: each row is leased to one of them."""
 
-    def __init__(self, intake: PostgresIntake, client: Client, *, queue: str = SOPS_QUEUE) -> None:
-        self._intake, self._client, self._queue = intake, client, queue
+    def __init__(
+        self,
+        intake: PostgresIntake,
+        client: Client,
+        *,
+        queue: str = SOPS_QUEUE,
+        page_of: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        self._intake, self._client, self._queue, self._page_of = intake, client, queue, page_of
 
     async def run_once(self, limit: int = 20) -> int:
         """Hands over what waits, oldest first; returns how many rows were looked at. Database errors pass."""
@@ -36,7 +44,7 @@ class Handover:
         try:
             for step in row.handover.steps:
                 if isinstance(step, Start):
-                    await start_case(self._client, step, self._queue)
+                    await start_case(self._client, step, self._queue, self._page_of(step.request.case_id))
                 elif not await self._signal(row, step):
                     return
             await self._intake.handed(row.inbox_id)

@@ -82,7 +82,7 @@ async def serve(settings: Settings, client: Client, stop: asyncio.Event) -> None
             tls=settings.imap_tls,
         )
         stack.push_async_callback(inbox.close)
-        handover = Handover(door.intake, client)
+        handover = Handover(door.intake, client, page_of=settings.page_of)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keep("mail", lambda: take_mail(inbox, door), stop, POLL_SECONDS))
             tasks.create_task(keep("handover", handover.run_once, stop, IDLE_SECONDS))

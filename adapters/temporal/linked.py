@@ -36,8 +36,9 @@ class TemporalLinkedCases:
             claims=claims,
             linked_to=case_id,
         )
+        start, page = Start(workflow_id=ids.workflow_id(linked), request=request), self._settings.page_of(linked)
         try:
-            await start_case(self._client, Start(workflow_id=ids.workflow_id(linked), request=request), self._queue)
+            await start_case(self._client, start, self._queue, page)
         except AnotherWorkflowError:
             raise Permanent(_VENDOR, "another-workflow", "the linked case's id belongs to another workflow") from None
         except (RPCError, RuntimeError) as error:  # RuntimeError: the SDK's, when a first connection fails

@@ -39,8 +39,11 @@ class AnotherWorkflowError(HoldfastError):
     """The id of a case belongs to a workflow of another type."""
 
 
-async def start_case(client: Client, start: Start, queue: str) -> None:
-    """A case that is running, or has run, is not started again. Raises RPCError, AnotherWorkflowError."""
+async def start_case(client: Client, start: Start, queue: str, page: str = "") -> None:
+    """A case that is running, or has run, is not started again. Raises RPCError, AnotherWorkflowError.
+
+    `page` is the way back from the Temporal UI to the case's own page, "" if there is none.
+    """
     try:
         handle = await client.start_workflow(
             RETURN_LEAD,
@@ -51,6 +54,7 @@ async def start_case(client: Client, start: Start, queue: str) -> None:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             search_attributes=_attributes(start.request),
             static_summary=_summary(start.request),
+            static_details=f"[The case in Holdfast]({page})" if page else None,
             rpc_timeout=RPC_TIMEOUT,
         )
     except WorkflowAlreadyStartedError:

@@ -120,6 +120,7 @@ async def show(who: Who, case_id: str, act: str = "") -> Response:
     values: dict[str, Any] = {
         "detail": detail,
         "thread": facts.thread,
+        "verdicts": {one.lead_id: one.verdict.value for one in facts.findings.findings},
         "acts": acts,
         "said": next((one for one in acts if one.row.jti == act), None),
         "waits": bool(act) and all(one.row.jti != act for one in acts),
@@ -140,13 +141,19 @@ def _temporal(house: House, workflow_id: str) -> str:
 
 
 def told(line: Line, names: Mapping[str, str]) -> str:
-    """One event in words."""
+    """One event in words, with people and departments by their names."""
     words = line.text or line.kind.replace(".", " ")
-    if line.kind == EventKind.ACT_ACCEPTED:
-        return f"{names.get(line.actor, line.actor)} {did(str(line.data.get('kind', '')))}" if line.data else words
-    if not line.kind.startswith("effect."):
-        return words
+    if line.kind == EventKind.ACT_ACCEPTED and line.data:
+        return f"{names.get(line.actor, line.actor)} {did(str(line.data.get('kind', '')))}"
+    if line.kind.startswith("effect."):
+        words += _became(line)
+    for role in (name for name in names if name.startswith(("team:", "role:"))):
+        words = words.replace(role, names[role])
+    return words[:1].upper() + words[1:]
+
+
+def _became(line: Line) -> str:
     reference, code = str(line.data.get("reference", "")), str(line.data.get("code", ""))
     state = line.kind.removeprefix("effect.")
     more = code if state != "sent" else ("" if "@" in reference else reference)
-    return f"{words}: {state}{f' ({more})' if more else ''}"
+    return f": {state}{f' ({more})' if more else ''}"

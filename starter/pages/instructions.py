@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 _NUMBERED = re.compile(r"^(\d+)\. (.*)")
 _COMMAND = re.compile(r"^\s+(holdfast .*)")
-_LISTED = re.compile(r"^  (\S.*)")
+_LISTED = re.compile(r"^  \S")
+_NESTED = re.compile(r"^    \S")
 
 
 @dataclass
@@ -31,8 +32,8 @@ def read_instructions(text: str) -> Instructions:
             found.commands.append(command.group(1))
         elif numbered:
             found.blocks.append(Block(numbered.group(2), int(numbered.group(1))))
-        elif listed and found.blocks:
-            found.blocks[-1].items.append(listed.group(1).strip())
+        elif found.blocks and (listed or (_NESTED.match(line) and found.blocks[-1].items)):
+            found.blocks[-1].items.append(line.strip())
         elif line.strip():
             _go_on(found, line, fresh=fresh)
         fresh = not line.strip() or bool(command)

@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -70,6 +70,10 @@ def _money(amount: Decimal | None, currency: str = "GBP") -> str:
     return f"£{amount:,.2f}" if currency == "GBP" else f"{currency} {amount:,.2f}"
 
 
+def _month(month: str) -> str:
+    return f"{date.fromisoformat(f'{month}-01'):%B %Y}"
+
+
 def _plain(word: object) -> str:
     return str(word).replace("-", " ").replace("_", " ")
 
@@ -123,7 +127,7 @@ def environment() -> ImmutableSandboxedEnvironment:
     )
     filters: dict[str, Any] = made.filters
     filters |= {"moment": _moment, "money": _money, "plain": _plain, "title_of": _title, "refusal": sentence}
-    filters |= {"did": did}
+    filters |= {"did": did, "month": _month}
     known: dict[str, Any] = made.globals
     known |= {"static": _static, "case_url": case_url, "step_url": step_url, "clauses": clauses()}
     known |= {"approval_reasons": APPROVAL_REASONS}

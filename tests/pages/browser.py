@@ -12,7 +12,6 @@ from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, as
 CHROMIUM = "/usr/bin/chromium"
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
-_STILL = ".sticky, .beside > .how { position: static !important; max-height: none !important; }"
 DESK, PHONE = ViewportSize(width=1280, height=860), ViewportSize(width=390, height=844)
 
 
@@ -56,7 +55,15 @@ class Screen:
         assert self.complaints == []
         if os.environ.get("HOLDFAST_SCREENSHOTS"):
             SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-            await self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True, style=_STILL)
+            await self._photograph(SCREENSHOTS / f"{name}.png")
+
+    async def _photograph(self, path: Path) -> None:
+        """All of it on a screen that is high enough, so that nothing floats over anything."""
+        before = self.page.viewport_size or DESK
+        height: int = await self.page.evaluate("() => document.documentElement.scrollHeight")
+        await self.page.set_viewport_size(ViewportSize(width=before["width"], height=max(height, 500)))
+        await self.page.screenshot(path=path)
+        await self.page.set_viewport_size(before)
 
 
 @asynccontextmanager

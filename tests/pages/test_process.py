@@ -14,8 +14,9 @@ import pytest
 
 from runtime.processes import accepts_connections, free_port
 from runtime.settings import Settings
-from starter.pages.render import step_url
-from tests.agency import Agency, eventually
+from starter.handover import Handover
+from starter.pages.render import case_url, step_url
+from tests.agency import CLIENT, Agency, eventually
 from tests.conftest import Database
 from tests.pages.town import Town
 
@@ -94,3 +95,15 @@ async def test_the_mail_that_asks_names_the_page_where_it_is_done(agency: Agency
         return any(step_url(case_id, "investigate") in mail.get_content() for mail in agency.mails())
 
     await eventually(asked, "no mail names the page")
+
+
+async def test_the_temporal_ui_leads_back_to_the_case(agency: Agency, town: Town) -> None:
+    handover = Handover(agency.door.intake, agency.client, queue=agency.queue, page_of=town.house.settings.page_of)
+    accepted = await agency.door.open_return({"client_id": CLIENT, "leads": ["L-1001"], "reference": "back"})
+    await handover.run_once()
+    details = await (await agency.handle(accepted.case_id).describe()).static_details()
+    assert details == f"[The case in Holdfast]({town.url}{case_url(accepted.case_id)})"
+    tom = await town.signed_in("P-2")
+    await agency.parked(accepted.case_id, "investigate")
+    there = town.house.settings.temporal_ui_url
+    assert f"{there}/namespaces/default/workflows/" in (await tom.get(case_url(accepted.case_id))).text
