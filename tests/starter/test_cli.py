@@ -104,7 +104,24 @@ async def test_a_case_is_worked_through_from_the_command_line(
     assert barred.code == 2
     done = await run("step", "complete", case_id, "authorise", "--authorise", "--as", "P-3", "--json")
     assert done.data["state"] == "accepted"
-    await agency.closed(case_id)
+
+    await agency.answered(case_id)
+    reply = letter("", text="I do not agree about L-1006.")
+    reply["In-Reply-To"] = str(agency.mails("quote and was rung back")[-1]["Message-ID"])
+    await agency.receive(reply)
+    await agency.parked(case_id, "mark")
+    assert "I do not agree about L-1006." in (await run("step", "show", case_id, "mark")).out
+    marked = await run("step", "complete", case_id, "mark", "--mark", "disputes", "--leads", "L-1006", "--as", "P-1")
+    assert marked.code == 0, marked.err
+    await agency.parked(case_id, "dispute")
+    decision = tmp_path / "decision.csv"
+    decision.write_text("lead_id,decision,reason,text\nL-1006,maybe,,We listened to the call together again.\n")
+    unsure = await run("step", "complete", case_id, "dispute", "--decided", str(decision), "--as", "P-2")
+    assert (unsure.code, "overturned or upheld" in unsure.err) == (2, True)
+    decision.write_text("lead_id,decision,reason,text\nL-1006,upheld,,We listened to the call together again.\n")
+    final = await run("step", "complete", case_id, "dispute", "--decided", str(decision), "--as", "P-2")
+    assert final.code == 0, final.err
+    await agency.result(case_id)
 
     told = (await run("case", "show", case_id)).out
     for clause in ("RL-3", "RL-4", "RL-6", "RL-7", "RL-8", "RL-11", "RL-12", "RL-13"):
