@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,31 @@ async def holdfast(settings: Settings, *words: str, temporal: str = "", given: s
     return Said(done.returncode, done.stdout, done.stderr)
 
 
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+async def _disputed(
+    agency: Agency, case_id: str, run: Callable[..., Coroutine[None, None, Said]], decision: Path
+) -> None:
+    """The client disagrees about L-1006: marked by the team, decided by his CSM."""
+    await agency.answered(case_id)
+    reply = letter("", text="I do not agree about L-1006.")
+    reply["In-Reply-To"] = str(agency.mails("quote and was rung back")[-1]["Message-ID"])
+    await agency.receive(reply)
+    await agency.parked(case_id, "mark")
+    assert "I do not agree about L-1006." in (await run("step", "show", case_id, "mark")).out
+    marked = await run("step", "complete", case_id, "mark", "--mark", "disputes", "--leads", "L-1006", "--as", "P-1")
+    assert marked.code == 0, marked.err
+    await agency.parked(case_id, "dispute")
+    _write(decision, "lead_id,decision,reason,text\nL-1006,maybe,,We listened to the call together again.\n")
+    unsure = await run("step", "complete", case_id, "dispute", "--decided", str(decision), "--as", "P-2")
+    assert (unsure.code, "overturned or upheld" in unsure.err) == (2, True)
+    _write(decision, "lead_id,decision,reason,text\nL-1006,upheld,,We listened to the call together again.\n")
+    final = await run("step", "complete", case_id, "dispute", "--decided", str(decision), "--as", "P-2")
+    assert final.code == 0, final.err
+
+
 @pytest.mark.slow
 @pytest.mark.clause("RL-15")
 async def test_a_case_is_worked_through_from_the_command_line(
@@ -105,22 +130,7 @@ async def test_a_case_is_worked_through_from_the_command_line(
     done = await run("step", "complete", case_id, "authorise", "--authorise", "--as", "P-3", "--json")
     assert done.data["state"] == "accepted"
 
-    await agency.answered(case_id)
-    reply = letter("", text="I do not agree about L-1006.")
-    reply["In-Reply-To"] = str(agency.mails("quote and was rung back")[-1]["Message-ID"])
-    await agency.receive(reply)
-    await agency.parked(case_id, "mark")
-    assert "I do not agree about L-1006." in (await run("step", "show", case_id, "mark")).out
-    marked = await run("step", "complete", case_id, "mark", "--mark", "disputes", "--leads", "L-1006", "--as", "P-1")
-    assert marked.code == 0, marked.err
-    await agency.parked(case_id, "dispute")
-    decision = tmp_path / "decision.csv"
-    decision.write_text("lead_id,decision,reason,text\nL-1006,maybe,,We listened to the call together again.\n")
-    unsure = await run("step", "complete", case_id, "dispute", "--decided", str(decision), "--as", "P-2")
-    assert (unsure.code, "overturned or upheld" in unsure.err) == (2, True)
-    decision.write_text("lead_id,decision,reason,text\nL-1006,upheld,,We listened to the call together again.\n")
-    final = await run("step", "complete", case_id, "dispute", "--decided", str(decision), "--as", "P-2")
-    assert final.code == 0, final.err
+    await _disputed(agency, case_id, run, tmp_path / "decision.csv")
     await agency.result(case_id)
 
     told = (await run("case", "show", case_id)).out
