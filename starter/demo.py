@@ -35,6 +35,7 @@ from runtime.processes import free_port
 from runtime.settings import Role, Settings
 from starter.cli_cases import print_timeline
 from starter.cli_world import Office, console, office
+from starter.demo_approval import approved, forged, investigated, open_large_request
 from starter.evidence import with_evidence
 from starter.findings import parse_findings_csv
 from starter.gateway import Answer, LocalLogin
@@ -258,6 +259,32 @@ async def settled(here: Office, client: Client, case_id: str) -> None:
     say(f"  closed: {outcome['valid']} leads returned, {outcome['refused']} not")
 
 
+async def above_the_limit(here: Office, client: Client) -> None:
+    """A forged approval, silence, and the good one."""
+    headline("9. Above GBP 500.00: nothing is promised before Shobhit Patil decides (RL-14)")
+    command("import leads samples/large_leads.csv")
+    command("return-lead open samples/large_request.json")
+    case_id = await open_large_request(here, client)
+    await waits_for(here, case_id, "investigate")
+    await investigated(here, case_id)
+    await waits_for(here, case_id, "approval")
+    say("\n  An approval in his name, sent straight to Temporal, with a signature that is not the gateway's:")
+    await forged(here, client, case_id)
+    say("    refused, and the case goes on waiting")
+    say("\n  Two days pass; silence decides nothing:")
+    await fast_forward(client, case_id, timedelta(hours=48, minutes=1))
+    await waits_for(here, case_id, "approval", chased=1)
+    command(f"approvals decide {case_id} --approve --as shobhit")
+    await approved(here, case_id)
+    say("    signed by shobhit, checked and stored")
+    await waits_for(here, case_id, "confirm")
+    command(f"step complete {case_id} confirm --confirm --as maya")
+    preview = await here.letters.preview(case_id)
+    await signed(here, case_id, "confirm", ActKind.CONFIRM, {"preview_sha256": preview.sha256}, "maya")
+    outcome = await asyncio.wait_for(client.get_workflow_handle(case_id).result(), STEP_WITHIN)
+    say(f"  closed: {outcome['valid']} leads returned, {outcome['refused']} not")
+
+
 async def walk(settings: Settings) -> None:
     async with office(settings) as here:
         headline("2. The agency: people, clients, leads, books")
@@ -267,13 +294,15 @@ async def walk(settings: Settings) -> None:
         case_id = await the_case(here)
         say(f"  opened {case_id}: http://127.0.0.1:{settings.temporal_ui_port} shows it while this runs")
         await waits_for(here, case_id, "investigate")
-        await settled(here, await here.temporal(), case_id)
-        headline("9. What happened, by clause (RL-15)")
+        client = await here.temporal()
+        await settled(here, client, case_id)
+        await above_the_limit(here, client)
+        headline("10. What happened in the first case, by clause (RL-15)")
         say("  (After the fast-forward the case's own clock is 16 days ahead of this machine's.)")
         print_timeline(await here.reader.timeline(case_id))
-        headline("10. The e-mails")
+        headline("11. The e-mails")
         await show_mails(settings)
-        headline("11. The books, the sheet and the audit trail")
+        headline("12. The books, the sheet and the audit trail")
         await show_books(settings)
         await show_audit(here)
 
