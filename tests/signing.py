@@ -225,7 +225,7 @@ class Agency:
         assert answer.accepted == 0, await self.refusals(case_id)
         return answer
 
-    async def order(self, person: str, kind: ActKind, result: Any, **changes: Any) -> str:
+    async def order(self, person: str, kind: ActKind, result: Any, /, **changes: Any) -> str:
         """Signs an order as the gateway would, but for `changes` to its body, and has it judged. Raises Refused."""
         present = await self.orders.present(result)
         iat = await self.clock()

@@ -356,3 +356,53 @@ async def test_a_case_that_is_not_running_is_said_to_be(
     client = await connect(settings, address=temporal.address)
     gateway = Gateway(await agency.database.pool("door"), vault, client, settings)
     await refused("case-not-running", gateway.complete(CASE, "investigate", "return.findings", GOOD, ANN))
+
+
+# Approvals and orders -------------------------------------------------------------------------------------------------
+
+SHOBHIT, PIA = LocalLogin("shobhit"), LocalLogin("pia")
+
+
+async def _put_to_the_approver(agency: Agency, gateway: StraightGateway) -> None:
+    await gateway.complete(CASE, "investigate", "return.findings", GOOD, ANN)
+    await agency.bill(issued("L-1001", "400.00"), issued("L-1002", "400.00"))
+    await agency.ask("approval")
+
+
+async def test_what_is_approved_is_what_was_shown(agency: Agency, gateway: StraightGateway) -> None:
+    await _put_to_the_approver(agency, gateway)
+    shown = await gateway.about(CASE, "approval", "return.approve")
+    await agency.bill(issued("L-1001", "4000.00"))
+    work = gateway.complete(CASE, "approval", "return.approve", {}, SHOBHIT, shown=shown.sha256)
+    await refused("subject-changed", work)
+    assert await agency.stored() == ["return.findings"]
+    again = await gateway.about(CASE, "approval", "return.approve")
+    done = await gateway.complete(CASE, "approval", "return.approve", {}, SHOBHIT, shown=again.sha256)
+    assert done.outcome.accepted
+
+
+async def test_nothing_is_signed_for_who_may_not_approve(agency: Agency, gateway: StraightGateway) -> None:
+    await _put_to_the_approver(agency, gateway)
+    for by, code in ((ANN, "not-asked"), (OTTO, "not-asked"), (PIA, "not-asked")):
+        await refused(code, gateway.sign(CASE, "approval", "return.approve", {}, by))
+    await refused("nothing-to-withdraw", gateway.sign(CASE, "approval", "return.withdraw", {}, SHOBHIT))
+    await refused("reason-missing", gateway.sign(CASE, "approval", "return.reject", {}, SHOBHIT))
+    await agency.database.execute("UPDATE clients SET csm_id = 'shobhit'")
+    await refused("may-not-approve", gateway.sign(CASE, "approval", "return.approve", {}, SHOBHIT))
+
+
+async def test_an_approval_is_withdrawn_after_its_step_is_done(agency: Agency, gateway: StraightGateway) -> None:
+    await _put_to_the_approver(agency, gateway)
+    await gateway.complete(CASE, "approval", "return.approve", {}, SHOBHIT)
+    await agency.ask("confirm")
+    signed = await gateway.sign(CASE, "approval", "return.withdraw", {}, SHOBHIT)
+    assert (await agency.record("confirm", signed.act)).data["withdrawn"] == signed.jti
+    await refused("kind-not-asked", gateway.sign(CASE, "confirm", "return.withdraw", {}, SHOBHIT))
+
+
+async def test_orders_are_signed_for_partners_and_nobody_else(agency: Agency, gateway: StraightGateway) -> None:
+    payload = {"name": "approval-limit", "value": {"amount": "400.00"}}
+    await refused("not-a-setter", gateway.order("policy.set", payload, OTTO))
+    await refused("unknown-kind", gateway.order("step.done", {}, PIA))
+    jti = await gateway.order("policy.set", payload, PIA)
+    assert await agency.database.value("SELECT act_jti FROM policy WHERE version = 2") == jti
