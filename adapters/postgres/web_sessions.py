@@ -90,13 +90,16 @@ class WebSessions:
             )  # fmt: skip
         return token
 
-    async def find(self, token: str) -> WebSession | None:
-        """The session of a token, unless it was revoked, left idle for two hours, or is twelve hours old."""
+    async def find(self, token: str, *, used: bool = True) -> WebSession | None:
+        """The session of a token, unless it was revoked, left idle for two hours, or is twelve hours old.
+
+        `used`: somebody did something; a page that looks for news by itself keeps no session alive.
+        """
         async with transaction(self._pool) as conn:
             row = await conn.fetchrow(_FIND, digest(token), IDLE, LONGEST)
             if row is None:
                 return None
-            if row["now"] - row["seen_at"] > _NOTED_EVERY:
+            if used and row["now"] - row["seen_at"] > _NOTED_EVERY:
                 await conn.execute(_SEEN, digest(token))
         identity = Identity(issuer=row["issuer"], sub=row["sub"])
         return WebSession(token, identity, row["auth_time"], row["started_at"], row["now"])

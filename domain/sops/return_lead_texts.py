@@ -417,8 +417,9 @@ _INVESTIGATE = Instruction(
 5. Write two or three sentences a lead for the client: what you looked at, what you found, why it decides the matter.
    For a lead that is not valid, the client and everyone on the e-mail read exactly these words (RL-9), so "not valid"
    is not enough. Save what supports it (the chat, a call log, a screenshot) as a file beside the table.
-6. Put it all in one CSV with the columns lead_id,verdict,reason,text,evidence (evidence: the names of those files,
-   with spaces between them) and hand it in:
+6. Hand it in, all leads at once: the step's page has a table for it, and keeps what you put down until then.
+   On the command line it is one CSV with the columns lead_id,verdict,reason,text,evidence (evidence: the names of those
+   files, with spaces between them):
      """
     + _COMPLETE
     + """ --findings findings.csv

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+_ELSEWHERE, _POINTER = "On the command line", "See everything about it first:"
 _NUMBERED = re.compile(r"^(\d+)\. (.*)")
 _COMMAND = re.compile(r"^\s+(holdfast .*)")
 _LISTED = re.compile(r"^  \S")
@@ -38,6 +39,7 @@ def read_instructions(text: str) -> Instructions:
             _go_on(found, line, fresh=fresh)
         fresh = not line.strip() or bool(command)
     for block in found.blocks:
+        block.text = block.text.partition(_ELSEWHERE)[0].replace(_POINTER, "").rstrip()
         block.text = re.sub(r":$", "." if block.number else ":", block.text)
     return found
 

@@ -70,7 +70,8 @@ async def visitor(request: Request) -> Visitor:
     """Raises SignInError without a session that counts, Refused `not-known-here` for one of nobody here."""
     house = house_of(request)
     token = request.cookies.get(cookie_name(house), "")
-    session = await house.sessions.find(token) if token else None
+    by_hand = "part" not in request.query_params
+    session = await house.sessions.find(token, used=by_hand) if token else None
     if session is None:
         raise SignInError(_target(request))
     colleague = await house.pages.colleague(session.identity)

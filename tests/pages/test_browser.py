@@ -114,3 +114,17 @@ async def test_findings_are_handed_in_without_javascript(town: Town, browser: Br
         await _fill_in(window, "L-1001", "Valid return", "spam", "The chat holds nothing but an advertisement.")
         await window.click("Hand in all findings")
         await expect(window.page.get_by_text("It was signed, checked and stored")).to_be_visible()
+
+
+async def test_what_is_typed_is_kept_by_itself(town: Town, browser: Browser) -> None:
+    case_id = await town.opened("L-1001")
+    words = "The chat holds nothing but an advertisement."
+    async with screen(browser, town.url) as window:
+        await window.open(f"/cases/{case_id}/steps/investigate")
+        await window.sign_in("Priya Nair")
+        await _fill_in(window, "L-1001", "Valid return", "spam", words)
+        await window.page.keyboard.press("Tab")
+        await expect(window.page.get_by_text("All kept.")).to_be_visible()
+        await window.open(f"/cases/{case_id}/steps/investigate")
+        await expect(window.page.get_by_label("For the client")).to_have_value(words)
+        assert window.complaints == []

@@ -150,6 +150,15 @@ async def test_a_session_ends_when_left_idle_and_when_it_is_old(town: Town, paus
     assert (await visit.get("/", follow_redirects=False)).status_code == 303
 
 
+async def test_a_page_that_looks_for_news_by_itself_keeps_no_session_alive(town: Town) -> None:
+    visit = await town.signed_in("P-1")
+    for minutes in (60, 119):
+        await town.agency.database.shift(timedelta(minutes=minutes))
+        assert (await visit.get("/?part=yes")).status_code == 200
+    await town.agency.database.shift(timedelta(minutes=121))
+    assert (await visit.get("/", follow_redirects=False)).status_code == 303
+
+
 async def test_a_new_sign_in_ends_the_session_it_replaces(town: Town) -> None:
     visit = await town.signed_in("P-1")
     kept = visit.session
