@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from adapters.postgres.money_people import recent_changes
 from domain.errors import Refused
 from domain.messages import ActKind
 from domain.people import Role
@@ -26,10 +27,13 @@ def list_approvals(as_json: Json = False) -> None:
 async def _list(*, as_json: bool) -> None:
     async with office() as here:
         found = await here.reader.open_steps(roles=[Role.APPROVER.value])
-    show(found, as_json=as_json, human=lambda: _print_list(found))
+        changes = await recent_changes(here.pool)
+    show(found, as_json=as_json, human=lambda: _print_list(found, changes))
 
 
-def _print_list(found: tuple[Any, ...]) -> None:
+def _print_list(found: tuple[Any, ...], changes: tuple[str, ...]) -> None:
+    for change in changes:
+        console.print(Text(change))
     if not found:
         console.print("Nothing waits for an approver.")
     for row in found:

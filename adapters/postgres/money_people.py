@@ -1,6 +1,7 @@
 """Who may act for money (approver, partner, Accounts): the money worker's configuration, in a table of its own."""
 
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -85,6 +86,19 @@ async def sync_money_people(pool: Pool, vault: Vault, settings: Settings) -> Non
             ended,
         )
         await append_events(conn, vault, "", await _told(conn, added, ended))
+
+
+async def recent_changes(pool: Pool, days: int = 30) -> tuple[str, ...]:
+    """Who began or ceased to act for money lately, the latest first: shown to the approver wherever he decides."""
+    async with transaction(pool, reading=True) as conn:
+        rows = await conn.fetch(_RECENT, timedelta(days=days))
+    return tuple(f"{row['at']:%d %b %Y %H:%M} UTC: {row['name']} {row['what']} {row['role']}" for row in rows)
+
+
+_RECENT = """SELECT * FROM (
+        SELECT since AS at, name, role, 'may act for' AS what FROM money_people
+        UNION ALL SELECT until, name, role, 'may no longer act for' FROM money_people WHERE until IS NOT NULL) changes
+    WHERE at > holdfast_now() - $1::interval ORDER BY at DESC, role, name"""
 
 
 async def _told(conn: Connection, added: list[tuple[str, str, str]], ended: list[tuple[str, str, str]]) -> list[Entry]:

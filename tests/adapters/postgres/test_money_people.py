@@ -1,11 +1,12 @@
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from adapters.postgres.crypto import Vault
-from adapters.postgres.money_people import MoneyPeopleError, load_money_people, sync_money_people
+from adapters.postgres.money_people import MoneyPeopleError, load_money_people, recent_changes, sync_money_people
 from runtime.settings import Settings
 from tests.conftest import Database
 
@@ -64,6 +65,20 @@ async def test_each_change_is_told_once_and_no_change_not_at_all(
     assert await database.value("SELECT count(*) FROM case_events") == 2
     await sync_money_people(pool, vault, settings(tmp_path, person("approver", "shobhit")))
     assert await database.value("SELECT count(*) FROM case_events") == 3
+
+
+async def test_the_approver_sees_who_began_and_who_ceased_to_act_for_money(
+    database: Database, vault: Vault, tmp_path: Path
+) -> None:
+    pool = await database.pool("money")
+    await sync_money_people(pool, vault, settings(tmp_path, person("approver", "shobhit") + person("accounts", "carl")))
+    await sync_money_people(pool, vault, settings(tmp_path, person("approver", "shobhit")))
+    told = await recent_changes(await database.pool("door"))
+    first, *others = [one.partition(": ")[2] for one in told]
+    assert first == "Carl may no longer act for team:accounts"
+    assert sorted(others) == ["Carl may act for team:accounts", "Shobhit may act for role:approver"]
+    await database.shift(timedelta(days=31))
+    assert await recent_changes(await database.pool("door")) == ()
 
 
 @pytest.mark.parametrize(
