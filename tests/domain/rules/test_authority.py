@@ -188,3 +188,10 @@ def test_a_local_login_counts_only_where_every_vendor_is_a_stand_in(kind: ActKin
 
 def test_a_kind_nobody_knows_is_refused() -> None:
     assert may_sign("return.everything", "oidc", local_counts=True) == "unknown-kind"
+
+
+@pytest.mark.clause("RL-14")
+def test_a_lead_once_put_to_an_approver_needs_him_whatever_it_comes_to() -> None:
+    assert why(lead("1.00"), put_leads=("L-1",)) == "put-to-the-approver-before"
+    assert why(lead("1.00"), put_leads=("L-2",)) == ""
+    assert why(lead("500.01"), put_leads=("L-1",)) == "above-the-limit"
