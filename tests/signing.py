@@ -54,7 +54,7 @@ STEPS: dict[str, tuple[str, tuple[ActKind, ...], str]] = {
     "allocate": (ACCOUNTS, (ActKind.ALLOCATED,), "issued"),
     "triage": (RETURN_LEADS, (ActKind.TRIAGE,), "step"),
     "approval": ("role:approver", (ActKind.APPROVE, ActKind.REJECT, ActKind.ASK_BACK), "valid"),
-    "dispute": ("role:csm", (ActKind.DECIDED,), "step"),
+    "dispute": ("role:am", (ActKind.DECIDED,), "step"),
     "could-not": (RETURN_LEADS, (ActKind.DONE, ActKind.RESEND, ActKind.WAIVE), "step"),
 }
 

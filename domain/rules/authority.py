@@ -53,7 +53,7 @@ ACT_RULES: dict[ActKind, ActRule] = {
     ActKind.ASK_BACK: ActRule(money=True, auth=_PEOPLE, role=Role.APPROVER),
     ActKind.WITHDRAW: ActRule(money=True, auth=_PEOPLE, role=Role.APPROVER),
     ActKind.MARK: ActRule(money=False, auth=_PEOPLE),
-    ActKind.DECIDED: ActRule(money=True, auth=_PEOPLE),
+    ActKind.DECIDED: ActRule(money=True, auth=_PEOPLE, role=Role.ACCOUNT_MANAGER),  # RL-10
     ActKind.SET_POLICY: ActRule(money=True, auth=_PEOPLE),
     ActKind.IMPORT_RATES: ActRule(money=True, auth=_PEOPLE),
     ActKind.SET_STAND_IN: ActRule(money=True, auth=_PEOPLE),

@@ -1105,3 +1105,13 @@ async def test_a_billing_that_a_rogue_worker_made_up_raises_nothing(agency: Agen
     lies = Billing(leads=(issued("L-1001", "4000.00"), BIG[1]))
     (one,) = await agency.gate.claim(CASE, permits, lies, [Intent(confirm(), "0" * 64, ("vendor:xero",))])
     assert (one.verdict, one.code) == ("refused", "amount-above-signed")
+
+
+async def test_a_dispute_is_decided_by_the_account_manager_whoever_a_rogue_workflow_asks(agency: Agency) -> None:
+    await found(agency, BIG)
+    await agency.database.execute("UPDATE clients SET csm_id = 'otto'")
+    await agency.ask("dispute")
+    upheld = FinalDecision(upheld=(Withdrawal(lead_id="L-1001", text_sha256=digest("no")),))
+    act = await agency.sign("ann", ActKind.DECIDED, upheld, step_id="dispute")
+    assert (await agency.record("dispute", act, role="team:return-leads")).accepted == -1
+    assert await agency.refusals() == {"not-asked": 1}
