@@ -21,6 +21,7 @@ from adapters.postgres import policy
 from adapters.postgres.operations import Operations
 from adapters.postgres.pool import transaction
 from domain.ids import SOPS_QUEUE, money_queue
+from domain.people import Role
 from runtime import local
 from runtime.connect import connect
 from runtime.settings import Settings
@@ -83,6 +84,7 @@ async def _database(here: Office) -> list[Finding]:
     counts = await operations.counts()
     found = [Finding("ok", "database", f"{counts.open_cases} open cases, {counts.open_steps} open steps")]
     found.append(await _outbound(here))
+    found += await _who_may_sign(here)
     if counts.oldest_waiting and counts.now - counts.oldest_waiting > TOO_LONG:
         what = f"{counts.waiting_inbox} rows of the inbox were not handed to Temporal for over two minutes"
         found.append(Finding("problem", "inbox", what, "is the inbox process running? `holdfast up` starts it"))
@@ -103,6 +105,17 @@ async def _outbound(here: Office) -> Finding:
     what = f"outbound is {switch.mode.upper()}{allowed}" + (f"; {held}" if held else "")
     then = "" if switch.mode == "on" else "`holdfast outbound set on` lets mail and vendors be reached"
     return Finding("ok" if switch.mode == "on" and not holds else "note", "outbound", what, then)
+
+
+async def _who_may_sign(here: Office) -> list[Finding]:
+    """A step for Accounts or the approver that nobody can end is a promise that breaks in silence."""
+    roles = await here.operations.money_roles()
+    missing = [role.value for role in (Role.ACCOUNTS, Role.APPROVER) if role.value not in roles]
+    if not missing:
+        return []
+    what = f"nobody may sign for {' and '.join(missing)}: their steps can't be ended"
+    then = "name them in a file like samples/money_people.toml; start the money worker with HOLDFAST_MONEY_PEOPLE"
+    return [Finding("problem", "money people", what, then)]
 
 
 async def _dead(operations: Operations) -> list[Finding]:

@@ -64,6 +64,12 @@ class Operations:
                 raise Refused("no-counts", "the database answers with nothing")
             return Counts(**dict(row))
 
+    async def money_roles(self) -> frozenset[str]:
+        """The roles that somebody may sign for now."""
+        query = "SELECT DISTINCT role FROM money_people WHERE until IS NULL OR until > holdfast_now()"
+        async with transaction(self._pool, reading=True) as conn:
+            return frozenset(str(row["role"]) for row in await conn.fetch(query))
+
     async def dead_rows(self) -> tuple[DeadRow, ...]:
         """The inbox's rows that Temporal would not take."""
         query = """SELECT inbox_id, provider, code, attempts, received_at FROM inbox WHERE state = 'dead'
