@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence, Sized
 from datetime import timedelta
 from decimal import Decimal
 
-from domain.case import Model
 from domain.effects import (
     AdmitRequest,
     AnswerClient,
@@ -51,21 +50,8 @@ BARRED = frozenset({"already-granted", "already-credited"})  # by no confirmatio
 # What an approver can't make good either: the lead must go, or the books be put right.
 NOT_FOR_AN_APPROVER = BARRED | {"already-credited-in-the-books", "client-has-no-contact-in-the-books"}
 NOT_CHARGED = (BillingState.UNBILLED, BillingState.VOIDED)
-CREDITED = (BillingState.ISSUED, BillingState.PAID)
 DAY = timedelta(hours=24)
 DESK = Desk(team=Role.RETURN_LEADS, trail="RL-15", inbox="RL-1", client="RL-9")
-
-
-class Settlement(Model):
-    """What a request has come to: the valid leads as the books bill them; everything else is refused with its
-    reason.
-    """
-
-    billing: Billing | None = None
-
-    @property
-    def valid(self) -> tuple[str, ...]:
-        return tuple(lead.lead_id for lead in self.billing.leads) if self.billing else ()
 
 
 def opening(request: ReturnRequest) -> tuple[Effect, ...]:
