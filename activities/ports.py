@@ -8,12 +8,13 @@ No method retries by itself.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
 from domain.acts import ActAnswer, RecordActs
+from domain.board import BoardComment, BoardTask, BoardUser, NewTask, TaskList, Ticket, TicketAbility, TicketNote
 from domain.books import CreditNote, Invoice
 from domain.books_check import BooksFinding, CheckedClient, Confirmed
 from domain.case import CaseEvent, CaseView
@@ -72,6 +73,101 @@ class LiveChat(Protocol):
 
     async def tag(self, chat_id: str, thread_id: str, tag: str) -> None:
         """Puts a tag on a thread; a tag already there is a success."""
+        ...
+
+
+class TaskBoard(Protocol):
+    """The departments' task lists (Teamwork Projects).
+
+    Nothing written here has an idempotency key of the vendor's: after Unclear, a task is read back with `find`, a
+    comment by its marker in `comments`, a change in `task`.
+    """
+
+    async def task(self, task_id: str) -> BoardTask | None:
+        """The task as it is now; None if there is none, or it was deleted."""
+        ...
+
+    async def find(self, list_id: str, marker: str) -> BoardTask | None:
+        """The task of a list, open or completed, whose description holds `marker`, or None.
+
+        Permanent `ambiguous-marker` if there are several.
+        """
+        ...
+
+    async def create(self, new: NewTask) -> BoardTask:
+        """Makes a task and returns it as the board holds it."""
+        ...
+
+    async def change(
+        self,
+        task_id: str,
+        *,
+        assignees: Sequence[str] | None = None,
+        due_on: date | None = None,
+        followers: Sequence[str] | None = None,
+    ) -> BoardTask:
+        """Replaces what is given and leaves what is None alone. Permanent `not-found` if there is no such task."""
+        ...
+
+    async def comment(self, task_id: str, body: str, notify: Sequence[str], marker: str) -> str:
+        """Comments on a task, tells the users of `notify`, and returns the comment's id."""
+        ...
+
+    async def comments(self, task_id: str) -> tuple[BoardComment, ...]:
+        """All comments of a task, oldest first; deleted ones are left out."""
+        ...
+
+    async def complete(self, task_id: str) -> None:
+        """Completes a task; one that is completed already is a success."""
+        ...
+
+    async def reopen(self, task_id: str) -> None:
+        """Opens a completed task again; one that is open is a success."""
+        ...
+
+    async def tasks(self, list_id: str, *, open_only: bool = True) -> tuple[BoardTask, ...]:
+        """All tasks of a list."""
+        ...
+
+    async def task_lists(self, project_id: str) -> tuple[TaskList, ...]:
+        """All task lists of a project, or of every project we see (""), such as a client's `[CSM] Tasks`."""
+        ...
+
+    async def users(self) -> tuple[BoardUser, ...]:
+        """Everybody a task can be assigned to."""
+        ...
+
+
+class TicketDesk(Protocol):
+    """A ticket desk (Zendesk). People are e-mail addresses. After Unclear, a note is read back by its marker."""
+
+    @property
+    def capabilities(self) -> frozenset[TicketAbility]:
+        """What this desk can do. What it can't is Permanent `not-able`."""
+        ...
+
+    async def ticket(self, ticket_id: str) -> Ticket | None:
+        """The ticket as it is now; None if there is none, or it was deleted."""
+        ...
+
+    async def tickets(self, updated_since: datetime) -> tuple[Ticket, ...]:
+        """All tickets that changed at `updated_since` or later, the latest change first."""
+        ...
+
+    async def set_followers(self, ticket_id: str, add: Sequence[str]) -> Ticket:
+        """Adds followers and leaves those that are there. Permanent `not-a-user` if the desk knows one of them not."""
+        ...
+
+    async def note(self, ticket_id: str, body: str, marker: str) -> str:
+        """Writes a note that only the team sees, never a message to the requester; returns its id."""
+        ...
+
+    async def notes(self, ticket_id: str) -> tuple[TicketNote, ...]:
+        """The whole conversation of a ticket, oldest first, public messages too."""
+        ...
+
+    async def change(self, ticket_id: str, *, assignee: str | None = None, due_at: datetime | None = None) -> Ticket:
+        """Replaces what is given and leaves what is None alone. Permanent `not-found` if there is no such ticket."""
         ...
 
 

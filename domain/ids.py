@@ -71,3 +71,8 @@ def invoiced_case(promised_in: str, lead_id: str, time: int = 1) -> str:
 def unconfirmed_note_case(note_id: str) -> str:
     """The case of one credit note without a confirmation on record."""
     return f"unconfirmed-note/{_digest(note_id)}"
+
+
+def marker(key: str) -> str:
+    """What finds a task, a comment or a note of ours again: the effect's key, of which it shows nothing."""
+    return f"[holdfast:{_digest(f'marker|{key}')}]"
