@@ -18,6 +18,7 @@ from domain.board import BoardComment, BoardTask, BoardUser, NewTask, TaskList, 
 from domain.books import CreditNote, Invoice
 from domain.books_check import BooksFinding, CheckedClient, Confirmed
 from domain.case import CaseEvent, CaseView
+from domain.chat import ChatPosted
 from domain.effects import Effect
 from domain.gate import LeadRow, MoneyContext, Permit
 from domain.mail import OutgoingMail
@@ -168,6 +169,44 @@ class TicketDesk(Protocol):
 
     async def change(self, ticket_id: str, *, assignee: str | None = None, due_at: datetime | None = None) -> Ticket:
         """Replaces what is given and leaves what is None alone. Permanent `not-found` if there is no such ticket."""
+        ...
+
+
+class Slack(Protocol):
+    """`to` is the id of a channel (C...) or of a user (U...): a user is written to in a DM, which is opened first."""
+
+    async def user_by_email(self, email: str) -> str:
+        """The user id of an address, "" if the workspace has no such member."""
+        ...
+
+    async def post(self, to: str, text: str, marker: str, mention: str = "") -> ChatPosted:
+        """Posts `text` as it is (nothing in it mentions, links under another name or unfurls), with `marker` in the
+        message's metadata; `mention` is a user id that is named first and so notified. A repeat posts again: `find`.
+        """
+        ...
+
+    async def find(self, to: str, marker: str, since: datetime) -> ChatPosted | None:
+        """Our own message with this marker, posted there at `since` or later."""
+        ...
+
+
+class WhatsApp(Protocol):
+    """`to` is a number in digits, country first. There is no read-back: a timeout after sending is Unclear, and a
+    failure may come later by a status webhook under the returned wamid.
+    """
+
+    async def send_text(self, to: str, text: str) -> str:
+        """Free text. Permanent `window-closed` if the person did not write in the last 24 hours (`whatsapp_form`)."""
+        ...
+
+    async def send_template(self, to: str, template: str, language: str, parameters: Sequence[str]) -> str:
+        """An approved template with its body's parameters in order. Permanent `no-template` if it does not exist."""
+        ...
+
+
+class ChatWindows(Protocol):
+    async def last_inbound(self, number: str) -> datetime | None:
+        """When a number last wrote to ours on WhatsApp, None if never."""
         ...
 
 
