@@ -3,15 +3,10 @@
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from domain.messages import ClientMessage, Fact, SignedAct
-
-
-class Model(BaseModel):
-    """A payload: frozen, tolerant of unknown fields (strict is the door's business)."""
-
-    model_config = ConfigDict(frozen=True)
+from domain.model import Model
 
 
 class CaseStatus(StrEnum):
