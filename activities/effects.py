@@ -40,9 +40,13 @@ class EffectActivities:
     async def perform(self, stage: Stage) -> StageDone:
         """Records the moment, carries out its effects once each, and answers with a receipt for each.
 
+        The first of a case does nothing unless a door took the case in with this very request.
+
         Gated effects are only prepared. Raises when the database is gone (Temporal tries again), never for a vendor.
         """
         async with beating():
+            if stage.started and (code := await self.world.cases.why_not_admitted(stage.view, stage.started)):
+                return StageDone(refused=code)
             await self.world.cases.record(stage.view, stage.events)
             receipts = await self.carry_out(stage.view.case_id, stage.effects)
             if stage.closing and all(receipt.done for receipt in receipts):

@@ -288,6 +288,10 @@ class CaseStore(Protocol):
         """Upserts the case and its steps and appends the events, in one transaction; ACT_* and EFFECT_* are refused."""
         ...
 
+    async def why_not_admitted(self, view: CaseView, started: str) -> str:
+        """Why a workflow is not the case that a door took in (a stable code), "" if it is. `started`: its stamp."""
+        ...
+
     async def claims(self, case_id: str) -> tuple[LeadClaim, ...]: ...
 
     async def admit(self, case_id: str, triage: Triage) -> tuple[LeadClaim, ...]:
@@ -319,6 +323,14 @@ class LinkedCases(Protocol):
 
     async def opened(self, case_id: str, key: str) -> str:
         """The id of the case that was opened for `key`, "" if its workflow is not there."""
+        ...
+
+
+class Openings(Protocol):
+    """The doors that open cases, by the kind of the case."""
+
+    async def admit(self, kind: str, workflow_id: str, opening: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """The workflow's input, as the door made it of the request. Raises Refused, with nothing changed."""
         ...
 
 

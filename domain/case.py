@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue
 
 from domain.messages import ClientMessage, Fact, SignedAct
 from domain.model import Model
+from domain.texts import canonical, digest
 
 
 class CaseStatus(StrEnum):
@@ -133,6 +134,7 @@ class Carried(Model):
     broken: dict[str, Broken] = Field(default_factory=dict)  # by effect key
     blocked: dict[str, Broken] = Field(default_factory=dict)  # what a step blocks on, by the step's key
     patches: tuple[str, ...] = ()
+    admitted: bool = False  # its first activity found it to be what a door took in
     refused: int = 0
     refusals: int = 0  # acts refused in a row: how patiently a flood is heard
     unreadable: dict[str, int] = Field(default_factory=dict)  # how often each kind of refused signal came
@@ -147,4 +149,12 @@ class Request(Model):
     case_id: str
     client_id: str
     chase_every: timedelta = timedelta(hours=48)
+    cycle: int = 1  # 2 and on: the case was closed and opened again
+    opening: dict[str, JsonValue] | None = None  # started in Temporal itself: what the door is to check and take in
     carried: Carried | None = None
+
+    @property
+    def stamp(self) -> str:
+        """SHA-256 of what a door made of a request: kept with the case, and compared by its first activity."""
+        given = self.model_dump(mode="json", exclude={"carried"}, exclude_defaults=True)
+        return digest(canonical(given))

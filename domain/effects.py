@@ -204,10 +204,14 @@ class Stage(Model):
     events: tuple[CaseEvent, ...] = ()
     view: CaseView
     closing: CaseView | None = None  # recorded instead of `view` once every effect is done
+    started: str = ""  # the request's stamp, in the first activity of a case: only what a door took in goes on
 
 
 class StageDone(Model):
+    """`refused`: why the case is none, and nothing was done; "" if it is one."""
+
     receipts: tuple[Receipt, ...] = ()
+    refused: str = ""
 
 
 class Grant(Model):

@@ -14,6 +14,11 @@ def money_queue(sops_queue: str = SOPS_QUEUE) -> str:
     return f"{sops_queue}-money"
 
 
+def door_queue(sops_queue: str = SOPS_QUEUE) -> str:
+    """The task queue of the door that belongs to a queue of workflows."""
+    return f"{sops_queue}-door"
+
+
 def _digest(key: str) -> str:
     return sha256(key.encode()).hexdigest()[:16]
 

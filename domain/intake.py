@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from domain.case import Model
+from domain.case import Model, Request
+from domain.ids import workflow_id
 from domain.messages import ClientMessage, Fact
 from domain.return_lead import Doubt, LoopIn, ReturnRequest
 from domain.thread import CaseThread
@@ -97,9 +98,32 @@ class Decision(Model):
 
 
 class Start(Model):
+    """A workflow to be started, of any SOP. `summary` is one line for the Temporal UI: ids only."""
+
     do: Literal["start"] = "start"
     workflow_id: str
-    request: ReturnRequest
+    kind: str
+    case_id: str
+    client_id: str = ""
+    summary: str = ""
+    request: dict[str, JsonValue]
+
+
+def start_of(kind: str, request: Request, summary: str) -> Start:
+    """The start of a case, as its door made it."""
+    return Start(
+        workflow_id=workflow_id(request.case_id, request.cycle),
+        kind=kind,
+        case_id=request.case_id,
+        client_id=request.client_id,
+        summary=summary,
+        request=request.model_dump(mode="json", exclude={"carried"}),
+    )
+
+
+def return_summary(request: ReturnRequest) -> str:
+    what = f"{len(request.claims)} leads" if not request.doubt else f"a person looks ({request.doubt})"
+    return f"RL-1 return of {request.client_id or 'a client not known yet'}: {what}"
 
 
 class Signal(Model):

@@ -44,7 +44,7 @@ class Handover:
         try:
             for step in row.handover.steps:
                 if isinstance(step, Start):
-                    await start_case(self._client, step, self._queue, self._page_of(step.request.case_id))
+                    await start_case(self._client, step, self._queue, self._page_of(step.case_id))
                 elif not await self._signal(row, step):
                     return
             await self._intake.handed(row.inbox_id)

@@ -3,16 +3,10 @@
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.common import (
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
-from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from adapters.postgres.pool import Connection, Pool, transaction
+from adapters.postgres.starts import stamp
+from adapters.temporal.starting import start_case
 from domain import ids
 from domain.books_check import (
     INVOICED,
@@ -23,8 +17,7 @@ from domain.books_check import (
     StrangeNote,
     UnconfirmedRequest,
 )
-
-_RPC_TIMEOUT = timedelta(seconds=10)
+from domain.intake import Start, start_of
 
 
 class TemporalBooksCases:
@@ -41,39 +34,25 @@ class TemporalBooksCases:
         async with transaction(self._pool) as conn:
             await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 4846377010))", _name(finding))
             case_id, new = await _case(conn, client_id, finding)
-        if case_id:
-            await self._start(case_id, client_id, finding)
+            start = await self._start(conn, case_id, client_id, finding) if case_id else None
+        if start:
+            await start_case(self._client, start, self._queue)
         return new
 
-    async def _start(self, case_id: str, client_id: str, finding: BooksFinding) -> None:
-        kind, request, summary = self._request(case_id, client_id, finding)
-        attributes = {"CaseKind": kind, "CaseStatus": "open", "ClientId": client_id}
-        pairs = [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in attributes.items()]
-        try:
-            await self._client.start_workflow(
-                kind,
-                request,
-                id=ids.workflow_id(case_id),
-                task_queue=self._queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                search_attributes=TypedSearchAttributes(pairs),
-                static_summary=summary,
-                rpc_timeout=_RPC_TIMEOUT,
-            )
-        except WorkflowAlreadyStartedError:
-            return  # it ended a moment ago
-
-    def _request(
-        self, case_id: str, client_id: str, finding: BooksFinding
-    ) -> tuple[str, InvoicedRequest | UnconfirmedRequest, str]:
-        """The workflow, its input, and one line for the Temporal UI: ids only."""
+    async def _start(self, conn: Connection, case_id: str, client_id: str, finding: BooksFinding) -> Start:
+        """As it was found when the case was opened, however often it is started."""
+        found = await conn.fetchval("SELECT request FROM cases WHERE case_id = $1", case_id)
         every = self._chase_every
         if isinstance(finding, Charge):
-            invoiced = InvoicedRequest(case_id=case_id, client_id=client_id, charge=finding, chase_every=every)
-            return INVOICED, invoiced, f"RL-11 {finding.lead_id} of {client_id} is invoiced all the same"
-        strange = UnconfirmedRequest(case_id=case_id, client_id=client_id, note=finding, chase_every=every)
-        return UNCONFIRMED, strange, f"RL-13 a credit note of {client_id} without a confirmation"
+            charge = Charge.model_validate(found)
+            invoiced = InvoicedRequest(case_id=case_id, client_id=client_id, charge=charge, chase_every=every)
+            summary = f"RL-11 {charge.lead_id} of {client_id} is invoiced all the same"
+            await stamp(conn, invoiced)
+            return start_of(INVOICED, invoiced, summary)
+        note = StrangeNote.model_validate(found)
+        strange = UnconfirmedRequest(case_id=case_id, client_id=client_id, note=note, chase_every=every)
+        await stamp(conn, strange)
+        return start_of(UNCONFIRMED, strange, f"RL-13 a credit note of {client_id} without a confirmation")
 
 
 def _name(finding: BooksFinding) -> str:

@@ -7,6 +7,7 @@ from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.context import money_context
 from adapters.postgres.crypto import Vault
 from adapters.postgres.pool import Connection, Pool, transaction
+from adapters.postgres.starts import why_not_admitted
 from domain.case import CaseEvent, CaseStatus, CaseView, OpenStep
 from domain.errors import Refused
 from domain.gate import LeadRow, MoneyContext
@@ -36,6 +37,10 @@ class PostgresCases:
         async with transaction(self._pool) as conn:
             await write_view(conn, view)
             await append_events(conn, self._vault, view.case_id, [Entry.of(event) for event in events])
+
+    async def why_not_admitted(self, view: CaseView, started: str) -> str:
+        async with transaction(self._pool, reading=True) as conn:
+            return await why_not_admitted(conn, view.case_id, view.workflow_id, started)
 
     async def claims(self, case_id: str) -> tuple[LeadClaim, ...]:
         async with transaction(self._pool) as conn:

@@ -10,6 +10,7 @@ from adapters.postgres.crypto import DEPLOYMENT, Vault
 from adapters.postgres.intake_known import known_of, staff_domains
 from adapters.postgres.leads import claim_leads
 from adapters.postgres.pool import Connection, Pool, transaction
+from adapters.postgres.starts import stamp
 from domain import ids
 from domain.errors import HoldfastError, Refused
 from domain.intake import (
@@ -22,8 +23,9 @@ from domain.intake import (
     NewCase,
     Signal,
     Sought,
-    Start,
     Told,
+    return_summary,
+    start_of,
 )
 from domain.messages import ClientMessage, Fact, FactKind
 from domain.people import Role
@@ -120,7 +122,8 @@ class PostgresIntake:
             file_copy=case.file_copy,
             linked_to=case.linked_to,
         )
-        start = Start(workflow_id=ids.workflow_id(case_id), request=request)
+        await stamp(conn, request)
+        start = start_of(RETURN_LEAD, request, return_summary(request))
         return case_id, Handover(steps=(start, *await _told_elsewhere(conn, case_id, claims)))
 
     async def _insert_case(self, conn: Connection, event_id: str, case: NewCase) -> str:

@@ -7,10 +7,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.postgres.linked import link_overturned
 from adapters.postgres.pool import Pool, transaction
+from adapters.postgres.starts import stamp
 from adapters.temporal.starting import RPC_TIMEOUT, AnotherWorkflowError, start_case
 from domain import ids
 from domain.errors import Permanent, Retryable
-from domain.intake import Start
+from domain.intake import RETURN_LEAD, return_summary, start_of
 from domain.return_lead import ReturnRequest
 from runtime.settings import Settings
 
@@ -36,7 +37,9 @@ class TemporalLinkedCases:
             claims=claims,
             linked_to=case_id,
         )
-        start, page = Start(workflow_id=ids.workflow_id(linked), request=request), self._settings.page_of(linked)
+        async with transaction(self._pool) as conn:
+            await stamp(conn, request)
+        start, page = start_of(RETURN_LEAD, request, return_summary(request)), self._settings.page_of(linked)
         try:
             await start_case(self._client, start, self._queue, page)
         except AnotherWorkflowError:

@@ -14,8 +14,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCStatusCode
 
 from domain.errors import HoldfastError
-from domain.intake import RETURN_LEAD, Start
-from domain.return_lead import ReturnRequest
+from domain.intake import Start
 
 RPC_TIMEOUT = timedelta(seconds=10)
 LATER = frozenset(
@@ -46,31 +45,25 @@ async def start_case(client: Client, start: Start, queue: str, page: str = "") -
     """
     try:
         handle = await client.start_workflow(
-            RETURN_LEAD,
+            start.kind,
             start.request,
             id=start.workflow_id,
             task_queue=queue,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            search_attributes=_attributes(start.request),
-            static_summary=_summary(start.request),
+            search_attributes=_attributes(start),
+            static_summary=start.summary,
             static_details=f"[The case in Holdfast]({page})" if page else None,
             rpc_timeout=RPC_TIMEOUT,
         )
     except WorkflowAlreadyStartedError:
         return
-    if (await handle.describe(rpc_timeout=RPC_TIMEOUT)).workflow_type != RETURN_LEAD:
+    if (await handle.describe(rpc_timeout=RPC_TIMEOUT)).workflow_type != start.kind:
         raise AnotherWorkflowError
 
 
-def _attributes(request: ReturnRequest) -> TypedSearchAttributes:
-    pairs = [SearchAttributePair(_KIND, RETURN_LEAD), SearchAttributePair(_STATUS, "open")]
-    if request.client_id:
-        pairs.append(SearchAttributePair(_CLIENT, request.client_id))
+def _attributes(start: Start) -> TypedSearchAttributes:
+    pairs = [SearchAttributePair(_KIND, start.kind), SearchAttributePair(_STATUS, "open")]
+    if start.client_id:
+        pairs.append(SearchAttributePair(_CLIENT, start.client_id))
     return TypedSearchAttributes(pairs)
-
-
-def _summary(request: ReturnRequest) -> str:
-    """One line for the Temporal UI: ids only."""
-    what = f"{len(request.claims)} leads" if not request.doubt else f"a person looks ({request.doubt})"
-    return f"RL-1 return of {request.client_id or 'a client not known yet'}: {what}"

@@ -14,6 +14,7 @@ from domain.acts import ActAnswer, RecordActs
 from domain.case import CaseEvent
 from domain.effects import Grant, Receipt, ReceiptState, Stage, StageDone
 from domain.ids import money_queue
+from workflows.steps.admission import turn_away
 from workflows.steps.case import Case
 
 A = TypeVar("A")
@@ -27,9 +28,15 @@ PATIENT = RetryPolicy(
 async def perform(case: Case, stage: Stage) -> tuple[Receipt, ...]:
     """Carries out a stage: one activity."""
     summary = f"{stage.clause} {stage.name}"
+    if not case.admitted:
+        stage = stage.model_copy(update={"started": case.request.stamp})
 
     async def ask(stage: Stage) -> StageDone:
-        return await _execute(case, EffectActivities.perform, stage, stage.events, summary)
+        done = await _execute(case, EffectActivities.perform, stage, stage.events, summary)
+        if done.refused:
+            turn_away(case, done.refused)
+        case.admitted = True
+        return done
 
     return await _asked_again_if_resumed(case, ask, stage)
 

@@ -49,6 +49,7 @@ class Case:
         self.beside = dict(carried.beside)
         self.awaits_reply = carried.awaits_reply
         self.patches = dict.fromkeys(carried.patches)
+        self.admitted = carried.admitted
         self.refused = carried.refused
         self.version = carried.version
         self.client_id = request.client_id
@@ -211,6 +212,7 @@ class Case:
             beside=self.beside,
             awaits_reply=self.awaits_reply,
             patches=tuple(self.patches),
+            admitted=self.admitted,
             refused=self.refused,
             refusals=self.refusals,
             unreadable=self.unreadable,

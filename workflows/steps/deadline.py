@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 from domain.effects import Effect
 from workflows.steps.case import Case
@@ -32,6 +33,8 @@ async def wait(case: Case, label: str, until: datetime | None, met: Callable[[],
             await workflow.wait_condition(woken, timeout=remaining, timeout_summary=label)
         except TimeoutError:
             break
+        if inside and isinstance(case.fault, ApplicationError):
+            raise case.fault  # it is no case at all
         if inside and case.fault:
             raise RuntimeError("what runs beside the case failed") from case.fault
         if inside and case.should_continue():

@@ -9,6 +9,7 @@ from temporalio.exceptions import is_cancelled_exception
 
 from domain.case import CaseStatus, EventKind
 from domain.effects import Stage
+from workflows.steps.admission import admit
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
 from workflows.steps.person import refuse_strays
@@ -20,6 +21,8 @@ Beside = Callable[[Case], Awaitable[None]]
 @asynccontextmanager
 async def running(case: Case, *beside: Beside) -> AsyncGenerator[Case]:
     """The frame of `run`. `beside` runs as long as the case does. A cancelled case closes its steps and says so."""
+    if case.request.opening is not None:
+        await admit(case)
     tasks = [asyncio.create_task(_run(one, case)) for one in beside]
     try:
         yield case
@@ -49,8 +52,10 @@ async def _cancelled(case: Case) -> None:
     case.open.clear()
     case.status, case.outcome, case.doing = CaseStatus.CANCELLED, "cancelled", "cancelled"
     show(case)
-    await refuse_strays(case, case.desk.trail)
+    if case.admitted:
+        await refuse_strays(case, case.desk.trail)
     view = case.view()
     await perform(
         case, Stage(name="cancelled", clause=case.desk.trail, events=case.take_events(), view=view, closing=view)
     )
+    await refuse_strays(case, case.desk.trail)

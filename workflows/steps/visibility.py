@@ -6,13 +6,15 @@ from typing import Any
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
-from domain.case import OpenStep
+from domain.case import OpenStep, Request
 from workflows.steps.case import Case
 
 STATUS = SearchAttributeKey.for_keyword("CaseStatus")
 OWNER = SearchAttributeKey.for_keyword("Owner")
 WAITING_FOR = SearchAttributeKey.for_keyword("WaitingFor")
 DUE_AT = SearchAttributeKey.for_datetime("DueAt")
+KIND = SearchAttributeKey.for_keyword("CaseKind")
+CLIENT = SearchAttributeKey.for_keyword("ClientId")
 
 
 def show(case: Case) -> None:
@@ -22,6 +24,14 @@ def show(case: Case) -> None:
     updates = _updates(case, step)
     if updates:
         workflow.upsert_search_attributes(updates)  # pyright: ignore[reportUnknownMemberType]  the SDK's own annotation
+
+
+def say_whose(case: Case, request: Request) -> None:
+    """What a door gives to the workflows it starts, for one that was started without it."""
+    updates: list[SearchAttributeUpdate[Any]] = [KIND.value_set(case.kind)]
+    if request.client_id:
+        updates.append(CLIENT.value_set(request.client_id))
+    workflow.upsert_search_attributes(updates)  # pyright: ignore[reportUnknownMemberType]  the SDK's own annotation
 
 
 def _updates(case: Case, step: OpenStep | None) -> list[SearchAttributeUpdate[Any]]:
