@@ -134,6 +134,10 @@ class Carried(Model):
     broken: dict[str, Broken] = Field(default_factory=dict)  # by effect key
     blocked: dict[str, Broken] = Field(default_factory=dict)  # what a step blocks on, by the step's key
     patches: tuple[str, ...] = ()
+    news: tuple[Fact, ...] = ()  # facts that the SOP itself waits for
+    linked: dict[str, str] = Field(
+        default_factory=dict
+    )  # cases this one opened: "" while they are open, else how they ended
     admitted: bool = False  # its first activity found it to be what a door took in
     refused: int = 0
     refusals: int = 0  # acts refused in a row: how patiently a flood is heard

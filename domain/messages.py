@@ -103,6 +103,8 @@ class FactKind(StrEnum):
     BOUNCED = "bounced"
     JOINED = "joined"  # another mail about leads that are under review here
     REPLIED = "replied"  # made of a client's message by the case itself
+    TASK = "task-changed"  # in Teamwork, or the ticket at the desk: read again before anything follows
+    LINKED = "linked-ended"  # a case that this one opened says that it is over
     RESUMED = "resumed"  # outbound was switched on, or a hold lifted: held effects are tried again
 
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Generic, TypeVar
 
 from domain.case import Model
-from domain.effects import Effect, Receipt
-from domain.messages import ActKind
+from domain.effects import Effect, Reading, Receipt
+from domain.messages import ActKind, FactKind
 from domain.people import Role
 
 R = TypeVar("R", bound=Model)
@@ -40,6 +40,7 @@ class Desk:
     trail: str
     inbox: str
     client: str
+    hears: frozenset[FactKind] = frozenset()  # facts that the SOP itself waits for
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class PersonStep(Generic[R]):
 
     name: str
     clause: str
-    role: Role
+    role: str  # a Role, or a department's
     kinds: tuple[ActKind, ...]
     result: type[R]
     waiting_for: str
@@ -66,6 +67,14 @@ class PersonStep(Generic[R]):
     reference: str = ""  # what the step is about, when it is one effect
     hears_client: bool = False  # what the client writes meanwhile is told to whoever has it
     escalate: Role | None = None  # told as well from the second reminder on; it never decides by that
+
+
+@dataclass(frozen=True)
+class Look:
+    """Read before anybody is reminded of a step, and given to the SOP: what is done already is not asked for again."""
+
+    effect: Reading
+    seen: Callable[[Receipt], None]
 
 
 @dataclass(frozen=True)

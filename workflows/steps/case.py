@@ -8,7 +8,7 @@ from temporalio import workflow
 
 from domain.acts_arrived import Arrived, claimed_step
 from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, EventKind, Request
-from domain.messages import ClientMessage, Fact, SignedAct, Unreadable
+from domain.messages import ClientMessage, Fact, FactKind, SignedAct, Unreadable
 from domain.steps import Desk
 
 MOST_HANDLED = 500
@@ -50,6 +50,8 @@ class Case:
         self.awaits_reply = carried.awaits_reply
         self.patches = dict.fromkeys(carried.patches)
         self.admitted = carried.admitted
+        self.news = list(carried.news)
+        self.linked = dict(carried.linked)
         self.refused = carried.refused
         self.version = carried.version
         self.client_id = request.client_id
@@ -64,9 +66,28 @@ class Case:
         self.refusals = carried.refusals
 
     def key(self, name: str) -> str:
-        """`name` the first time, then `name.2`, ...: the same in every run, since `run` starts from the top."""
+        """`name` the first time, then `name.2`, ...: the same in every run, since `run` starts from the top.
+
+        A case that was opened again has keys of its own: what was asked and sent before is not taken for done.
+        """
         self.counted[name] = self.counted.get(name, 0) + 1
-        return name if self.counted[name] == 1 else f"{name}.{self.counted[name]}"
+        named = name if self.request.cycle == 1 else f"{name}@{self.request.cycle}"
+        return named if self.counted[name] == 1 else f"{named}.{self.counted[name]}"
+
+    def tell(self, fact: Fact) -> None:
+        """Keeps a fact until the SOP takes it: several of one thing are one, and a flood of them is bounded."""
+        said = [(one.kind, one.reference) for one in self.news]
+        if (fact.kind, fact.reference) not in said and len(self.news) < MOST_MESSAGES:
+            self.news.append(fact)
+
+    def take_news(self, kind: FactKind, reference: str = "") -> bool:
+        """Whether there was something new of this kind (about `reference`, if that is given): it is then taken."""
+        mine = [one for one in self.news if one.kind is kind and reference in {"", one.reference}]
+        self.news = [one for one in self.news if one not in mine]
+        return bool(mine)
+
+    def has_news(self, kind: FactKind, reference: str = "") -> bool:
+        return any(one.kind is kind and reference in {"", one.reference} for one in self.news)
 
     def note(self, kind: EventKind, clause: str, text: str, *, step_id: str = "", **data: JsonValue) -> None:
         """Adds a line to the audit trail; it rides on the next activity."""
@@ -213,6 +234,8 @@ class Case:
             awaits_reply=self.awaits_reply,
             patches=tuple(self.patches),
             admitted=self.admitted,
+            news=tuple(self.news),
+            linked=self.linked,
             refused=self.refused,
             refusals=self.refusals,
             unreadable=self.unreadable,

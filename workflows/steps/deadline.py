@@ -12,7 +12,7 @@ from domain.effects import Effect
 from workflows.steps.case import Case
 from workflows.steps.stage import stage
 
-Woke = Literal["act", "due"]
+Woke = Literal["act", "over", "moved", "due"]
 BESIDE: ContextVar[bool] = ContextVar("beside", default=False)
 
 
@@ -42,13 +42,32 @@ async def wait(case: Case, label: str, until: datetime | None, met: Callable[[],
     return met()
 
 
-async def first(case: Case, label: str, until: datetime, *, act: str) -> Woke:
-    """What comes first: an act for the step `act` (or for no step), or the moment `until`. Takes nothing."""
+def never() -> bool:
+    return False
+
+
+async def first(case: Case, label: str, until: datetime, *, act: str, over: Callable[[], bool] = never) -> Woke:
+    """What comes first: an act for the step `act` (or for no step), that it is `over`, its deadline moved, or the
+    moment `until`. Takes nothing. A decision that is there wins over everything else.
+    """
+
+    def is_moved() -> bool:
+        return case.open[act].deadline.due != until
 
     def came() -> bool:
-        return case.has_acts(act)
+        return case.has_acts(act) or over() or is_moved()
 
-    return "act" if await wait(case, label, until, came) else "due"
+    if not await wait(case, label, until, came):
+        return "due"
+    return "act" if case.has_acts(act) else "over" if over() else "moved"
+
+
+async def passed(case: Case, name: str, clause: str, until: datetime, over: Callable[[], bool]) -> bool:
+    """Whether the moment `until` came; False if it was `over` before."""
+    key = case.key(name)
+    if key not in case.done:
+        case.done[key] = "false" if await wait(case, f"{clause} {name}", until, over) else "true"
+    return case.done[key] == "true"
 
 
 async def deadline(case: Case, name: str, clause: str, after: timedelta) -> datetime:

@@ -29,6 +29,7 @@ TOLD: dict[FactKind, tuple[EventKind, str]] = {
     FactKind.BOUNCED: (EventKind.NOTED, "A mail of ours came back."),
     FactKind.REPLIED: (EventKind.NOTED, "The client wrote in the case's thread."),
 }
+UNHEARD = (EventKind.NOTED, "A fact arrived that a case of this kind has no use for.")
 LOOKS: dict[FactKind, tuple[str, str]] = {
     FactKind.BOUNCED: ("not-reached", "our mail came back: reach the client another way"),
     FactKind.REPLIED: ("reply", "the client wrote: read it and answer"),
@@ -64,10 +65,13 @@ def _sort_facts(case: Case) -> None:
     facts, case.facts = [*case.facts, *_replies(case)], []
     kinds = Counter(fact.kind for fact in facts)
     for kind, times in kinds.items():
-        told, text = TOLD[kind]
-        case.note_often(told, _clause(case, kind), text, times)
+        told, text = TOLD.get(kind, UNHEARD)
+        if kind not in case.desk.hears:
+            case.note_often(told, _clause(case, kind), text, times)
     case.resumed += kinds[FactKind.RESUMED]
     for fact in facts:
+        if fact.kind in case.desk.hears:
+            case.tell(fact)
         if fact.kind in LOOKS and not _is_looked_at(case, fact):
             case.beside[fact.event_id] = fact.model_dump_json()
 

@@ -1,6 +1,7 @@
 """A person's step: asked, chased until done, ended by a signed act that was checked and stored."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -12,10 +13,10 @@ from domain.case import Deadline, EventKind, Model, OpenStep
 from domain.effects import Effect, Nudge, Receipt, Stage
 from domain.ids import effect_key
 from domain.messages import ActKind, SignedAct
-from domain.steps import Done, PersonStep
+from domain.steps import Done, Look, PersonStep
 from workflows.steps.asking import judge, perform
 from workflows.steps.case import Case
-from workflows.steps.deadline import BESIDE, first, wait
+from workflows.steps.deadline import BESIDE, first, never, wait
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
 
@@ -24,6 +25,7 @@ MOST_AT_ONCE = 200
 MOST_BYTES = 400_000
 PATIENCE_WITH_REFUSALS = 5
 ESCALATED_AT = 2
+MOOT = "moot"
 OWNERSHIP = (ActKind.CLAIM, ActKind.RELEASE, ActKind.REASSIGN, ActKind.MOVE)
 
 
@@ -38,20 +40,89 @@ class _Kept(Model):
 
 async def person(case: Case, step: PersonStep[R], *, key: str = "") -> Done[R]:
     """Asks whoever the step belongs to, and waits until a valid act ends it. `key`: of a step beside the case."""
-    key = key or case.key(step.name)
+    done = await _person(case, key or case.key(step.name), step, never, None)
+    assert done is not None, "nothing is over that never is"
+    return done
+
+
+async def person_unless(
+    case: Case, step: PersonStep[R], over: Callable[[], bool], look: Look | None = None
+) -> Done[R] | None:
+    """As `person`, but None once it is `over`: whoever was asked is asked no more, and reminded of nothing.
+
+    `look` is read before each reminder, so that nobody is reminded of what is done already.
+    """
+    key = case.key(step.name)
+    if key not in case.done and key not in case.open and over():
+        case.done[key] = MOOT
+    return await _person(case, key, step, over, look)
+
+
+async def _person(
+    case: Case, key: str, step: PersonStep[R], over: Callable[[], bool], look: Look | None
+) -> Done[R] | None:
     if key in case.done:
-        kept = _Kept.model_validate_json(case.done[key])
-        return Done(step.result.model_validate_json(kept.result), kept.by, kept.kind, kept.receipts)
+        return _remembered(case.done[key], step)
     if key not in case.open:
         await _ask(case, key, step)
     while True:
         waiting = case.open[key]
-        if await first(case, f"{step.clause} {waiting.deadline.label}", waiting.deadline.due, act=key) == "due":
-            await _chase(case, key, step)
-        elif done := await _hear(case, key, step):
-            return done
-        else:
-            await _let_a_flood_settle(case)
+        label = f"{step.clause} {waiting.deadline.label}"
+        match await first(case, label, waiting.deadline.due, act=key, over=over):
+            case "due":
+                if not (look and await _seen_over(case, key, step, over, look)):
+                    await _chase(case, key, step)
+            case "act":
+                if done := await _hear(case, key, step):
+                    return done
+                await _let_a_flood_settle(case)
+            case "over":
+                return _drop(case, key, step)
+            case "moved":
+                pass
+
+
+def _remembered(kept: str, step: PersonStep[R]) -> Done[R] | None:
+    if kept == MOOT:
+        return None
+    known = _Kept.model_validate_json(kept)
+    return Done(step.result.model_validate_json(known.result), known.by, known.kind, known.receipts)
+
+
+async def _seen_over(case: Case, key: str, step: PersonStep[R], over: Callable[[], bool], look: Look) -> bool:
+    """Looks before reminding. What could not be read is no reason not to remind."""
+    stage = Stage(
+        name=f"look {key}", clause=step.clause, effects=(look.effect,), events=case.take_events(), view=case.view()
+    )
+    (receipt,) = await perform(case, stage)
+    if receipt.done:
+        look.seen(receipt)
+    return over()
+
+
+def _drop(case: Case, key: str, step: PersonStep[R]) -> None:
+    case.open.pop(key)
+    case.done[key] = MOOT
+    case.note(EventKind.NOTED, step.clause, f"No longer asked: {step.waiting_for}.", step_id=key)
+    show(case)
+
+
+def move(case: Case, name: str, to: str, due: datetime, why: str) -> None:
+    """Moves the deadline of the open step `to`, once: what follows from an answer shows where the deadline was."""
+    key = case.key(name)
+    if key in case.done:
+        return
+    case.done[key] = "null"
+    if step := case.open.get(to):
+        line = f"moved from {_utc(step.deadline.due)} to {_utc(due)} UTC: {why}"
+        moved = step.deadline.model_copy(update={"due": due, "moved": (*step.deadline.moved, line)})
+        case.open[to] = step.model_copy(update={"deadline": moved})
+        case.note(EventKind.MOVED, step.clause, f"The deadline was {line}.", step_id=to)
+        show(case)
+
+
+def _utc(at: datetime) -> str:
+    return f"{at:%a %d %b %Y %H:%M}"
 
 
 async def _let_a_flood_settle(case: Case) -> None:
@@ -212,7 +283,7 @@ def _change_owner(case: Case, key: str, answer: ActAnswer) -> None:
 def _moved(deadline: Deadline, answer: ActAnswer) -> Deadline:
     if answer.due is None or answer.due == deadline.due:
         return deadline
-    line = f"moved from {deadline.due:%a %d %b %Y %H:%M} to {answer.due:%a %d %b %Y %H:%M} UTC by {answer.by}"
+    line = f"moved from {_utc(deadline.due)} to {_utc(answer.due)} UTC by {answer.by}"
     return deadline.model_copy(update={"due": answer.due, "moved": (*deadline.moved, line)})
 
 
