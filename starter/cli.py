@@ -7,6 +7,7 @@ from starter.cli_approvals import approvals
 from starter.cli_audit import audit
 from starter.cli_books import billing, schedules
 from starter.cli_cases import cases
+from starter.cli_clocks import calendar, targets
 from starter.cli_data import imports, returns
 from starter.cli_policy import policy
 from starter.cli_steps import acts, steps
@@ -32,6 +33,8 @@ app.add_typer(steps, name="step")
 app.add_typer(acts, name="act")
 app.add_typer(approvals, name="approvals")
 app.add_typer(policy, name="policy")
+app.add_typer(calendar, name="calendar")
+app.add_typer(targets, name="targets")
 app.add_typer(audit, name="audit")
 app.add_typer(billing, name="billing")
 app.add_typer(schedules, name="schedules")

@@ -55,11 +55,12 @@ class Closure(Model):
 class Calendar(Model):
     """What counts as working time for a team, a person or a client, as a door knew it.
 
-    `known_until`: no holiday after that day is in it.
+    `known_until`: no holiday after that day is in it. `closures_version`: how many closures had ever been written.
     """
 
     calendar_id: str
     version: int = 0
+    closures_version: int = 0
     zone: str = "Europe/London"
     windows: tuple[Window, ...]
     holidays: tuple[Holiday, ...] = ()
@@ -175,6 +176,14 @@ def in_hours(window: Window) -> str:
     """`09:00-17:30`; the midnight at the end of a day is 24:00."""
     closes = "24:00" if window.closes == time.min else f"{window.closes:%H:%M}"
     return f"{window.opens:%H:%M}-{closes}"
+
+
+def in_part(closure: Closure) -> str:
+    """` from 13:00 until 24:00` where a closure is not a whole day, else empty."""
+    if (closure.since, closure.until) == (time.min, time.min):
+        return ""
+    until = "24:00" if closure.until == time.min else f"{closure.until:%H:%M}"
+    return f" from {closure.since:%H:%M} until {until}"
 
 
 def _begins(moment: time) -> timedelta:

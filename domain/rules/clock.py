@@ -70,6 +70,20 @@ class Target(Model):
         return next((rule for rule in self.pauses if rule.cause is cause), None)
 
 
+def problem_of_target(target: Target) -> str:
+    """Why this can't be kept as a target, "" if it can: for doors."""
+    if target.after <= timedelta():
+        return "a target needs a duration, such as 4h"
+    if any(not 0 < point < 100 for point in (*target.warn, *target.nudge_at)):  # noqa: PLR2004  percent
+        return "a warning point is a percentage from 1 to 99"
+    if target.name == TargetName.ACKNOWLEDGE and target.pauses:
+        return "acknowledging never waits for anybody: this target can't be paused"
+    if any(rule.longest <= timedelta() or rule.follow_up <= timedelta() for rule in target.pauses):
+        return "a pause needs a longest length and a time to follow up, such as 5d and 48h"
+    causes = [rule.cause for rule in target.pauses]
+    return "a cause may be named once" if len(set(causes)) != len(causes) else ""
+
+
 class Pause(Model):
     """A time in which somebody else is waited for. `until` None: it still lasts."""
 
