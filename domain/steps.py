@@ -55,7 +55,7 @@ class PersonStep(Generic[R]):
 
     name: str
     clause: str
-    role: str  # a Role, or a department's
+    role: str  # Role, department_role or manager_role
     kinds: tuple[ActKind, ...]
     result: type[R]
     waiting_for: str
@@ -66,7 +66,7 @@ class PersonStep(Generic[R]):
     check: Callable[[R], str] = field(default=fine)
     reference: str = ""  # what the step is about, when it is one effect
     hears_client: bool = False  # what the client writes meanwhile is told to whoever has it
-    escalate: Role | None = None  # told as well from the second reminder on; it never decides by that
+    escalate: str | None = None  # told as well from the second reminder on; it never decides by that
 
 
 @dataclass(frozen=True)

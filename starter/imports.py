@@ -1,33 +1,46 @@
-"""`holdfast import`: clients, people, departments and leads out of files, all or nothing."""
+"""`holdfast import`: clients, people, teams, the directory and leads out of files, all or nothing."""
 
 import asyncio
 import re
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
+from adapters.postgres.directory_book import ChannelName
 from adapters.postgres.imports import (
+    ChannelsIn,
     ClientIn,
     DepartmentIn,
+    DirectoryIn,
     ImportReport,
     LeadIn,
+    PairIn,
     PersonIn,
     PostgresImports,
 )
 from domain.mail import lead_id
 from domain.money import CURRENCIES, LARGEST, Currency
+from domain.people import Topic
+from domain.rules.routing import Contact
 from domain.texts import digest
 from starter.tables import Problems, as_models, read_table
 
 M = TypeVar("M", bound=BaseModel)
-Kind = Literal["clients", "people", "departments", "leads"]
-KINDS: tuple[Kind, ...] = ("clients", "people", "departments", "leads")
+Kind = Literal["clients", "people", "departments", "leads", "directory", "pairs", "channels"]
+KINDS: tuple[Kind, ...] = ("clients", "people", "departments", "leads", "directory", "pairs", "channels")
 _AMOUNT = re.compile(r"[0-9]{1,7}(\.[0-9]{1,2})?")
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"]{1,64}@[^\s@<>()\[\],;:\\\"]{1,253}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SLUG = re.compile(r"[a-z][a-z0-9-]{0,40}")
+_ADDRESSES: dict[str, re.Pattern[str]] = {
+    "slack": re.compile(r"[UW][A-Z0-9]{5,20}"),
+    "whatsapp": re.compile(r"\+[1-9][0-9]{6,14}"),
+    "email": _ADDRESS,
+    "teamwork": re.compile(r"[0-9]{1,12}"),
+}
 _ROLE = re.compile(r"(team|role):[a-z][a-z-]{0,40}")
 
 
@@ -79,6 +92,45 @@ def _moment(text: object) -> object:
         raise ValueError("not a date and time such as 2026-11-02T09:15:00+00:00") from None
 
 
+def _contacts(text: object) -> object:
+    """`al:operational;cath:client`: people in their order, each with what they are asked about if not everything."""
+    return tuple(_contact(one) for one in _pieces(text)) if isinstance(text, str) else text
+
+
+def _contact(text: str) -> Contact:
+    person_id, _, topic = text.partition(":")
+    if not _ID.fullmatch(person_id):
+        raise ValueError(f"{person_id} is not a person's id")
+    if topic not in set(Topic):
+        raise ValueError("after a colon stands what a contact is asked about: operational or client")
+    return Contact(person_id, Topic(topic))
+
+
+def _channels(text: object) -> object:
+    """`slack=U024BE7LH;whatsapp=+447700900123`: the first one is tried first."""
+    return tuple(_channel(one) for one in _pieces(text)) if isinstance(text, str) else text
+
+
+def _channel(text: str) -> tuple[ChannelName, str]:
+    channel, _, address = text.partition("=")
+    if channel not in _ADDRESSES:
+        raise ValueError(f"channels are {', '.join(_ADDRESSES)}, each with = and an address after it")
+    address = address.lower() if channel == "email" else address
+    if not _ADDRESSES[channel].fullmatch(address):
+        raise ValueError(f"not an address of {channel}")
+    return cast("ChannelName", channel), address
+
+
+def _pieces(text: str) -> list[str]:
+    return [one.strip() for one in text.split(";") if one.strip()]
+
+
+def _each_once(channels: tuple[tuple[ChannelName, str], ...]) -> tuple[tuple[ChannelName, str], ...]:
+    if len({channel for channel, _ in channels}) != len(channels):
+        raise ValueError("a person has one address a channel")
+    return channels
+
+
 Id = Annotated[str, Field(min_length=1), _matching(_ID, "an id: letters, digits, dots, dashes")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Address = Annotated[str, AfterValidator(str.lower), _matching(_ADDRESS, "an e-mail address")]
@@ -117,6 +169,24 @@ class DepartmentCells(_Cells):
     address: Annotated[Address, Field(min_length=1)]
 
 
+class DirectoryCells(_Cells):
+    slug: Annotated[str, Field(min_length=1), _matching(_SLUG, "a short name such as google-local")]
+    name: Name
+    contacts: Annotated[tuple[Contact, ...], BeforeValidator(_contacts), Field(min_length=1)]
+    principal: Annotated[str, _matching(_ID, "a person's id")] = ""
+    manager: Annotated[str, _matching(_ID, "a person's id")] = ""
+
+
+class PairCells(_Cells):
+    csm: Id
+    css: Annotated[str, _matching(_ID, "a person's id")]
+
+
+class ChannelCells(_Cells):
+    person_id: Id
+    channels: Annotated[tuple[tuple[ChannelName, str], ...], BeforeValidator(_channels), AfterValidator(_each_once)]
+
+
 class LeadCells(_Cells):
     lead_id: Annotated[str, AfterValidator(_lead_id)]
     client_id: Id
@@ -146,6 +216,15 @@ async def import_file(imports: PostgresImports, kind: Kind, path: Path, by: str)
         case "leads":
             leads = [(line, LeadIn(**vars(one))) for line, one in _read(path, LeadCells, "lead_id")]
             return await imports.leads(path.name, leads, by, sha256)
+        case "directory":
+            entries = [(line, DirectoryIn(**vars(one))) for line, one in _read(path, DirectoryCells, "slug")]
+            return await imports.directory(path.name, entries, by, sha256)
+        case "pairs":
+            pairs = [(line, PairIn(**vars(one))) for line, one in _read(path, PairCells, "csm")]
+            return await imports.pairs(path.name, pairs, by, sha256)
+        case "channels":
+            channels = [(line, ChannelsIn(**vars(one))) for line, one in _read(path, ChannelCells, "person_id")]
+            return await imports.channels(path.name, channels, by, sha256)
 
 
 def _sha256(path: Path) -> str:

@@ -4,6 +4,8 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from domain.mail import lead_ids_in
 from simulators.livechat import livechat_simulator
 from simulators.mail import AUTHSERV_ID
@@ -14,6 +16,12 @@ from starter.mime import parse
 from starter.tables import read_table
 
 SAMPLES = Path(__file__).parents[1] / "samples"
+PEOPLE = ("person_id", "name", "email", "issuer", "sub", "roles")
+DIRECTORY = ("slug", "name", "contacts", "principal", "manager")
+ANDY_S_RULE = (
+    " (communicate with AL on anything operational or non client related. For client related items communicate "
+    "with Cath as she is Andy's CSS)"
+)
 
 
 def leads() -> dict[str, dict[str, str]]:
@@ -75,3 +83,32 @@ async def test_every_lead_with_a_chat_has_it_in_live_chat() -> None:
 def test_the_request_without_an_email_is_one() -> None:
     request = read_request(json.loads((SAMPLES / "request.json").read_text()))
     assert request.leads == ("L-1007",)
+
+
+@pytest.mark.clause("ID-1", "ID-2")
+def test_the_directory_is_the_document_s_line_by_line() -> None:
+    document = (SAMPLES.parent / "docs/sops/sources/inter-department.txt").read_text()
+    listed = document.partition("Who to contact in each department")[2].partition("Step-by-step")[0].splitlines()[1:]
+    lines = [line.strip(" \u2022\u00a0").replace("\u2019", "'") for line in listed if "\u2022" in line]
+    people = {
+        row.cells["person_id"]: row.cells["name"] for row in read_table(SAMPLES / "people.csv", PEOPLE, ["manages"])
+    }
+    told: list[str] = []
+    for row in read_table(SAMPLES / "directory.csv", DIRECTORY, []):
+        names = [people[one.partition(":")[0]] for one in row.cells["contacts"].split(";")]
+        rule = ANDY_S_RULE if row.cells["slug"] == "andy" else ""
+        told.append(f"{row.cells['name']} \u2013 {names[0] + rule if rule else ' & '.join(names)}")
+    assert told == lines
+    pairs = [tuple(row.cells.values()) for row in read_table(SAMPLES / "pairs.csv", ["csm", "css"])]
+    assert ("andy", "cath") in pairs
+
+
+def test_whoever_the_directory_names_is_known_and_can_be_reached() -> None:
+    known = {row.cells["person_id"] for row in read_table(SAMPLES / "people.csv", PEOPLE, ["manages"])}
+    reached = {row.cells["person_id"] for row in read_table(SAMPLES / "channels.csv", ["person_id", "channels"])}
+    named: set[str] = set()
+    for row in read_table(SAMPLES / "directory.csv", DIRECTORY, []):
+        contacts = {one.partition(":")[0] for one in row.cells["contacts"].split(";")}
+        assert contacts <= reached
+        named |= contacts | ({row.cells["manager"], row.cells["principal"]} - {""})
+    assert named <= known

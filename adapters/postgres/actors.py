@@ -17,7 +17,7 @@ async def actor(conn: Connection, identity: Identity, case_id: str, roles: Itera
     person = await person_by_identity(conn, identity)
     held: set[str] = set()
     for role in roles:
-        for one in (await who_is_asked(conn, role, case_id)).people:
+        for one in (await who_is_asked(conn, role, case_id)).may_act:
             if one.identity == identity:
                 held.add(role)
                 # Money people need not be in the directory; they are known all the same.
@@ -45,5 +45,5 @@ async def unknown_assignee(conn: Connection, result: Model, case_id: str, role: 
 
 
 def _actor(person: Person, held: set[str]) -> Actor:
-    manages = frozenset(role.value for role in person.managers_of)
+    manages = frozenset(person.managers_of)
     return Actor(person_id=person.person_id, identity=person.identity, roles=frozenset(held), manages=manages)

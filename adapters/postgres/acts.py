@@ -13,6 +13,7 @@ from adapters.postgres.approvers import authority, requesters, signer
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.cases import write_view
 from adapters.postgres.crypto import Vault
+from adapters.postgres.directory import own_today
 from adapters.postgres.ledger import is_gated, prepare_rows
 from adapters.postgres.locks import lock_case, lock_client
 from adapters.postgres.orders_proven import Hierarchy, hierarchy
@@ -304,7 +305,7 @@ async def _open(conn: Connection, vault: Vault, request: RecordActs, trust: Trus
     await lock_case(conn, request.case_id)
     now = await conn.fetchval("SELECT holdfast_now()")
     said = await case_word(conn, request.case_id, trust)
-    own = ownership(said, request.step_id)
+    own = await own_today(conn, ownership(said, request.step_id), request.role, request.case_id)
     past = said.past
     past = replace(past, requesters=past.requesters | await requesters(conn, vault, request.case_id))
     repeats, chain = await _repeats(conn, request), await hierarchy(conn, trust)

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from adapters.postgres.actors import roles_that_count, unknown_assignee
 from adapters.postgres.approvers import authority, requesters, signer
 from adapters.postgres.crypto import Vault
-from adapters.postgres.directory import people_by_id
+from adapters.postgres.directory import own_today, people_by_id
 from adapters.postgres.orders_proven import hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import case_word, subject_after
@@ -110,7 +110,8 @@ class Desk:
             signed = await signer(conn, who, step.case_id, roles_that_count(kind, step.role), may)
             if signed is None:
                 return about, "unknown-person"
-            code = rules.entitlement(kind, signed, step.role, ownership(said, step.step_id), past)
+            own = await own_today(conn, ownership(said, step.step_id), step.role, step.case_id)
+            code = rules.entitlement(kind, signed, step.role, own, past)
             code = code or rules.beyond(kind, may, about.asking.sum_gbp if about.asking else None)
             approved = said.decision is not None and said.decision.kind is ActKind.APPROVE
             if kind is ActKind.WITHDRAW and not code and not approved:

@@ -1,18 +1,33 @@
 """Who is who: people by their identity, who may be asked for a role today, and where a nudge goes.
 
+Departments are asked by their contacts of today, whoever is away is covered for by the rules of `domain.rules.routing`.
 For money (Accounts, approver, partner) only `money_people` count as able to sign: the money worker writes them from its
 own configuration, and no import touches them. Their nudges go to the department's address.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from asyncpg import Record
 
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.errors import Permanent
-from domain.people import Identity, Person, Role
+from domain.owners import OwnerToday, StepOwner
+from domain.people import (
+    AGENCY_SERVICES_DEPARTMENT,
+    Department,
+    Identity,
+    Person,
+    Role,
+    Topic,
+    department_in,
+    department_role,
+    managed_in,
+    manager_role,
+)
+from domain.rules.acts import Ownership
+from domain.rules.routing import Contact, Presence, about, asked_today, covered_by, owned_today, topic_of
 
 MONEY_ROLES = frozenset({Role.ACCOUNTS, Role.APPROVER, Role.PARTNER})
 
@@ -32,10 +47,18 @@ class Addressed:
 
 @dataclass(frozen=True)
 class Asked:
-    """Who may act for a role today. `fell_back` says why it is not the role's own people, "" if it is."""
+    """Who is asked for a role today. `fell_back` says why it is not the role's own people, "" if it is.
+
+    `away` are the role's own people who are absent: they are not asked, and may act all the same.
+    """
 
     people: tuple[Person, ...]
     fell_back: str = ""
+    away: tuple[Person, ...] = ()
+
+    @property
+    def may_act(self) -> tuple[Person, ...]:
+        return (*self.people, *self.away)
 
 
 class PostgresDirectory:
@@ -86,8 +109,10 @@ async def person_by_identity(conn: Connection, identity: Identity) -> Person | N
 
 
 async def people_by_id(conn: Connection, person_ids: Sequence[str]) -> tuple[Person, ...]:
-    """The active ones of these people."""
-    return tuple(map(_person, await conn.fetch(f"{_PEOPLE} AND p.person_id = ANY($1) {_GROUP}", list(person_ids))))
+    """The active ones of these people, in the order they are named."""
+    rows = await conn.fetch(f"{_PEOPLE} AND p.person_id = ANY($1) {_GROUP}", list(person_ids))
+    found = {row["person_id"]: _person(row) for row in rows}
+    return tuple(found[one] for one in dict.fromkeys(person_ids) if one in found)
 
 
 async def department(conn: Connection, role: str) -> Addressee | None:
@@ -96,7 +121,8 @@ async def department(conn: Connection, role: str) -> Addressee | None:
 
 
 async def who_is_asked(conn: Connection, role: str, case_id: str = "") -> Asked:
-    """Members and whoever stands in for them today; then the role's managers, then Operations, whoever is there first.
+    """The role's own people who are here today and whoever covers for the others; then, whoever is there first, the
+    role's managers, the Agency Services Manager, Operations.
 
     For money there is no fall-back: only `money_people` of that very role, who may be nobody. The approver's stand-ins
     of today are asked beside him, and the partner where there is no approver; whether they may decide is for the judge.
@@ -105,39 +131,118 @@ async def who_is_asked(conn: Connection, role: str, case_id: str = "") -> Asked:
         return await _approvers(conn)
     if role in MONEY_ROLES:
         return Asked(await _money_people(conn, role))
-    own = await _with_stand_ins(conn, await _named(conn, role, case_id))
-    if own:
-        return Asked(own)
-    for substitute, query in ((f"the managers of {role}", _MANAGERS), (Role.OPERATIONS.value, _MEMBERS)):
-        wanted = role if query == _MANAGERS else Role.OPERATIONS
-        people = await _with_stand_ins(conn, await _ids(conn, query, wanted))
-        if people:
-            return Asked(people, f"nobody is in {role} today: this goes to {substitute}")
-    return Asked((), f"nobody is in {role} today, nor in its place")
+    there = await presence(conn)
+    named = await named_for(conn, role, case_id)
+    away = await people_by_id(conn, [one for one in named if one in there.away])
+    if people := await people_by_id(conn, asked_today(named, there)):
+        return Asked(people, away=away)
+    for substitute, query, wanted in _instead_of(role):
+        if people := await people_by_id(conn, asked_today(await _ids(conn, query, wanted), there)):
+            return Asked(people, f"nobody is in {role} today: this goes to {substitute}", away)
+    return Asked((), f"nobody is in {role} today, nor in its place", away)
 
 
-async def stand_ins(conn: Connection, person_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Who stands in today (database time, London) for each of these people that has somebody."""
-    found: dict[str, tuple[str, ...]] = {}
-    for row in await conn.fetch(_STAND_INS, list(person_ids)):
-        found[row["person_id"]] = (*found.get(row["person_id"], ()), row["stand_in_id"])
-    return found
+def _instead_of(role: str) -> tuple[tuple[str, str, str], ...]:
+    """Who is asked where nobody of a role can be, in this order: in words, and as they are looked up."""
+    asked = department_in(role)
+    managed = f"department:{asked.slug}" if asked else role
+    managers = () if managed_in(role) else ((f"the managers of {managed}", _MANAGERS, managed),)
+    services = "the Agency Services Manager", _CONTACTS, AGENCY_SERVICES_DEPARTMENT
+    return (*managers, services, (Role.OPERATIONS.value, _MEMBERS, Role.OPERATIONS.value))
+
+
+async def presence(conn: Connection) -> Presence:
+    """Who is not here today (database time, London), and who does their work."""
+    left, away, beside = dict[str, str](), dict[str, tuple[str, ...]](), dict[str, tuple[str, ...]]()
+    for row in await conn.fetch(_PRESENCE):
+        person_id, other = row["person_id"], row["other"]
+        match row["how"]:
+            case "left":
+                left[person_id] = other
+            case "away":
+                away[person_id] = (*away.get(person_id, ()), *filter(None, (other,)))
+            case _:
+                beside[person_id] = (*beside.get(person_id, ()), other)
+    return Presence(left, away, beside)
+
+
+async def own_today(conn: Connection, own: Ownership, role: str, case_id: str) -> Ownership:
+    """Whose a step is today, and who may act in its owner's place: whoever covers for them, else whoever the role
+    asks.
+    """
+    if not own.owner:
+        return own
+    there = await presence(conn)
+    own = owned_today(own, there)
+    if own.owner in there.away and not own.covers:
+        asked = await who_is_asked(conn, role, case_id)
+        own = replace(own, covers=tuple(one.person_id for one in asked.people))
+    return own
+
+
+async def owner_today(conn: Connection, case_id: str, step: StepOwner) -> OwnerToday:
+    """The owner of a step by what people signed and by who is here. A step about money is covered for by nobody."""
+    role, own = step.role, Ownership(step.claimed_by, step.reassigned_to)
+    own = await own_today(conn, own, role, case_id)
+    asked = await who_is_asked(conn, role, case_id)
+    people = tuple(one.person_id for one in asked.people)
+    there = await presence(conn)
+    if own.owner:
+        people = (own.owner,) if there.is_here(own.owner) else own.covers
+        covering = "" if own.owner in people else next(iter(people), "")
+    else:
+        covering = covered_by(await named_for(conn, role, case_id), there)
+        covering = covering or (next(iter(people), "") if asked.fell_back else "")
+    return OwnerToday(
+        step_id=step.step_id,
+        claimed_by=own.claimed_by,
+        reassigned_to=own.reassigned_to,
+        covered_by="" if role in MONEY_ROLES else covering,
+        asked=people,
+        fell_back="" if own.owner else asked.fell_back,
+    )
+
+
+async def departments_asking(conn: Connection, person_id: str) -> frozenset[str]:
+    """The roles of departments and their managers that ask this person today, whatever it is about."""
+    there = await presence(conn)
+    rows = await conn.fetch(_DEPARTMENTS)
+    services: list[str] = [one for row in rows if row["slug"] == AGENCY_SERVICES_DEPARTMENT for one in row["contacts"]]
+    spare = asked_today(services, there) or asked_today(await _ids(conn, _MEMBERS, Role.OPERATIONS), there)
+    found = set[str]()
+    for row in rows:
+        managers = asked_today([row["manager_id"]] if row["manager_id"] else [], there) or spare
+        contacts = asked_today(row["contacts"], there) or managers
+        away = [one for one in row["contacts"] if one in there.away]
+        found |= {department_role(row["slug"])} if person_id in {*contacts, *away} else set()
+        found |= {manager_role(row["slug"])} if person_id in managers else set()
+    services_role = {Role.AGENCY_SERVICES.value} if person_id in spare else set[str]()
+    return frozenset(found | services_role)
 
 
 _PEOPLE = """SELECT p.*, array_remove(array_agg(m.role ORDER BY m.role), NULL) AS roles,
-        array_remove(array_agg(CASE WHEN m.manager THEN m.role END ORDER BY m.role), NULL) AS managers_of
-    FROM people p LEFT JOIN memberships m USING (person_id) WHERE p.active"""
+        array_remove(array_agg(CASE WHEN m.manager THEN m.role END), NULL) AS managers_of
+    FROM people p LEFT JOIN roles_today m USING (person_id) WHERE p.active"""
 _GROUP = "GROUP BY p.person_id ORDER BY p.person_id"
-_MEMBERS = "SELECT person_id FROM memberships WHERE role = $1 AND NOT manager"
-_MANAGERS = "SELECT person_id FROM memberships WHERE role = $1 AND manager"
-_CSM = """SELECT k.csm_id AS person_id FROM clients k JOIN cases c USING (client_id)
-    WHERE c.case_id = $1 AND k.csm_id IS NOT NULL"""
+_MEMBERS = "SELECT person_id FROM memberships WHERE role = $1 AND NOT manager ORDER BY 1"
+_MANAGERS = "SELECT person_id FROM roles_today WHERE role = $1 AND manager ORDER BY 1"
+_CONTACTS = """SELECT c.person_id FROM directory_on(holdfast_today()) d JOIN directory_contacts c USING (slug, version)
+    WHERE d.slug = $1 ORDER BY c.rank"""
+_DEPARTMENTS = """SELECT d.slug, d.manager_id, array_agg(c.person_id ORDER BY c.rank) AS contacts
+    FROM directory_on(holdfast_today()) d JOIN directory_contacts c USING (slug, version) GROUP BY 1, 2"""
+_CONTACTS_BY_TOPIC = _CONTACTS.replace("c.person_id", "c.person_id, c.topic")
+_CASE_CSM = "coalesce(nullif(c.csm_id, ''), k.csm_id)"
+_CSM = f"""SELECT {_CASE_CSM} AS person_id FROM cases c LEFT JOIN clients k USING (client_id)
+    WHERE c.case_id = $1 AND {_CASE_CSM} IS NOT NULL"""  # noqa: S608 - constants
+_CSS = f"""SELECT s.css_id AS person_id FROM cases c LEFT JOIN clients k USING (client_id)
+    JOIN css_on(holdfast_today()) s ON s.csm_id = {_CASE_CSM} WHERE c.case_id = $1"""  # noqa: S608 - constants
 _IN_COPY = """SELECT p.person_id FROM cases c JOIN people p ON p.person_id = ANY(c.account_managers) AND p.active
-    WHERE c.case_id = $1"""
-_STAND_INS = """SELECT s.person_id, s.stand_in_id
-    FROM stand_ins s JOIN people p ON p.person_id = s.stand_in_id AND p.active
-    WHERE s.person_id = ANY($1) AND (holdfast_now() AT TIME ZONE 'Europe/London')::date BETWEEN s.starts AND s.ends
-    ORDER BY 1, 2"""
+    WHERE c.case_id = $1 ORDER BY 1"""
+_PRESENCE = """
+    SELECT person_id, 'left' AS how, coalesce(successor_id, '') AS other, 0 AS place FROM people WHERE NOT active
+    UNION ALL SELECT person_id, 'away', coalesce(stand_in_id, ''), absence_id FROM absences_on(holdfast_today())
+    UNION ALL SELECT person_id, 'beside', stand_in_id, 0 FROM stand_ins WHERE holdfast_today() BETWEEN starts AND ends
+    ORDER BY 1, 2, 4 DESC, 3"""
 _MONEY_PEOPLE = """SELECT DISTINCT ON (m.issuer, m.sub) m.issuer, m.sub, m.name, p.person_id, p.email
     FROM money_people m LEFT JOIN people p ON p.issuer = m.issuer AND p.sub = m.sub AND p.active
     WHERE m.role = $1 AND m.since <= holdfast_now() AND (m.until IS NULL OR m.until > holdfast_now())
@@ -154,22 +259,41 @@ _STANDING_IN = """SELECT DISTINCT p.person_id FROM people p JOIN (
         BETWEEN (said ->> 'starts')::date AND (said ->> 'ends')::date"""
 
 
-async def _named(conn: Connection, role: str, case_id: str) -> list[str]:
-    if role == Role.CSM:
-        return await _ids(conn, _CSM, case_id)
-    if role == Role.ACCOUNT_MANAGER:
-        return await _ids(conn, _IN_COPY, case_id) or await _ids(conn, _CSM, case_id)
-    return await _ids(conn, _MEMBERS, role)
+async def named_for(conn: Connection, role: str, case_id: str) -> list[str]:
+    """Whose a role is, here or not: person ids, in the directory's order."""
+    if asked := department_in(role):
+        return list(about(await contacts_of(conn, asked.slug), await _topic(conn, asked, case_id)))
+    if slug := managed_in(role):
+        return await _ids(conn, _MANAGERS, f"department:{slug}")
+    match role:
+        case Role.CSM:
+            return await _ids(conn, _CSM, case_id)
+        case Role.CSS:
+            return await _ids(conn, _CSS, case_id)
+        case Role.ACCOUNT_MANAGER:
+            return await _ids(conn, _IN_COPY, case_id) or await _ids(conn, _CSM, case_id)
+        case Role.AGENCY_SERVICES:
+            return await _ids(conn, _CONTACTS, AGENCY_SERVICES_DEPARTMENT)
+        case _:
+            return await _ids(conn, _MEMBERS, role)
+
+
+async def contacts_of(conn: Connection, slug: str) -> tuple[Contact, ...]:
+    """A department's contacts of today, the first one first."""
+    rows = await conn.fetch(_CONTACTS_BY_TOPIC, slug)
+    return tuple(Contact(row["person_id"], Topic(row["topic"])) for row in rows)
+
+
+async def _topic(conn: Connection, asked: Department, case_id: str) -> Topic:
+    """ID-2: a case with a client is about them unless the role says that it is operational."""
+    if asked.topic:
+        return asked.topic
+    client = await conn.fetchval("SELECT client_id FROM cases WHERE case_id = $1", case_id)
+    return topic_of(operational=False, client_related=bool(client))
 
 
 async def _ids(conn: Connection, query: str, value: str) -> list[str]:
     return [row["person_id"] for row in await conn.fetch(query, value)]
-
-
-async def _with_stand_ins(conn: Connection, person_ids: Sequence[str]) -> tuple[Person, ...]:
-    standing_in = await stand_ins(conn, person_ids)
-    wanted = [*person_ids, *(one for found in standing_in.values() for one in found)]
-    return await people_by_id(conn, wanted)
 
 
 async def _money_people(conn: Connection, role: str) -> tuple[Person, ...]:
@@ -180,7 +304,7 @@ async def _money_people(conn: Connection, role: str) -> tuple[Person, ...]:
             name=row["name"],
             email=row["email"] or "",
             identity=Identity(issuer=row["issuer"], sub=row["sub"]),
-            roles=(Role(role),),
+            roles=(role,),
         )
         for row in await conn.fetch(_MONEY_PEOPLE, role)
     )
@@ -199,10 +323,9 @@ async def _approvers(conn: Connection) -> Asked:
 async def _addressed(conn: Connection, role: str, case_id: str, claimed_by: str) -> Addressed:
     told = ""
     if claimed_by:
-        own = await _with_stand_ins(conn, [claimed_by])
+        own, told = await _instead_of_owner(conn, claimed_by)
         if own:
-            return Addressed(_addresses(own))
-        told = f"{claimed_by} is no longer here"
+            return Addressed(_addresses(own), told)
     queue = await department(conn, role)
     if queue:
         return Addressed((queue,), told)
@@ -214,17 +337,27 @@ async def _addressed(conn: Connection, role: str, case_id: str, claimed_by: str)
     return Addressed((operations,) if operations else (), told)
 
 
+async def _instead_of_owner(conn: Connection, owner: str) -> tuple[tuple[Person, ...], str]:
+    """Whom a step's owner is reached by today, and why it is not (only) them."""
+    there = await presence(conn)
+    people = await people_by_id(conn, asked_today([owner], there))
+    if owner in there.left:
+        return people, f"{owner} is no longer here"
+    if owner in there.away:
+        return people, f"{owner} is away today"
+    return people, ""
+
+
 def _addresses(people: Sequence[Person]) -> tuple[Addressee, ...]:
     return tuple(Addressee(person.name, person.email) for person in people if person.email)
 
 
 def _person(row: Record) -> Person:
-    known = {role.value for role in Role}
     return Person(
         person_id=row["person_id"],
         name=row["name"],
         email=row["email"],
         identity=Identity(issuer=row["issuer"], sub=row["sub"]),
-        roles=tuple(Role(role) for role in row["roles"] if role in known),
-        managers_of=tuple(Role(role) for role in row["managers_of"] if role in known),
+        roles=tuple(row["roles"]),
+        managers_of=tuple(row["managers_of"]),
     )

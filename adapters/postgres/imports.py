@@ -15,9 +15,19 @@ from asyncpg import Record
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import MONEY_ROLES
+from adapters.postgres.directory_book import (
+    Channel,
+    ChannelName,
+    DepartmentEntry,
+    pair,
+    person_at,
+    set_channels,
+    write_department,
+)
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import EventKind
 from domain.errors import Refused
+from domain.rules.routing import Contact
 
 T = TypeVar("T")
 Outcome = Literal["added", "changed", "same"]
@@ -52,6 +62,33 @@ class DepartmentIn:
     role: str
     name: str
     address: str
+
+
+@dataclass(frozen=True)
+class DirectoryIn:
+    """A department and whom to contact there (ID-1)."""
+
+    slug: str
+    name: str
+    contacts: tuple[Contact, ...]
+    principal: str = ""
+    manager: str = ""
+
+
+@dataclass(frozen=True)
+class PairIn:
+    """A CSM and their CSS, "" for none."""
+
+    csm: str
+    css: str
+
+
+@dataclass(frozen=True)
+class ChannelsIn:
+    """All the ways to reach one person, the first one first."""
+
+    person_id: str
+    channels: tuple[tuple[ChannelName, str], ...]
 
 
 @dataclass(frozen=True)
@@ -91,11 +128,36 @@ class PostgresImports:
     async def departments(self, name: str, rows: Numbered[DepartmentIn], by: str, sha256: str) -> ImportReport:
         return await self._all(name, rows, _department, by, sha256)
 
+    async def directory(self, name: str, rows: Numbered[DirectoryIn], by: str, sha256: str) -> ImportReport:
+        async def write(conn: Connection, row: DirectoryIn) -> Outcome:
+            return await _directory(conn, row, by)
+
+        return await self._all(name, rows, write, by, sha256, what="directory")
+
+    async def pairs(self, name: str, rows: Numbered[PairIn], by: str, sha256: str) -> ImportReport:
+        async def write(conn: Connection, row: PairIn) -> Outcome:
+            return await _pair(conn, row, by)
+
+        return await self._all(name, rows, write, by, sha256, what="pairs")
+
+    async def channels(self, name: str, rows: Numbered[ChannelsIn], by: str, sha256: str) -> ImportReport:
+        async def write(conn: Connection, row: ChannelsIn) -> Outcome:
+            return await _channels(conn, self._vault, row)
+
+        return await self._all(name, rows, write, by, sha256, what="channels")
+
     async def leads(self, name: str, rows: Numbered[LeadIn], by: str, sha256: str) -> ImportReport:
         return await self._all(name, rows, _lead, by, sha256)
 
     async def _all(
-        self, name: str, rows: Numbered[T], write: Callable[[Connection, T], Awaitable[Outcome]], by: str, sha256: str
+        self,
+        name: str,
+        rows: Numbered[T],
+        write: Callable[[Connection, T], Awaitable[Outcome]],
+        by: str,
+        sha256: str,
+        *,
+        what: str = "",
     ) -> ImportReport:
         """Raises Refused `bad-rows` with every row that can't be taken; then nothing is."""
         problems: list[str] = []
@@ -111,7 +173,9 @@ class PostgresImports:
                 raise Refused("bad-rows", _told(name, problems))
             report = ImportReport(*(outcomes.count(one) for one in ("added", "changed", "same")))
             if report.added or report.changed:
-                await append_events(conn, self._vault, "", [await _entry(conn, write.__name__, report, by, sha256)])
+                await append_events(
+                    conn, self._vault, "", [await _entry(conn, what or write.__name__, report, by, sha256)]
+                )
         return report
 
 
@@ -232,6 +296,42 @@ async def _department(conn: Connection, row: DepartmentIn) -> Outcome:
         row.role, row.name, row.address,
     )  # fmt: skip
     return _outcome(before, [before["name"], before["address"]] if before else [], (row.name, row.address))
+
+
+async def _directory(conn: Connection, row: DirectoryIn, by: str) -> Outcome:
+    """A department that says what is there already keeps its version and its date."""
+    known = await conn.fetchval("SELECT true FROM directory_on(holdfast_today()) WHERE slug = $1", row.slug)
+    entry = DepartmentEntry(row.slug, row.name, row.contacts, row.principal, row.manager)
+    try:
+        changed = await write_department(conn, entry, by)
+    except Refused as refused:
+        raise _RowError(str(refused)) from None
+    return ("changed" if known else "added") if changed else "same"
+
+
+async def _pair(conn: Connection, row: PairIn, by: str) -> Outcome:
+    for column, person_id in (("csm", row.csm), ("css", row.css)):
+        query = "SELECT true FROM people WHERE person_id = $1 AND active"
+        if person_id and not await conn.fetchval(query, person_id):
+            raise _RowError(f"{column}: there is no person {person_id}; import the people first")
+    if row.csm == row.css:
+        raise _RowError("css: nobody is their own support")
+    before = await conn.fetchval("SELECT true FROM csm_pairs WHERE csm_id = $1 LIMIT 1", row.csm)
+    changed = await pair(conn, row.csm, row.css, by)
+    return ("changed" if before else "added") if changed else "same"
+
+
+async def _channels(conn: Connection, vault: Vault, row: ChannelsIn) -> Outcome:
+    if not await conn.fetchval("SELECT true FROM people WHERE person_id = $1", row.person_id):
+        raise _RowError(f"person_id: there is no person {row.person_id}; import the people first")
+    wanted = [Channel(channel, address) for channel, address in row.channels]
+    for one in wanted:
+        owner = await person_at(conn, vault, one.channel, one.address)
+        if owner not in {"", row.person_id}:
+            raise _RowError(f"{one.channel}: this address is {owner}'s")
+    before = await conn.fetchval("SELECT true FROM person_channels WHERE person_id = $1 LIMIT 1", row.person_id)
+    changed = await set_channels(conn, vault, row.person_id, wanted)
+    return ("changed" if before else "added") if changed else "same"
 
 
 async def _lead(conn: Connection, row: LeadIn) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any
 from asyncpg import Record
 
 from adapters.postgres.crypto import Vault
-from adapters.postgres.directory import MONEY_ROLES, person_by_identity, who_is_asked
+from adapters.postgres.directory import MONEY_ROLES, departments_asking, person_by_identity, who_is_asked
 from adapters.postgres.pool import Pool, transaction
 from adapters.postgres.subjects import stored_acts
 from domain.errors import Refused
@@ -23,7 +23,7 @@ class Colleague:
     """Somebody of ours. `roles` are those they may act for today, as members, stand-ins or in the fall-back."""
 
     person: Person
-    roles: frozenset[Role]
+    roles: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,21 @@ class PageReader:
     async def colleague(self, identity: Identity) -> Colleague | None:
         """The active person with this identity; for money roles they need not be in the directory."""
         async with transaction(self._pool, reading=True) as conn:
-            person, roles = await person_by_identity(conn, identity), set[Role]()
+            person, roles = await person_by_identity(conn, identity), set[str]()
             for role in _QUEUES:
-                for one in (await who_is_asked(conn, role)).people:
+                for one in (await who_is_asked(conn, role)).may_act:
                     if one.identity == identity:
                         roles.add(role)
                         person = person or (one if role in MONEY_ROLES else None)
+            if person:
+                roles |= await departments_asking(conn, person.person_id)
         return Colleague(person, frozenset(roles)) if person else None
 
     async def is_asked(self, identity: Identity, role: str, case_id: str) -> bool:
         """Whether this person may act for the role in this case (a CSM is one for their own clients)."""
         async with transaction(self._pool, reading=True) as conn:
             asked = await who_is_asked(conn, role, case_id)
-        return any(one.identity == identity for one in asked.people)
+        return any(one.identity == identity for one in asked.may_act)
 
     async def names(self) -> dict[str, str]:
         """What people, departments and clients are called: by person id, role, or `client:` and the client's id."""
@@ -166,7 +168,9 @@ def _evidence(row: Record, content: bytes = b"") -> Evidence:
 
 _NAMES = """SELECT person_id AS id, name FROM people UNION ALL SELECT role, name FROM departments
     UNION ALL SELECT issuer || '|' || sub, name FROM money_people
-    UNION ALL SELECT 'client:' || client_id, name FROM clients"""
+    UNION ALL SELECT 'client:' || client_id, name FROM clients
+    UNION ALL SELECT 'department:' || slug, name FROM directory_on(holdfast_today())
+    UNION ALL SELECT 'manager:' || slug, 'the manager of ' || name FROM directory_on(holdfast_today())"""
 _TEXTS = "SELECT sha256, content_ct FROM texts WHERE client_id = $1 AND sha256 = ANY($2)"
 _EVIDENCE_NAMED = """SELECT t.sha256, t.name, t.content_type, octet_length(t.content_ct) AS size
     FROM texts t JOIN cases c USING (client_id) WHERE c.case_id = $1 AND t.sha256 = ANY($2)"""

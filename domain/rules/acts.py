@@ -6,7 +6,7 @@ The signature is checked over the received bytes before anything is parsed; keys
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Protocol, cast
@@ -211,8 +211,18 @@ class Authority:
 
 @dataclass(frozen=True)
 class Ownership:
+    """Whose a step is. `covers`: who does its owner's work today, where that is somebody else; never for money."""
+
     claimed_by: str = ""
     reassigned_to: str = ""
+    covers: tuple[str, ...] = ()
+
+    @property
+    def owner(self) -> str:
+        return self.claimed_by or self.reassigned_to
+
+    def is_theirs(self, person_id: str) -> bool:
+        return person_id == self.owner or person_id in self.covers
 
 
 @dataclass(frozen=True)
@@ -317,10 +327,12 @@ def entitlement(kind: ActKind, actor: Actor, role: str, own: Ownership, past: Pa
     """Why this person may not do this now; "" if they may."""
     rule = ACT_RULES[kind]
     asked_of = rule.role.value if rule.role else role
-    given = not rule.money and own.reassigned_to == actor.person_id
+    given = not rule.money and bool(own.reassigned_to) and own.is_theirs(actor.person_id)
     manages = kind in OWNERSHIP and asked_of in actor.manages
     if asked_of not in actor.roles and not given and not manages:
         return "not-asked"
+    if asked_of in MONEY_ROLES and kind not in OWNERSHIP:
+        own = replace(own, covers=())  # who stands in for money is a signed order, never the directory
     return _not_theirs(kind, actor, role, own) or excluded(kind, actor.identity, actor.roles, past)
 
 
@@ -437,13 +449,12 @@ def untimely(body: ActBody, now: int) -> str:
 
 
 def _not_theirs(kind: ActKind, actor: Actor, role: str, own: Ownership) -> str:
-    owner = own.claimed_by or own.reassigned_to
-    theirs = owner in {"", actor.person_id}
+    theirs = not own.owner or own.is_theirs(actor.person_id)
     manages = role in actor.manages
     match kind:
         case ActKind.CLAIM:
-            return "" if own.claimed_by in {"", actor.person_id} else "belongs-to-another"
-        case ActKind.RELEASE if not owner:
+            return "" if not own.claimed_by or own.is_theirs(actor.person_id) else "belongs-to-another"
+        case ActKind.RELEASE if not own.owner:
             return "not-claimed"
         case ActKind.RELEASE | ActKind.REASSIGN | ActKind.MOVE:
             return "" if theirs or manages else "belongs-to-another"

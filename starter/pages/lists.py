@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from adapters.postgres.reader import StepRow
-from domain.people import Role
+from domain.people import Role, department_in
 from starter.pages.render import page
 from starter.pages.visitor import Visitor, Who
 
 pages = APIRouter()
-_OF_A_CASE = (Role.CSM, Role.ACCOUNT_MANAGER)
+_OF_A_CASE = (Role.CSM, Role.CSS, Role.ACCOUNT_MANAGER)
 _MONTH = re.compile(r"^\d{4}-(0[1-9]|1[0-2])$")
 
 
@@ -38,8 +38,11 @@ async def queue_of(who: Visitor) -> Queue:
 
 
 async def _theirs(who: Visitor, step: StepRow) -> bool:
-    """A CSM's or account manager's step is theirs who look after its client, and of whoever stands in for them."""
-    if step.step.role not in _OF_A_CASE or step.step.owner == who.person_id:
+    """A CSM's or account manager's step is theirs who look after its client, and of whoever stands in for them; a
+    department's contact may be asked about clients only, or about anything else (ID-2).
+    """
+    of_a_case = step.step.role in _OF_A_CASE or department_in(step.step.role) is not None
+    if not of_a_case or step.step.owner == who.person_id:
         return True
     return await who.house.pages.is_asked(who.session.identity, step.step.role, step.case_id)
 

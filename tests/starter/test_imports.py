@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from adapters.postgres.crypto import Vault
+from adapters.postgres.directory import who_is_asked
+from adapters.postgres.directory_book import Channel, DirectoryBook, person_at
 from adapters.postgres.imports import ImportReport, PostgresImports
 from domain.errors import Refused
 from starter.imports import KINDS, Kind, import_file
 from tests.conftest import Database
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-ORDER: tuple[Kind, ...] = ("departments", "people", "clients", "leads")
+ORDER: tuple[Kind, ...] = ("departments", "people", "clients", "leads", "directory", "pairs", "channels")
 NEW = "L-3001,oakfield,2026-11-02T09:00:00+00:00,85.00,GBP"
 LEAD = "lead_id,client_id,received_at,price,currency\n"
 
@@ -43,10 +45,10 @@ async def files(database: Database, tmp_path: Path) -> Files:
 async def test_the_samples_are_taken_and_the_same_again_changes_nothing(files: Files, database: Database) -> None:
     assert set(ORDER) == set(KINDS)
     first, second = await files.samples(), await files.samples()
-    assert [(one.changed, one.same) for one in first] == [(0, 0)] * 4
-    assert [(one.added, one.changed) for one in second] == [(0, 0)] * 4
+    assert [(one.changed, one.same) for one in first] == [(0, 0)] * 7
+    assert [(one.added, one.changed) for one in second] == [(0, 0)] * 7
     assert [one.same for one in second] == [one.added for one in first]
-    assert await database.value("SELECT count(*) FROM case_events") == 4
+    assert await database.value("SELECT count(*) FROM case_events") == 7
     assert await database.value("SELECT client_id FROM client_addresses WHERE address LIKE 'jane%'") == "brightsmile"
 
 
@@ -182,3 +184,95 @@ async def test_many_problems_are_told_at_once_and_bounded(files: Files) -> None:
     told = await files.refused("leads", LEAD + rows)
     assert told.count("line ") == 20
     assert "and 20 more" in told
+
+
+DIRECTORY = "slug,name,contacts,principal,manager\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("content,Content,nobody,,", "line 2: content: there is no person nobody; import the people first"),
+        ("content,Content,,,", "line 2: contacts"),
+        ("content,Content,zane:money,,", "after a colon stands what a contact is asked about"),
+        ("Content,Content,zane,,", "line 2: slug: not a short name such as google-local"),
+        ("content,Content,zane,,nobody", "there is no person nobody"),
+    ],
+)
+async def test_a_department_that_can_t_be_taken_changes_nothing(
+    files: Files, database: Database, row: str, told: str
+) -> None:
+    await files.samples()
+    assert told in await files.refused("directory", f"{DIRECTORY}{row}\nppc,PPC,john,,\n")
+    assert await database.value("SELECT max(version) FROM directory") == 1
+
+
+async def test_a_changed_department_is_a_version_of_today_and_the_others_stay(files: Files, database: Database) -> None:
+    await files.samples()
+    report = await files.take("directory", f"{DIRECTORY}content,Content,zane;barb,,rosa\nppc,PPC,barb,,rosa\n")
+    assert (report.added, report.changed, report.same) == (0, 1, 1)
+    rows = await database.fetch(
+        "SELECT slug, version, set_by, since = holdfast_today() AS today FROM directory WHERE version > 1"
+    )
+    assert [tuple(row) for row in rows] == [("content", 2, "otto", True)]
+
+
+@pytest.mark.parametrize("role", ["team:accounts", "role:approver", "role:partner"])
+async def test_no_import_makes_somebody_of_money(files: Files, database: Database, role: str) -> None:
+    await files.samples()
+    before = await database.fetch("SELECT * FROM money_people")
+    people = "person_id,name,email,issuer,sub,roles\n"
+    await files.refused("people", f"{people}zane,Zane,zane@commversion.com,local,zane,{role}\n")
+    slug = role.partition(":")[2]
+    await files.take("directory", f"{DIRECTORY}{slug},Money,zane,,zane\n")
+    async with (await database.pool("money")).acquire() as conn:
+        assert (await who_is_asked(conn, role)).people == ()
+    assert await database.fetch("SELECT * FROM money_people") == before
+
+
+CHANNELS = "person_id,channels\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("whatsapp=07700900102", "not an address of whatsapp"),
+        ("slack=zane", "not an address of slack"),
+        ("pager=1", "channels are slack, whatsapp, email, teamwork"),
+        ("slack=U0ZANE001;slack=U0ZANE002", "one address a channel"),
+        ("slack=U0ELMER01", "slack: this address is elmer's"),
+    ],
+)
+async def test_channels_that_can_t_be_taken(files: Files, cell: str, told: str) -> None:
+    await files.samples()
+    assert told in await files.refused("channels", f"{CHANNELS}zane,{cell}\n")
+
+
+async def test_channels_are_kept_sealed_and_in_order(files: Files, database: Database) -> None:
+    await files.samples()
+    await files.take("channels", f"{CHANNELS}zane,whatsapp=+447700900102;slack=U0ZANE001\n")
+    sealed = await database.value("SELECT address_ct FROM person_channels WHERE person_id = 'zane' AND rank = 1")
+    assert isinstance(sealed, bytes)
+    assert b"447700900102" not in sealed
+    book = DirectoryBook(await database.pool("sops"), Vault(b"k" * 32))
+    assert await book.channels("zane") == (
+        Channel("whatsapp", "+447700900102"),
+        Channel("slack", "U0ZANE001"),
+        Channel("email", "zane@commversion.com"),
+    )
+    async with (await database.pool("sops")).acquire() as conn:
+        assert await person_at(conn, Vault(b"k" * 32), "slack", "U0ZANE001") == "zane"
+        assert await person_at(conn, Vault(b"k" * 32), "slack", "U0NOBODY1") == ""
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("nobody,cath", "csm: there is no person nobody"),
+        ("andy,nobody", "css: there is no person nobody"),
+        ("andy,andy", "nobody is their own support"),
+    ],
+)
+async def test_pairs_that_can_t_be_taken(files: Files, row: str, told: str) -> None:
+    await files.samples()
+    assert told in await files.refused("pairs", f"csm,css\n{row}\n")
