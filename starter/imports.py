@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from adapters.postgres.directory_book import ChannelName
+from adapters.postgres.directory_book import Reach
 from adapters.postgres.imports import (
     ChannelsIn,
     ClientIn,
@@ -37,7 +37,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,40}")
 _ADDRESSES: dict[str, re.Pattern[str]] = {
     "slack": re.compile(r"[UW][A-Z0-9]{5,20}"),
-    "whatsapp": re.compile(r"\+[1-9][0-9]{6,14}"),
+    "whatsapp": re.compile(r"[1-9][0-9]{6,14}"),
     "email": _ADDRESS,
     "teamwork": re.compile(r"[0-9]{1,12}"),
 }
@@ -107,25 +107,25 @@ def _contact(text: str) -> Contact:
 
 
 def _channels(text: object) -> object:
-    """`slack=U024BE7LH;whatsapp=+447700900123`: the first one is tried first."""
+    """`slack=U024BE7LH;whatsapp=447700900123`: the first one is tried first."""
     return tuple(_channel(one) for one in _pieces(text)) if isinstance(text, str) else text
 
 
-def _channel(text: str) -> tuple[ChannelName, str]:
+def _channel(text: str) -> tuple[Reach, str]:
     channel, _, address = text.partition("=")
     if channel not in _ADDRESSES:
         raise ValueError(f"channels are {', '.join(_ADDRESSES)}, each with = and an address after it")
-    address = address.lower() if channel == "email" else address
+    address = address.lower() if channel == "email" else address.removeprefix("+")
     if not _ADDRESSES[channel].fullmatch(address):
         raise ValueError(f"not an address of {channel}")
-    return cast("ChannelName", channel), address
+    return cast("Reach", channel), address
 
 
 def _pieces(text: str) -> list[str]:
     return [one.strip() for one in text.split(";") if one.strip()]
 
 
-def _each_once(channels: tuple[tuple[ChannelName, str], ...]) -> tuple[tuple[ChannelName, str], ...]:
+def _each_once(channels: tuple[tuple[Reach, str], ...]) -> tuple[tuple[Reach, str], ...]:
     if len({channel for channel, _ in channels}) != len(channels):
         raise ValueError("a person has one address a channel")
     return channels
@@ -184,7 +184,7 @@ class PairCells(_Cells):
 
 class ChannelCells(_Cells):
     person_id: Id
-    channels: Annotated[tuple[tuple[ChannelName, str], ...], BeforeValidator(_channels), AfterValidator(_each_once)]
+    channels: Annotated[tuple[tuple[Reach, str], ...], BeforeValidator(_channels), AfterValidator(_each_once)]
 
 
 class LeadCells(_Cells):

@@ -16,11 +16,12 @@ from adapters.postgres.crypto import DEPLOYMENT, Vault
 from adapters.postgres.directory import presence
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import EventKind
+from domain.chat import Channel, ChannelKind
 from domain.errors import Refused
 from domain.people import Topic
 from domain.rules.routing import Contact, asked_today
 
-ChannelName = Literal["slack", "whatsapp", "email", "teamwork"]
+Reach = Literal["slack", "whatsapp", "email", "teamwork"]  # a ChannelKind, or the person's id on the task board
 STALE_AFTER = timedelta(days=90)
 _CLAUSE = "ID-1"
 _LOCK = "SELECT pg_advisory_xact_lock(4846377012)"
@@ -58,14 +59,6 @@ class Worry:
     slug: str
     what: str
     then: str
-
-
-@dataclass(frozen=True)
-class Channel:
-    """One way to reach a person; the first one is tried first."""
-
-    channel: ChannelName
-    address: str
 
 
 class DirectoryBook:
@@ -172,43 +165,49 @@ async def pair(conn: Connection, csm_id: str, css_id: str, by: str) -> bool:
     return True
 
 
-async def set_channels(conn: Connection, vault: Vault, person_id: str, wanted: Sequence[Channel]) -> bool:
-    """Makes these a person's channels, the first one first; False if they were that already.
+async def set_channels(conn: Connection, vault: Vault, person_id: str, wanted: Sequence[tuple[Reach, str]]) -> bool:
+    """Makes these the addresses of a person, the first one first; False if they were that already.
 
     Addresses are sealed: a telephone number or a name at a vendor is personal.
     """
-    if tuple(wanted) == await _stored_channels(conn, vault, person_id):
+    if tuple(wanted) == await _addresses(conn, vault, person_id):
         return False
     await conn.execute("DELETE FROM person_channels WHERE person_id = $1", person_id)
     key = await vault.key(conn, DEPLOYMENT)
-    rows = [(person_id, one.channel, key.seal(one.address.encode()), rank) for rank, one in enumerate(wanted, 1)]
+    rows = [(person_id, reach, key.seal(address.encode()), rank) for rank, (reach, address) in enumerate(wanted, 1)]
     await conn.executemany("INSERT INTO person_channels VALUES ($1, $2, $3, $4)", rows)
     return True
 
 
 async def channels_of(conn: Connection, vault: Vault, person_id: str) -> tuple[Channel, ...]:
     """How a person is reached, in order; their e-mail address comes last where it is not among them."""
-    found = await _stored_channels(conn, vault, person_id)
-    if any(one.channel == "email" for one in found):
+    kinds = {kind.value for kind in ChannelKind}
+    stored = await _addresses(conn, vault, person_id)
+    found = tuple(Channel(kind=ChannelKind(reach), address=address) for reach, address in stored if reach in kinds)
+    if any(one.kind is ChannelKind.EMAIL for one in found):
         return found
     email = await conn.fetchval("SELECT email FROM people WHERE person_id = $1", person_id)
-    return (*found, Channel("email", email)) if email else found
+    return (*found, Channel(kind=ChannelKind.EMAIL, address=email)) if email else found
 
 
-async def person_at(conn: Connection, vault: Vault, channel: ChannelName, address: str) -> str:
-    """The active person with this address on a channel, by id; "" if it is nobody's."""
+async def on_the_board(conn: Connection, vault: Vault, person_id: str) -> str:
+    """A person's id in Teamwork, "" if they have none."""
+    return dict(await _addresses(conn, vault, person_id)).get("teamwork", "")
+
+
+async def person_at(conn: Connection, vault: Vault, reach: Reach, address: str) -> str:
+    """The active person with this address, by id; "" if it is nobody's."""
     query = """SELECT c.person_id, c.address_ct FROM person_channels c JOIN people p USING (person_id)
                WHERE p.active AND c.channel = $1"""
-    for row in await conn.fetch(query, channel):
+    for row in await conn.fetch(query, reach):
         if (await vault.open(conn, DEPLOYMENT, row["address_ct"])).decode() == address:
             return row["person_id"]
     return ""
 
 
-async def _stored_channels(conn: Connection, vault: Vault, person_id: str) -> tuple[Channel, ...]:
+async def _addresses(conn: Connection, vault: Vault, person_id: str) -> tuple[tuple[Reach, str], ...]:
     rows = await conn.fetch("SELECT * FROM person_channels WHERE person_id = $1 ORDER BY rank", person_id)
-    opened = [(await vault.open(conn, DEPLOYMENT, row["address_ct"])).decode() for row in rows]
-    return tuple(Channel(row["channel"], address) for row, address in zip(rows, opened, strict=True))
+    return tuple([(row["channel"], (await vault.open(conn, DEPLOYMENT, row["address_ct"])).decode()) for row in rows])
 
 
 async def worries(conn: Connection) -> tuple[Worry, ...]:

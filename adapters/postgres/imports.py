@@ -16,9 +16,8 @@ from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import MONEY_ROLES
 from adapters.postgres.directory_book import (
-    Channel,
-    ChannelName,
     DepartmentEntry,
+    Reach,
     pair,
     person_at,
     set_channels,
@@ -88,7 +87,7 @@ class ChannelsIn:
     """All the ways to reach one person, the first one first."""
 
     person_id: str
-    channels: tuple[tuple[ChannelName, str], ...]
+    channels: tuple[tuple[Reach, str], ...]
 
 
 @dataclass(frozen=True)
@@ -324,13 +323,12 @@ async def _pair(conn: Connection, row: PairIn, by: str) -> Outcome:
 async def _channels(conn: Connection, vault: Vault, row: ChannelsIn) -> Outcome:
     if not await conn.fetchval("SELECT true FROM people WHERE person_id = $1", row.person_id):
         raise _RowError(f"person_id: there is no person {row.person_id}; import the people first")
-    wanted = [Channel(channel, address) for channel, address in row.channels]
-    for one in wanted:
-        owner = await person_at(conn, vault, one.channel, one.address)
+    for reach, address in row.channels:
+        owner = await person_at(conn, vault, reach, address)
         if owner not in {"", row.person_id}:
-            raise _RowError(f"{one.channel}: this address is {owner}'s")
+            raise _RowError(f"{reach}: this address is {owner}'s")
     before = await conn.fetchval("SELECT true FROM person_channels WHERE person_id = $1 LIMIT 1", row.person_id)
-    changed = await set_channels(conn, vault, row.person_id, wanted)
+    changed = await set_channels(conn, vault, row.person_id, row.channels)
     return ("changed" if before else "added") if changed else "same"
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import who_is_asked
-from adapters.postgres.directory_book import Channel, DirectoryBook, person_at
+from adapters.postgres.directory_book import DirectoryBook, on_the_board, person_at
 from adapters.postgres.imports import ImportReport, PostgresImports
+from domain.chat import Channel, ChannelKind
 from domain.errors import Refused
 from starter.imports import KINDS, Kind, import_file
 from tests.conftest import Database
@@ -256,13 +257,15 @@ async def test_channels_are_kept_sealed_and_in_order(files: Files, database: Dat
     assert b"447700900102" not in sealed
     book = DirectoryBook(await database.pool("sops"), Vault(b"k" * 32))
     assert await book.channels("zane") == (
-        Channel("whatsapp", "+447700900102"),
-        Channel("slack", "U0ZANE001"),
-        Channel("email", "zane@commversion.com"),
+        Channel(kind=ChannelKind.WHATSAPP, address="447700900102"),
+        Channel(kind=ChannelKind.SLACK, address="U0ZANE001"),
+        Channel(kind=ChannelKind.EMAIL, address="zane@commversion.com"),
     )
     async with (await database.pool("sops")).acquire() as conn:
         assert await person_at(conn, Vault(b"k" * 32), "slack", "U0ZANE001") == "zane"
         assert await person_at(conn, Vault(b"k" * 32), "slack", "U0NOBODY1") == ""
+        assert await on_the_board(conn, Vault(b"k" * 32), "zane") == ""
+        assert await on_the_board(conn, Vault(b"k" * 32), "barb") == "304"
 
 
 @pytest.mark.parametrize(
