@@ -40,7 +40,9 @@ from adapters.postgres.money_people import sync_money_people
 from adapters.postgres.pool import DatabaseGoneError, Pool
 from adapters.postgres.promises import PostgresPromises
 from adapters.sheets.sheet import GoogleSheet
+from adapters.teamwork.board import TeamworkBoard
 from adapters.temporal.linked import TemporalLinkedCases
+from adapters.tickets.zendesk import ZendeskDesk
 from adapters.xero.books import XeroBooks
 from domain.errors import HoldfastError
 from domain.ids import SOPS_QUEUE, money_queue
@@ -65,7 +67,9 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, linked: LinkedCases
     books = XeroBooks(settings.xero_url, settings.xero_tenant_id, settings.xero_token.get_secret_value())
     sheet = GoogleSheet(settings.sheets_url, settings.sheets_id, settings.sheets_token.get_secret_value())
     chat = LiveChatDesk(settings.livechat_url, settings.livechat_token.get_secret_value())
-    for client in (books, sheet, chat):
+    board = TeamworkBoard(settings.teamwork_url, settings.teamwork_token.get_secret_value())
+    tickets = ZendeskDesk(settings.tickets_url, settings.tickets_token.get_secret_value(), user=settings.tickets_user)
+    for client in (books, sheet, chat, board, tickets):
         stack.push_async_callback(client.aclose)
     mailer = SmtpMailer(
         settings.smtp_host,
@@ -82,6 +86,8 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, linked: LinkedCases
         books=books,
         sheet=sheet,
         chat=chat,
+        board=board,
+        tickets=tickets,
         linked=linked,
     )
 

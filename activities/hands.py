@@ -6,7 +6,17 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from activities.ports import Books, CaseStore, Letters, LinkedCases, LiveChat, Mailer, Sheet
+from activities.ports import (
+    Books,
+    CaseStore,
+    Letters,
+    LinkedCases,
+    LiveChat,
+    Mailer,
+    Sheet,
+    TaskBoard,
+    TicketDesk,
+)
 from domain import ids
 from domain.books import CreditNote, NoteStatus
 from domain.effects import (
@@ -228,6 +238,8 @@ class World:
     books: Books
     sheet: Sheet
     chat: LiveChat
+    board: TaskBoard
+    tickets: TicketDesk
     linked: LinkedCases
 
 

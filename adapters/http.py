@@ -41,7 +41,8 @@ class VendorClient:
     """Speaks JSON with one vendor at one address, with one credential.
 
     `timeout` bounds a whole call. `code_of` finds the vendor's own error type in a parsed error body ("" if none);
-    `try_later` are types by which the vendor says that it did nothing and may be asked again.
+    `try_later` are types by which the vendor says that it did nothing and may be asked again. `wait_of` reads how long
+    it asks to wait out of the headers, where that is not `Retry-After`.
     Raises ValueError if the address would send the credential in the clear to another machine.
     """
 
@@ -56,6 +57,7 @@ class VendorClient:
         headers: Mapping[str, str] | None = None,
         code_of: Callable[[Any], object] | None = None,
         try_later: frozenset[str] = frozenset(),
+        wait_of: Callable[[Mapping[str, str]], timedelta | None] | None = None,
     ) -> None:
         if not _is_safe(base_url):
             raise ValueError(f"{vendor}: the address must be https, or on this machine")
@@ -65,6 +67,7 @@ class VendorClient:
         self._scheme = scheme
         self._code_of = code_of or _no_code
         self._try_later = try_later
+        self._wait_of = wait_of or retry_after
         seconds = timeout.total_seconds()
         self._client = httpx2.AsyncClient(
             base_url=base_url.rstrip("/"),
@@ -138,7 +141,7 @@ class VendorClient:
             return
         code = self._code(answer)
         if status == _TOO_MANY or code in self._try_later:
-            raise Retryable(self.vendor, code, f"asks to slow down ({status})", retry_after(answer.headers))
+            raise Retryable(self.vendor, code, f"asks to slow down ({status})", self._wait_of(answer.headers))
         if status == _UNAUTHORISED:
             # Refused before anything was done, and access tokens are short-lived: the next one may be taken.
             raise Retryable(self.vendor, "unauthorised", "refuses the access token (401); renew it if this stays")

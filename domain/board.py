@@ -21,11 +21,11 @@ class BoardTask(Model):
     followers: tuple[str, ...] = ()
     due_on: date | None = None
     completed: bool = False
-    completed_by: str = ""  # "" while it is open, or where the board does not say
+    completed_by: str = ""  # "" while it is open
     url: str = ""
     created_at: datetime
     updated_at: datetime
-    comments: int | None = None  # None: the board did not say; ask for the comments themselves
+    comments: int = 0
 
 
 class BoardComment(Model):

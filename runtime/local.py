@@ -42,7 +42,7 @@ from runtime.processes import (
     wait_until,
     write_record,
 )
-from runtime.settings import Settings
+from runtime.settings import Hooking, Settings
 from runtime.temporal_server import (
     TIME_TRAVEL,
     TemporalServer,
@@ -102,6 +102,22 @@ def local_services(settings: Settings, *, time_travel: bool = False) -> list[Ser
         _simulator(settings, "xero", settings.xero_port, settings.xero_address, settings.xero_token),
         _simulator(settings, "sheets", settings.sheets_port, settings.sheets_address, settings.sheets_token),
         _simulator(settings, "livechat", settings.livechat_port, settings.livechat_address, settings.livechat_token),
+        _simulator(
+            settings,
+            "teamwork",
+            settings.teamwork_port,
+            settings.teamwork_address,
+            settings.teamwork_token,
+            hooks="teamwork",
+        ),
+        _simulator(
+            settings,
+            "tickets",
+            settings.tickets_port,
+            settings.tickets_address,
+            settings.tickets_token,
+            hooks="tickets",
+        ),
     ]
     return [
         *([] if settings.database_url else [_postgres(settings)]),
@@ -198,6 +214,8 @@ def addresses(settings: Settings) -> dict[str, str]:
         "Xero": settings.xero_url,
         "Google Sheets": settings.sheets_url,
         "Live Chat": settings.livechat_url,
+        "Teamwork": settings.teamwork_url,
+        "Tickets": settings.tickets_url,
         "Metrics": f"http://{LOOPBACK}:{settings.metrics_port}/metrics",
         "Metrics of the money worker": f"http://{LOOPBACK}:{settings.money_metrics_port}/metrics",
     }
@@ -269,11 +287,16 @@ async def _ensure_namespace(address: str, namespace: str) -> None:
     await ensure_namespace(await Client.connect(address, namespace=namespace))
 
 
-def _simulator(settings: Settings, name: str, port: int, elsewhere: str, token: SecretStr) -> Service | None:
+def _simulator(
+    settings: Settings, name: str, port: int, elsewhere: str, token: SecretStr, hooks: Hooking | None = None
+) -> Service | None:
     if elsewhere:
         return None
     state = settings.state_dir.absolute() / "simulators" / f"{name}.json"
-    words = ("--port", str(port), "--state", str(state), "--token", token.get_secret_value())
+    words = ["--port", str(port), "--state", str(state), "--token", token.get_secret_value()]
+    if hooks:
+        told = f"http://{LOOPBACK}:{settings.web_port}/webhooks/{name}"
+        words += ["--webhook", told, "--webhook-secret", settings.webhook_secrets(hooks)[0]]
 
     def make(_say: Say) -> Start:
         state.parent.mkdir(parents=True, exist_ok=True)

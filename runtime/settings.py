@@ -17,6 +17,8 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Role = Literal["owner", "sops", "money", "door"]
+Hooking = Literal["teamwork", "tickets"]
+"""The vendors whose webhooks are taken by their own secrets."""
 
 _LOOPBACK = "127.0.0.1"
 _SIMULATOR = "simulator"
@@ -60,10 +62,14 @@ class Settings(BaseSettings):
     money_metrics_port: int = Field(default=9465, ge=1, le=65535)
     web_port: int = Field(default=8700, ge=1, le=65535)
     idp_port: int = Field(default=8704, ge=1, le=65535)
+    teamwork_port: int = Field(default=8705, ge=1, le=65535)
+    tickets_port: int = Field(default=8706, ge=1, le=65535)
 
     xero_address: str = ""
     sheets_address: str = ""
     livechat_address: str = ""
+    teamwork_address: str = ""  # the site, such as https://commversion.teamwork.com
+    tickets_address: str = ""  # the site, such as https://commversion.zendesk.com
     smtp_server: str = ""
     imap_server: str = ""
 
@@ -72,6 +78,11 @@ class Settings(BaseSettings):
     sheets_id: str = _SIMULATOR
     sheets_token: SecretStr = SecretStr(_SIMULATOR)
     livechat_token: SecretStr = SecretStr(_SIMULATOR)
+    teamwork_token: SecretStr = SecretStr(_SIMULATOR)
+    teamwork_webhook_secrets: SecretStr = SecretStr("")
+    tickets_user: str = ""  # the agent whose API token it is; without one, the token is an OAuth token
+    tickets_token: SecretStr = SecretStr(_SIMULATOR)
+    tickets_webhook_secrets: SecretStr = SecretStr("")
     smtp_user: str = ""
     smtp_password: SecretStr = SecretStr("")
     imap_user: str = "returnleads@commversion.com"
@@ -105,10 +116,20 @@ class Settings(BaseSettings):
             (self.xero_address, self.xero_token, "XERO_TOKEN"),
             (self.sheets_address, self.sheets_token, "SHEETS_TOKEN"),
             (self.livechat_address, self.livechat_token, "LIVECHAT_TOKEN"),
+            (self.teamwork_address, self.teamwork_token, "TEAMWORK_TOKEN"),
+            (self.tickets_address, self.tickets_token, "TICKETS_TOKEN"),
             (self.imap_server, self.imap_password, "IMAP_PASSWORD"),
         ):
             if not is_loopback(address) and token.get_secret_value() in {"", _SIMULATOR}:
                 raise SettingMissingError(f"HOLDFAST_{name}", f"{address} is not a stand-in on this machine")
+        return self
+
+    @model_validator(mode="after")
+    def _real_webhooks_need_real_secrets(self) -> Self:
+        for vendor, address in (("teamwork", self.teamwork_address), ("tickets", self.tickets_address)):
+            if not is_loopback(address) and _SIMULATOR in self.webhook_secrets(cast("Hooking", vendor)):
+                name = f"HOLDFAST_{vendor.upper()}_WEBHOOK_SECRETS"
+                raise SettingMissingError(name, "the stand-in's secret is known to everybody")
         return self
 
     @model_validator(mode="after")
@@ -147,6 +168,27 @@ class Settings(BaseSettings):
     @property
     def livechat_url(self) -> str:
         return self.livechat_address or f"http://{_LOOPBACK}:{self.livechat_port}"
+
+    @property
+    def teamwork_url(self) -> str:
+        return self.teamwork_address or f"http://{_LOOPBACK}:{self.teamwork_port}"
+
+    @property
+    def tickets_url(self) -> str:
+        return self.tickets_address or f"http://{_LOOPBACK}:{self.tickets_port}"
+
+    def webhook_secrets(self, vendor: Hooking) -> tuple[str, ...]:
+        """The secrets of a vendor's webhooks that live: one, or two while one takes over from the other.
+
+        Separated by commas in the setting. None are set: those of a stand-in on this machine, nobody's elsewhere.
+        """
+        address, given = {
+            "teamwork": (self.teamwork_address, self.teamwork_webhook_secrets),
+            "tickets": (self.tickets_address, self.tickets_webhook_secrets),
+        }[vendor]
+        secrets_given = tuple(one.strip() for one in given.get_secret_value().split(",") if one.strip())
+        stand_in = self.mode == "local" and is_loopback(address)
+        return secrets_given or ((_SIMULATOR,) if stand_in else ())
 
     @property
     def smtp_host(self) -> str:
@@ -202,8 +244,8 @@ class Settings(BaseSettings):
     @property
     def vendors_are_loopback(self) -> bool:
         """Decides whether acts signed `auth=local` count, and whether outbound may start as `on`."""
-        outside = (self.xero_url, self.sheets_url, self.livechat_url, self.smtp_host, self.imap_host)
-        return all(is_loopback(address) for address in outside)
+        vendors = (self.xero_url, self.sheets_url, self.livechat_url, self.teamwork_url, self.tickets_url)
+        return all(is_loopback(address) for address in (*vendors, self.smtp_host, self.imap_host))
 
     @property
     def keys_dir(self) -> Path:

@@ -144,6 +144,15 @@ class Simulator(ABC):
         """What a person does in the vendor's own pages, or a setting of the vendor. Raises BadSwitchError."""
         raise BadSwitchError(f"{self.name} has no edits: {sorted(edit)}")
 
+    def tell(self, url: str, secret: str) -> None:
+        """Has webhooks sent to an address on this machine. Raises BadSwitchError if the vendor sends none."""
+        del secret
+        raise BadSwitchError(f"{self.name} sends no webhooks, to {url} neither")
+
+    async def aclose(self) -> None:
+        """Ends what still runs when the server has ended."""
+        self.closing.set()
+
     def seed(self, **things: object) -> Any:
         return self._switched(self.load, things)
 
@@ -168,6 +177,7 @@ class Simulator(ABC):
     def app(self) -> Starlette:
         return Starlette(
             routes=[
+                *self.more_switches(),
                 Route("/_sim/ledger", self._get_ledger, methods=["GET"]),
                 Route("/_sim/state", self._get_state, methods=["GET"]),
                 Route("/_sim/seed", self._post_seed, methods=["POST"]),
@@ -176,6 +186,10 @@ class Simulator(ABC):
                 Route("/{path:path}", self._vendor, methods=_METHODS),
             ]
         )
+
+    def more_switches(self) -> list[Route]:
+        """Routes below `/_sim/` that only this vendor has."""
+        return []
 
     async def _vendor(self, request: Request) -> Response:
         call = await _read(request)
@@ -248,23 +262,23 @@ class Simulator(ABC):
             continue
 
     async def _get_ledger(self, _: Request) -> Response:
-        return _switch_answer({"entries": self.ledger})
+        return switch_answer({"entries": self.ledger})
 
     async def _get_state(self, _: Request) -> Response:
-        return _switch_answer(self.state)
+        return switch_answer(self.state)
 
     async def _post_seed(self, request: Request) -> Response:
-        return await self._switch(request, self.load)
+        return await self.switch(request, self.load)
 
     async def _post_edit(self, request: Request) -> Response:
-        return await self._switch(request, self.change)
+        return await self.switch(request, self.change)
 
     async def _switch_faults(self, request: Request) -> Response:
         if request.method == "DELETE":
             self.faults.clear()
         if request.method == "POST":
-            return await self._switch(request, self._add_fault)
-        return _switch_answer({"faults": [fault.model_dump(exclude={"seconds"}) for fault in self.faults]})
+            return await self.switch(request, self._add_fault)
+        return switch_answer({"faults": [fault.model_dump(exclude={"seconds"}) for fault in self.faults]})
 
     def _add_fault(self, switch: dict[str, Any]) -> object:
         numbers = {key: float(value) if key == "seconds" else value for key, value in switch.items()}
@@ -272,12 +286,13 @@ class Simulator(ABC):
         self.faults.append(fault)
         return {"mode": fault.mode}
 
-    async def _switch(self, request: Request, work: Callable[[dict[str, Any]], object]) -> Response:
+    async def switch(self, request: Request, work: Callable[[dict[str, Any]], object]) -> Response:
+        """Answers a request to `/_sim/` with what `work` makes of its body, or with 400 and why not."""
         try:
             body = dict[str, Any](exact_json.loads(await request.body()))
-            return _switch_answer(self._switched(work, body))
+            return switch_answer(self._switched(work, body))
         except (BadSwitchError, TypeError, ValueError) as error:
-            return _switch_answer({"error": str(error)}, 400)
+            return switch_answer({"error": str(error)}, 400)
 
     def _switched(self, work: Callable[[dict[str, Any]], object], body: dict[str, Any]) -> object:
         try:
@@ -301,6 +316,7 @@ async def serving(simulator: Sim, port: int = 0) -> AsyncGenerator[Sim]:
         finally:
             simulator.closing.set()
             await task
+            await simulator.aclose()
 
 
 def main(make: Callable[[Path | None, str], Simulator], argv: list[str] | None = None) -> int:
@@ -309,6 +325,8 @@ def main(make: Callable[[Path | None, str], Simulator], argv: list[str] | None =
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--state", type=Path, help="JSON file that keeps the state over a restart")
     parser.add_argument("--token", default=TOKEN, help="the token it asks for")
+    parser.add_argument("--webhook", default="", help="an address on this machine that is told of changes")
+    parser.add_argument("--webhook-secret", default=TOKEN, help="what webhooks are signed with")
     options = parser.parse_args(argv)
     try:
         return asyncio.run(_serve(make, options))
@@ -319,9 +337,12 @@ def main(make: Callable[[Path | None, str], Simulator], argv: list[str] | None =
 
 async def _serve(make: Callable[[Path | None, str], Simulator], options: argparse.Namespace) -> int:
     simulator = make(options.state, options.token)
+    if options.webhook:
+        simulator.tell(options.webhook, options.webhook_secret)
     with _bound(options.port) as listener:
         simulator.url = _address(listener)
         await _Standalone(simulator).serve(sockets=[listener])
+    await simulator.aclose()
     return 0
 
 
@@ -420,7 +441,7 @@ async def _read(request: Request) -> Call:
     return Call(request.method, request.scope["path"], dict(request.query_params), request.headers, raw, body)
 
 
-def _switch_answer(body: object, status: int = 200) -> Response:
+def switch_answer(body: object, status: int = 200) -> Response:
     return Response(exact_json.dumps(body), status, media_type="application/json")
 
 

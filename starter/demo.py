@@ -51,6 +51,8 @@ PORTS = (
     "xero",
     "sheets",
     "livechat",
+    "teamwork",
+    "tickets",
     "metrics",
     "money_metrics",
     "web",

@@ -42,6 +42,8 @@ from runtime.temporal_server import TemporalServer
 from simulators.livechat import LiveChatSimulator, livechat_simulator
 from simulators.mail import MailServer, mail_server
 from simulators.sheets import SheetsSimulator, sheets_simulator
+from simulators.teamwork import TeamworkSimulator, teamwork_simulator
+from simulators.tickets import TicketsSimulator, tickets_simulator
 from simulators.xero import XeroSimulator, xero_simulator
 from starter.handover import Handover
 from starter.inbox import take_mail
@@ -58,6 +60,8 @@ class Outside:
     xero: XeroSimulator
     sheets: SheetsSimulator
     livechat: LiveChatSimulator
+    teamwork: TeamworkSimulator
+    tickets: TicketsSimulator
     mail: MailServer
 
 
@@ -68,6 +72,8 @@ async def outside(folder: Path) -> AsyncGenerator[Outside]:
             xero=await stack.enter_async_context(xero_simulator()),
             sheets=await stack.enter_async_context(sheets_simulator()),
             livechat=await stack.enter_async_context(livechat_simulator()),
+            teamwork=await stack.enter_async_context(teamwork_simulator()),
+            tickets=await stack.enter_async_context(tickets_simulator()),
             mail=await stack.enter_async_context(mail_server(folder / "mail")),
         )
 
@@ -85,6 +91,8 @@ def settings_for(folder: Path, database: Database, world: Outside) -> Settings:
         xero_address=world.xero.url,
         sheets_address=world.sheets.url,
         livechat_address=world.livechat.url,
+        teamwork_address=world.teamwork.url,
+        tickets_address=world.tickets.url,
         smtp_server=world.mail.host,
         smtp_port=world.mail.smtp_port,
         imap_server=world.mail.host,

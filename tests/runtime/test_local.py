@@ -117,6 +117,8 @@ def test_what_a_setting_places_elsewhere_is_not_started(monkeypatch: pytest.Monk
         "xero",
         "sheets",
         "livechat",
+        "teamwork",
+        "tickets",
         "mail",
         "worker-sops",
         "worker-money",

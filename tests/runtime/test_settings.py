@@ -17,12 +17,28 @@ def test_everything_is_on_this_machine_unless_a_setting_says_otherwise(tmp_path:
     assert not settings.smtp_starttls
 
 
-@pytest.mark.parametrize("name", ["xero_address", "sheets_address", "livechat_address", "smtp_server", "imap_server"])
+VENDORS = ("xero", "sheets", "livechat", "teamwork", "tickets")
+
+
+@pytest.mark.parametrize("name", [*(f"{vendor}_address" for vendor in VENDORS), "smtp_server", "imap_server"])
 def test_one_real_vendor_is_enough_to_be_outside(name: str) -> None:
-    secrets = {token: SecretStr("real") for token in ("xero_token", "sheets_token", "livechat_token", "imap_password")}
+    secrets = {token: SecretStr("real") for token in (*(f"{vendor}_token" for vendor in VENDORS), "imap_password")}
     secrets |= {"imap_authserv_id": "mx.vendor.example"}
     address = "https://vendor.example" if name.endswith("address") else "mail.vendor.example"
     assert not Settings(**{name: address}, **secrets).vendors_are_loopback  # pyright: ignore[reportArgumentType]
+
+
+def test_webhooks_of_a_stand_in_have_its_secret_and_two_live_while_one_takes_over() -> None:
+    assert Settings().webhook_secrets("teamwork") == Settings().webhook_secrets("tickets") == ("simulator",)
+    both = Settings(teamwork_webhook_secrets=SecretStr("new, old,"))
+    assert (both.webhook_secrets("teamwork"), both.webhook_secrets("tickets")) == (("new", "old"), ("simulator",))
+
+
+def test_webhooks_of_a_real_vendor_are_not_believed_by_the_stand_ins_secret() -> None:
+    real = {"tickets_address": "https://x.zendesk.example", "tickets_token": SecretStr("real")}
+    assert Settings(**real).webhook_secrets("tickets") == ()  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValidationError, match="HOLDFAST_TICKETS_WEBHOOK_SECRETS is not set"):
+        Settings(**real, tickets_webhook_secrets=SecretStr("real,simulator"))  # pyright: ignore[reportArgumentType]
 
 
 def test_a_real_inbox_must_name_the_server_whose_word_on_senders_is_believed() -> None:
