@@ -183,6 +183,7 @@ class TeamworkSimulator(HookingSimulator):
         routes: list[tuple[str, str, Callable[..., Answer]]] = [
             ("POST", rf"{_V3}/tasklists/(\d+)/tasks\.json", self._create),
             ("PATCH", rf"{_V3}/tasks/(\d+)\.json", self._update),
+            ("PUT", rf"{_V3}/tasks/(\d+)\.json", self._update),
             ("GET", rf"{_V3}/tasks/(\d+)/comments\.json", self._comments),
             ("GET", rf"{_V3}/(?:projects/(\d+)/)?tasklists\.json", self._lists),
             ("GET", rf"{_V3}/people\.json", self._people),
@@ -225,7 +226,7 @@ class TeamworkSimulator(HookingSimulator):
         given: dict[str, Any] = {name: getattr(task, field) for name, field in _WORDS.items()}
         for name, field in _PEOPLE.items():
             group: rules.Group | None = getattr(task, field)
-            given[name] = group if group is None else [user for user in group.user_ids if user in known]
+            given[name] = group if group is None else [user for user in group.user_ids or () if user in known]
         return {name: value for name, value in given.items() if value is not None}
 
     def _one(self, _: Call, task_id: str) -> Answer:

@@ -23,10 +23,12 @@ class _Strict(BaseModel):
 
 
 class Group(_Strict):
-    user_ids: list[int] = []
-    company_ids: list[int] = []
-    team_ids: list[int] = []
-    job_role_ids: list[int] = []
+    """Teamwork's own client sends null for what is empty."""
+
+    user_ids: list[int] | None = None
+    company_ids: list[int] | None = None
+    team_ids: list[int] | None = None
+    job_role_ids: list[int] | None = None
 
 
 class TaskIn(_Strict):
@@ -43,7 +45,7 @@ class TaskIn(_Strict):
 
     def users(self) -> set[int]:
         groups = (self.assignees, self.change_followers, self.comment_followers)
-        return {user for group in groups if group is not None for user in group.user_ids}
+        return {user for group in groups if group is not None for user in group.user_ids or ()}
 
 
 class TaskOptions(_Strict):
