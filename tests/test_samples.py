@@ -9,6 +9,8 @@ import pytest
 from domain.mail import lead_ids_in
 from simulators.livechat import livechat_simulator
 from simulators.mail import AUTHSERV_ID
+from simulators.teamwork import TeamworkSimulator
+from simulators.tickets import TicketsSimulator
 from simulators.xero import xero_simulator
 from starter.findings import parse_findings_csv
 from starter.intake import read_request
@@ -78,6 +80,22 @@ async def test_every_lead_with_a_chat_has_it_in_live_chat() -> None:
     wanted = {(lead["chat_id"], lead["thread_id"]) for lead in leads().values() if lead["chat_id"]}
     assert wanted <= known
     assert any(not lead["chat_id"] for lead in leads().values())
+
+
+def test_the_board_and_the_desk_know_the_people_as_the_directory_does() -> None:
+    teamwork, tickets = TeamworkSimulator(), TicketsSimulator()
+    teamwork.seed(**json.loads((SAMPLES / "teamwork.json").read_text()))
+    tickets.seed(**json.loads((SAMPLES / "tickets.json").read_text()))
+    emails = {
+        row.cells["person_id"]: row.cells["email"] for row in read_table(SAMPLES / "people.csv", PEOPLE, ("manages",))
+    }
+    for row in read_table(SAMPLES / "channels.csv", ("person_id", "channels")):
+        channels = dict(one.split("=") for one in row.cells["channels"].split(";"))
+        email = emails[row.cells["person_id"]]
+        assert teamwork.state["people"][channels["teamwork"]]["email"] == email
+        assert email in {one["email"] for one in tickets.state["users"].values()}
+    assert teamwork.task(7001)["assignees"] == []
+    assert 415 not in tickets.ticket(8001)["follower_ids"]
 
 
 def test_the_request_without_an_email_is_one() -> None:
