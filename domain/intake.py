@@ -141,10 +141,14 @@ class Handover(Model):
 
 
 class Acceptance(Model):
-    """The door's answer, given after the commit. `repeated`: the same thing had been accepted before."""
+    """The door's answer, given after the commit. `repeated`: the same thing had been accepted before.
+
+    `replayed`: this is the answer to a delivery that was answered before; the rest is as it was then.
+    """
 
     inbox_id: int
     state: str
     code: str = ""
     case_id: str = ""
     repeated: bool = False
+    replayed: bool = False

@@ -9,6 +9,7 @@ from starter.cli_books import billing, schedules
 from starter.cli_cases import cases
 from starter.cli_clocks import calendar, targets
 from starter.cli_data import imports, returns
+from starter.cli_keys import keys
 from starter.cli_policy import policy
 from starter.cli_steps import acts, steps
 from starter.cli_world import guarded
@@ -38,6 +39,7 @@ app.add_typer(targets, name="targets")
 app.add_typer(audit, name="audit")
 app.add_typer(billing, name="billing")
 app.add_typer(schedules, name="schedules")
+app.add_typer(keys, name="api-key")
 app.add_typer(cli_ops.outbound, name="outbound")
 app.add_typer(cli_ops.inbox, name="inbox")
 

@@ -49,7 +49,7 @@ def show_approval(case: Case, step: Step = "", as_json: Json = False) -> None:
 
 async def _show(case: str, step: str, *, as_json: bool) -> None:
     async with office() as here:
-        case_id = await here.operations.find_case(case)
+        case_id = await here.reader.find_case(case)
         step_id = step or await _latest(here, case_id)
         about = await (await here.gateway()).about(case_id, step_id, ActKind.APPROVE)
     data = {"step_id": step_id, "sha256": about.sha256, "subject": plain(about)}
@@ -85,7 +85,7 @@ def decide(  # noqa: PLR0917 - what a command line can say
 async def _decide(case: str, step: str, kind: ActKind, reason: str, person: str, *, yes: bool, as_json: bool) -> None:
     by = who(person)
     async with office() as here:
-        case_id, gateway = await here.operations.find_case(case), await here.gateway()
+        case_id, gateway = await here.reader.find_case(case), await here.gateway()
         step_id = step or await _latest(here, case_id)
         about = await gateway.about(case_id, step_id, kind)
         if not as_json and kind is not ActKind.WITHDRAW:

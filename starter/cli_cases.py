@@ -51,7 +51,7 @@ def show_case(case: Case, as_json: Json = False) -> None:
 
 async def _show(case: str, *, as_json: bool) -> None:
     async with office() as here:
-        case_id = await here.operations.find_case(case)
+        case_id = await here.reader.find_case(case)
         detail, timeline = await here.reader.case(case_id), await here.reader.timeline(case_id)
     data = {"case": detail, "timeline": timeline}
     show(data, as_json=as_json, human=lambda: _print_case(detail, timeline))

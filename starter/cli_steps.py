@@ -53,7 +53,7 @@ def list_steps(
 
 async def _list(roles: list[str], person: str, case: str, *, as_json: bool) -> None:
     async with office() as here:
-        case_id = await here.operations.find_case(case) if case else ""
+        case_id = await here.reader.find_case(case) if case else ""
         found = await here.reader.open_steps(roles=roles, person=person, case_id=case_id)
     show(found, as_json=as_json, human=lambda: _print_list(found))
 
@@ -77,7 +77,7 @@ def show_step(case: Case, step: Step, as_json: Json = False) -> None:
 
 async def _show(case: str, step: str, *, as_json: bool) -> None:
     async with office() as here:
-        data = await _everything(here, await here.operations.find_case(case), step)
+        data = await _everything(here, await here.reader.find_case(case), step)
     show(data, as_json=as_json, human=lambda: _print_step(data))
 
 
@@ -280,7 +280,7 @@ def _final_decision(file: Path) -> dict[str, Any]:
 async def _act(case: str, step: str, kind: ActKind, payload: dict[str, Any], person: str, *, as_json: bool) -> None:
     by = who(person)
     async with office() as here:
-        case_id = await here.operations.find_case(case)
+        case_id = await here.reader.find_case(case)
         answer = await (await here.gateway()).complete(case_id, step, kind, payload, by)
     answered(answer, as_json=as_json)
 
@@ -290,7 +290,7 @@ async def _findings(case: str, step: str, file: Path, person: str, *, as_json: b
     read = parse_findings_json if file.suffix.lower() == ".json" else parse_findings_csv
     rows = read(_bytes(file))
     async with office() as here:
-        case_id, gateway = await here.operations.find_case(case), await here.gateway()
+        case_id, gateway = await here.reader.find_case(case), await here.gateway()
         ready = await with_evidence(gateway, (case_id, step), rows, file.parent, by)
         answer = await gateway.findings(case_id, step, ready, by)
     answered(answer, as_json=as_json)
@@ -299,7 +299,7 @@ async def _findings(case: str, step: str, file: Path, person: str, *, as_json: b
 async def _one_finding(case: str, step: str, finding: dict[str, Any], person: str, *, as_json: bool) -> None:
     by = who(person)
     async with office() as here:
-        case_id, gateway = await here.operations.find_case(case), await here.gateway()
+        case_id, gateway = await here.reader.find_case(case), await here.gateway()
         (ready,) = await with_evidence(gateway, (case_id, step), [finding], Path(), by)
         answer = await _put_down(gateway, case_id, step, ready, by, as_json=as_json)
     if answer:
@@ -321,7 +321,7 @@ async def _confirm(case: str, step: str, person: str, *, yes: bool, as_json: boo
     """Shows what is confirmed before asking; what is signed names exactly that preview."""
     by = who(person)
     async with office() as here:
-        case_id = await here.operations.find_case(case)
+        case_id = await here.reader.find_case(case)
         preview = await here.letters.preview(case_id)
         if not as_json:
             console.print(Text("The answer to the client, as it will read:\n", style="bold"))
@@ -374,7 +374,7 @@ def sign(
 async def _sign(case: str, step: str, kind: str, payload: str, person: str) -> None:
     by, data = who(person), parse_json(payload)
     async with office() as here:
-        case_id = await here.operations.find_case(case)
+        case_id = await here.reader.find_case(case)
         signed = await (await here.gateway()).sign(case_id, step, kind, data, by)
     console.print_json(signed.act.model_dump_json())
 

@@ -21,7 +21,7 @@ from adapters.postgres.pool import Pool
 from domain.errors import Refused
 from domain.messages import ActBody, ActKind, Auth, SignedAct
 from domain.people import Identity, Person
-from domain.rules.acts import OWNERSHIP, fingerprint, lifetime, refuse
+from domain.rules.acts import OWNERSHIP, barred_to_machines, fingerprint, lifetime, refuse
 from domain.rules.authority import ACT_RULES, MONEY_LOGIN, ORDERS, may_sign
 from domain.rules.stored_acts import Trust
 from domain.subject import Subject
@@ -260,6 +260,8 @@ class Gateway:
             return code
         if kind is ActKind.WITHDRAW:
             return "" if ActKind.APPROVE in step.kinds else "kind-not-asked"
+        if code := barred_to_machines(kind, login.auth, step.kinds):
+            return code
         if not step.is_open:
             return "step-already-done"
         return "" if kind in OWNERSHIP or kind in step.kinds else "kind-not-asked"

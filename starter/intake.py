@@ -6,7 +6,7 @@ from email.utils import parseaddr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapters.postgres.crypto import Vault
-from adapters.postgres.intake import Arrival, PostgresIntake
+from adapters.postgres.intake import Arrival, Once, PostgresIntake
 from adapters.postgres.pool import Pool
 from domain import ids
 from domain.errors import Refused
@@ -65,8 +65,11 @@ class Door:
 
         return judge
 
-    async def open_return(self, data: object) -> Acceptance:
-        """Opens a request by hand or by code, with a copy in the inbox (RL-1). Raises Refused, with nothing changed."""
+    async def open_return(self, data: object, once: Once | None = None) -> Acceptance:
+        """Opens a request by hand or by code, with a copy in the inbox (RL-1). Raises Refused, with nothing changed.
+
+        `once`: the caller's own name for this delivery, beside the request's reference.
+        """
         request = read_request(data)
         reply_to = await self._reply_to(request)
         arrival = Arrival("reference", request.reference, canonical(request.model_dump(mode="json")).encode())
@@ -74,13 +77,13 @@ class Door:
         def judge(known: Known) -> Decision:
             return Decision(opens=_opened(request, reply_to, known))
 
-        return await self.intake.accept(arrival, Sought(sender="", original_sender=reply_to), judge)
+        return await self.intake.accept(arrival, Sought(sender="", original_sender=reply_to), judge, once)
 
     async def _reply_to(self, request: OpenReturn) -> str:
         known = await self.intake.addresses_of(request.client_id)
         if request.reply_to:
             if request.reply_to not in known:
-                raise Refused("unknown-address", f"{request.reply_to} is not an address of {request.client_id}")
+                raise Refused("unknown-address", f"reply_to is not an address of {request.client_id}")
             return request.reply_to
         if len(known) != 1:
             why = "has several addresses" if known else "has no address on record"

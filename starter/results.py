@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from domain.case import Model
 from domain.errors import Refused
@@ -349,6 +350,12 @@ def _reason(lead: str, text: str, verdict: Verdict) -> str:
 def _sentence(error: ValidationError) -> str:
     """What is wrong, without what was given."""
     problems = error.errors(include_input=False, include_url=False, include_context=False)
-    said = [f"{'.'.join(str(part) for part in one['loc']) or 'the result'}: {one['msg']}" for one in problems[:3]]
+    said = [f"{_place(one)}: {one['msg']}" for one in problems[:3]]
     more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""  # noqa: PLR2004
     return "; ".join(said) + more + "."
+
+
+def _place(problem: ErrorDetails) -> str:
+    """The name of a field nobody asked for is the sender's own word, and is not said back."""
+    parts = problem["loc"][:-1] if problem["type"] == "extra_forbidden" else problem["loc"]
+    return ".".join(str(part) for part in parts) or "the result"

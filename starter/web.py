@@ -1,4 +1,4 @@
-"""The process of the pages, on loopback; elsewhere a proxy with TLS stands before it.
+"""The process of the pages and of the API, on loopback; elsewhere a proxy with TLS stands before it.
 
     python -m starter.web
 
@@ -8,11 +8,12 @@ It reads under the door's role, and signs what people decide with the gateway's 
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters.postgres import pool as database
 from adapters.postgres.crypto import Vault, load_master
@@ -21,6 +22,7 @@ from runtime.connect import connect
 from runtime.logs import configure_logging
 from runtime.processes import LOOPBACK
 from runtime.settings import SettingMissingError, Settings, is_loopback
+from starter.api.app import create_api
 from starter.pages.app import create_app
 from starter.pages.house import House
 
@@ -41,10 +43,27 @@ async def open_house(settings: Settings, temporal: str = "") -> AsyncGenerator[H
         await pool.close()
 
 
+class Front:
+    """One port, several doors: each below its own path, the pages everywhere else. They share nothing but the house."""
+
+    def __init__(self, pages: ASGIApp, doors: Mapping[str, ASGIApp]) -> None:
+        self._pages, self._doors = pages, doors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = str(scope.get("path", ""))
+        door = next((app for prefix, app in self._doors.items() if path.startswith(prefix)), self._pages)
+        await (self._pages if scope["type"] == "lifespan" else door)(scope, receive, send)
+
+
+def create_front(house: House) -> ASGIApp:
+    """What other systems send by webhook has its place here, too: a line of its own, with its own guard."""
+    return Front(create_app(house), {"/api/": create_api(house)})
+
+
 def server(house: House) -> uvicorn.Server:
     """Says nothing of requests: their addresses hold what a sign-in hands over."""
     config = uvicorn.Config(
-        create_app(house),
+        create_front(house),
         host=LOOPBACK,
         port=house.settings.web_port,
         access_log=False,

@@ -1,9 +1,12 @@
 """Whoever signed, as the judge of an act sees them: known, active, and asked for which roles at this moment."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from adapters.postgres.api_keys import service_of
 from adapters.postgres.directory import people_by_id, person_by_identity, who_is_asked
 from adapters.postgres.pool import Connection
+from domain import api_keys
 from domain.case import Model
 from domain.messages import ActKind
 from domain.people import Identity, Person, Role
@@ -14,6 +17,8 @@ from domain.rules.authority import ACT_RULES
 
 async def actor(conn: Connection, identity: Identity, case_id: str, roles: Iterable[str]) -> Actor | None:
     """None if nobody active has this identity. Which of `roles` they have is decided by identity, never by name."""
+    if identity.issuer == api_keys.ISSUER:
+        return await _service(conn, identity, case_id, roles)
     person = await person_by_identity(conn, identity)
     held: set[str] = set()
     for role in roles:
@@ -23,6 +28,20 @@ async def actor(conn: Connection, identity: Identity, case_id: str, roles: Itera
                 # Money people need not be in the directory; they are known all the same.
                 person = person or (one if role in MONEY_ROLES else None)
     return _actor(person, held) if person else None
+
+
+async def _service(conn: Connection, identity: Identity, case_id: str, roles: Iterable[str]) -> Actor | None:
+    """A key acts as its department, or as its person: with what they may do now, but never for money."""
+    service = await service_of(conn, identity)
+    if service is None:
+        return None
+    allowed = sorted(set(roles) - MONEY_ROLES)
+    if service.person_id:
+        person = next(iter(await people_by_id(conn, [service.person_id])), None)
+        as_person = await actor(conn, person.identity, case_id, allowed) if person else None
+        return replace(as_person, identity=identity) if as_person else None
+    held = frozenset(allowed) & {service.role}
+    return Actor(person_id=api_keys.service_id(service.name), identity=identity, roles=held)
 
 
 def roles_that_count(kind: ActKind, role: str) -> list[str]:

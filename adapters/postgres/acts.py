@@ -339,7 +339,7 @@ def _parts(opened: Opened) -> tuple[str, str, str]:
 async def _stored(conn: Connection, opened: Opened) -> Record | None:
     query = """SELECT a.body, a.payload, a.signature, a.accepted_at,
                       coalesce(p.person_id, a.issuer || '|' || a.sub) AS who
-               FROM acts a LEFT JOIN people p ON p.issuer = a.issuer AND p.sub = a.sub WHERE a.jti = $1"""
+               FROM acts a LEFT JOIN signers p ON p.issuer = a.issuer AND p.sub = a.sub WHERE a.jti = $1"""
     return await conn.fetchrow(query, opened.body.jti)
 
 

@@ -14,12 +14,14 @@ from domain.thread import CaseThread
 
 
 async def requesters(conn: Connection, vault: Vault, case_id: str) -> frozenset[Identity]:
-    """The client's side: whoever writes from one of his addresses, sent the request, or looks after him (his CSM)."""
+    """The client's side: whoever writes from one of his addresses, sent the request, or looks after him (his CSM); and
+    the person as whom an API key opened it.
+    """
     row = await conn.fetchrow(_CASE, case_id)
     if row is None:
         return frozenset()
     sender = await _sender(conn, vault, row["client_id"], row["thread_ct"])
-    rows = await conn.fetch(_ASKED_BY, row["client_id"], sender)
+    rows = await conn.fetch(_ASKED_BY, row["client_id"], sender, case_id)
     return frozenset(Identity(issuer=one["issuer"], sub=one["sub"]) for one in rows)
 
 
@@ -47,7 +49,9 @@ def authority(hierarchy: Hierarchy, who: Identity, at: datetime, past: Past) -> 
 _CASE = "SELECT client_id, thread_ct FROM cases WHERE case_id = $1"
 _ASKED_BY = """SELECT p.issuer, p.sub FROM people p
     WHERE p.email = $2 OR p.email IN (SELECT address FROM client_addresses WHERE client_id = $1)
-       OR p.person_id = (SELECT csm_id FROM clients WHERE client_id = $1)"""
+       OR p.person_id = (SELECT csm_id FROM clients WHERE client_id = $1)
+       OR p.person_id IN (SELECT k.person_id FROM inbox i JOIN api_keys k ON k.name = split_part(i.event_id, '/', 1)
+                          WHERE i.case_id = $3 AND i.provider = 'api')"""
 
 
 async def _sender(conn: Connection, vault: Vault, client_id: str, sealed: bytes | None) -> str:

@@ -50,6 +50,18 @@ class Arrival:
 
 
 @dataclass(frozen=True)
+class Once:
+    """A caller's own name for one delivery: the same again is answered as before, whatever the request's own name.
+
+    `caller` is an API key's name; `sha256` is that of the body it sent.
+    """
+
+    caller: str
+    key: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Waiting:
     """An accepted row that Temporal has not been told about."""
 
@@ -65,19 +77,35 @@ class PostgresIntake:
     def __init__(self, pool: Pool, vault: Vault, settings: Settings) -> None:
         self._pool, self._vault, self._settings = pool, vault, settings
 
-    async def accept(self, arrival: Arrival, sought: Sought, decide: Callable[[Known], Decision]) -> Acceptance:
+    async def accept(
+        self, arrival: Arrival, sought: Sought, decide: Callable[[Known], Decision], once: Once | None = None
+    ) -> Acceptance:
         """Keeps what arrived and does what `decide` says, in one transaction; the same again changes nothing.
 
-        Raises Refused `another-content` if the event id was used for something else.
+        Raises Refused `another-content` if the event id was used for something else, `idempotency-key-reused` if `once`
+        was.
         """
         async with transaction(self._pool) as conn:
-            sealed = await self._vault.seal(conn, DEPLOYMENT, arrival.content)
-            inbox_id = await conn.fetchval(_INSERT, arrival.provider, arrival.event_id, digest(arrival.content), sealed)
-            if inbox_id is None:
-                return await _before(conn, arrival)
-            await _alone(conn, sought.original_id or sought.message_id or arrival.event_id)
-            decision = decide(await known_of(conn, sought, self._settings))
-            return await self._carry_out(conn, inbox_id, arrival.event_id, decision)
+            if once is None:
+                return await self._accept(conn, arrival, sought, decide)
+            if before := await _answered_before(conn, once):
+                return before
+            accepted = await self._accept(conn, arrival, sought, decide)
+            await conn.execute(
+                _ANSWERED, _PROVIDER, _named(once), accepted.case_id, _REPEATED if accepted.repeated else ""
+            )
+            return accepted
+
+    async def _accept(
+        self, conn: Connection, arrival: Arrival, sought: Sought, decide: Callable[[Known], Decision]
+    ) -> Acceptance:
+        sealed = await self._vault.seal(conn, DEPLOYMENT, arrival.content)
+        inbox_id = await conn.fetchval(_INSERT, arrival.provider, arrival.event_id, digest(arrival.content), sealed)
+        if inbox_id is None:
+            return await _before(conn, arrival)
+        await _alone(conn, sought.original_id or sought.message_id or arrival.event_id)
+        decision = decide(await known_of(conn, sought, self._settings))
+        return await self._carry_out(conn, inbox_id, arrival.event_id, decision)
 
     async def staff_domains(self) -> frozenset[str]:
         """The mail domains of our departments, lower case."""
@@ -205,6 +233,10 @@ class PostgresIntake:
 _KEPT = {"doubt", "loop_in", "leads", "problems", "reference", "note"}
 _INSERT = """INSERT INTO inbox (provider, event_id, sha256, content_ct, state) VALUES ($1, $2, $3, $4, 'accepted')
     ON CONFLICT (provider, event_id) DO NOTHING RETURNING inbox_id"""
+_PROVIDER, _REPEATED = "api", "repeated"
+_ONCE = """INSERT INTO inbox (provider, event_id, sha256, state) VALUES ($1, $2, $3, 'handed')
+    ON CONFLICT (provider, event_id) DO NOTHING RETURNING true"""
+_ANSWERED = "UPDATE inbox SET case_id = $3, code = $4 WHERE provider = $1 AND event_id = $2"
 _INSERT_OWN = """INSERT INTO inbox (provider, event_id, sha256, state, action, case_id, code)
     VALUES ('holdfast', $1, $2, 'accepted', $3, $4, 'resumed') ON CONFLICT (provider, event_id) DO NOTHING"""
 _DECIDED = """UPDATE inbox SET state = $2, action = $3, case_id = $4, code = $5, next_at = holdfast_now()
@@ -247,6 +279,28 @@ async def _account_managers(conn: Connection, case: NewCase) -> list[str]:
     addresses = [one.lower() for one in (*case.thread.to, *case.thread.cc)]
     roles = [Role.ACCOUNT_MANAGER.value, Role.CSM.value]
     return [row["person_id"] for row in await conn.fetch(query, addresses, roles)]
+
+
+async def _answered_before(conn: Connection, once: Once) -> Acceptance | None:
+    """None the first time; whoever comes at the same time waits for that one's end. Raises Refused."""
+    if await conn.fetchval(_ONCE, _PROVIDER, _named(once), once.sha256):
+        return None
+    query = "SELECT inbox_id, state, code, case_id, sha256 FROM inbox WHERE provider = $1 AND event_id = $2"
+    row = await conn.fetchrow(query, _PROVIDER, _named(once))
+    if row is None:
+        raise LostRowError("a row of the inbox vanished while it was read")
+    if row["sha256"] != once.sha256:
+        raise Refused(
+            "idempotency-key-reused", "This Idempotency-Key was used before, with another body: choose a new one."
+        )
+    return Acceptance(
+        inbox_id=row["inbox_id"], state=row["state"], case_id=row["case_id"], repeated=row["code"] == _REPEATED,
+        replayed=True,
+    )  # fmt: skip
+
+
+def _named(once: Once) -> str:
+    return f"{once.caller}/{once.key}"
 
 
 async def _before(conn: Connection, arrival: Arrival) -> Acceptance:

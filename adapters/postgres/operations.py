@@ -86,21 +86,6 @@ class Operations:
         async with transaction(self._pool, reading=True) as conn:
             return tuple((row["case_id"], row["workflow_id"]) for row in await conn.fetch(_RUNNING, limit))
 
-    async def find_case(self, name: str) -> str:
-        """The case of a full id, of the end of one, of a Message-ID or of our reference (`RL#...`). Raises Refused."""
-        async with transaction(self._pool, reading=True) as conn:
-            token = await conn.fetchval("SELECT case_id FROM mail_threads WHERE message_id = $1", name)
-            query = """SELECT case_id FROM cases WHERE case_id = $1 OR right(case_id, length($1) + 1) = '/' || $1
-                       ORDER BY case_id <> $1 LIMIT 3"""
-            found = [row["case_id"] for row in await conn.fetch(query, name)]
-        if token:
-            return str(token)
-        if found and (found[0] == name or len(found) == 1):
-            return found[0]
-        if found:
-            raise Refused("several-cases", f"several cases end in {name}: give the whole id")
-        raise Refused("unknown-case", f"there is no case {name}: `holdfast case list` shows them")
-
     async def came_in(self, case_id: str, most: int = 3) -> tuple[CameIn, ...]:
         """What the inbox keeps for a case, the latest first."""
         query = """SELECT inbox_id, received_at, content_ct FROM inbox WHERE case_id = $1 AND content_ct IS NOT NULL

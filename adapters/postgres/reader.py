@@ -1,15 +1,16 @@
 """Read models for the CLI and pages: lists of cases and steps, and one case's timeline, opened for who may see it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from asyncpg import Record
 from pydantic import JsonValue
 
+from adapters.postgres import cursors
 from adapters.postgres.crypto import ClientKey, SealedError, Vault
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import CaseView, OpenStep
@@ -58,6 +59,50 @@ class StepRow:
     step: OpenStep
     state: str
     why: str
+
+
+@dataclass(frozen=True)
+class StepPage:
+    """`cursor` asks for the rows after these, "" when there are none."""
+
+    rows: tuple[StepRow, ...]
+    cursor: str
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A promise of a case, explained. `state`: running, late or stopped; `breached_at`: when it was found broken."""
+
+    step_id: str
+    clause: str
+    label: str
+    state: str
+    owner: str
+    since: datetime
+    due: datetime
+    breached_at: datetime | None
+    reminded: int
+    why: str
+
+
+class CaseFilters(TypedDict, total=False):
+    """`due_before`: whose first deadline is before; `breached`: a clause that was not kept. Empty ones don't count."""
+
+    status: str
+    client_id: str
+    kind: str
+    owner: str
+    due_before: datetime | None
+    breached: str
+
+
+class StepFilters(TypedDict, total=False):
+    """`role`: asked of this team; `owner`: whose it is now, a person's id or the team's role."""
+
+    case_id: str
+    role: str
+    owner: str
+    due_before: datetime | None
 
 
 @dataclass(frozen=True)
@@ -117,23 +162,17 @@ class CaseReader:
         self._pool = pool
         self._vault = vault
 
-    async def list_cases(
-        self,
-        *,
-        status: str = "",
-        client_id: str = "",
-        owner: str = "",
-        kind: str = "",
-        cursor: str = "",
-        limit: int = 50,
-    ) -> CasePage:
+    async def list_cases(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[CaseFilters]) -> CasePage:
         """Cases that match every filter given, the newest first. Raises Refused `bad-cursor`."""
-        opened_at, last = _read_cursor(cursor)
-        most = min(max(limit, 1), _MOST_ROWS)
+        listed = ("cases", *_asked(filters))
+        after, most = cursors.read(listed, cursor, 1), min(max(limit, 1), _MOST_ROWS)
+        query, values = _list_of_cases(filters, after, most + 1)
         async with transaction(self._pool, reading=True) as conn:
-            rows = await conn.fetch(_LIST, status, client_id, owner, kind, opened_at, last, most + 1)
-        shown = tuple(_case(row) for row in rows[:most])
-        return CasePage(shown, _cursor(shown[-1]) if len(rows) > most else "")
+            shown = tuple(map(_case, await conn.fetch(query, *values)))
+        if len(shown) <= most:
+            return CasePage(shown, "")
+        last = shown[most - 1]
+        return CasePage(shown[:most], cursors.written(listed, cursors.Place(last.opened_at, (last.case_id,))))
 
     async def case(self, case_id: str) -> CaseDetail:
         """One case with its steps, leads and effects. Raises Refused `unknown-case`."""
@@ -154,6 +193,39 @@ class CaseReader:
         async with transaction(self._pool, reading=True) as conn:
             return tuple(_step(row) for row in await conn.fetch(_OPEN_STEPS, list(roles), person, case_id))
 
+    async def list_steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage:
+        """Open steps that match every filter given, the first due first. Raises Refused `bad-cursor`."""
+        listed = ("steps", *_asked(filters))
+        after, most = cursors.read(listed, cursor, 2), min(max(limit, 1), _MOST_ROWS)
+        query, values = _list_of_steps(filters, after, most + 1)
+        async with transaction(self._pool, reading=True) as conn:
+            shown = tuple(map(_step, await conn.fetch(query, *values)))
+        if len(shown) <= most:
+            return StepPage(shown, "")
+        last = shown[most - 1]
+        place = cursors.Place(last.step.deadline.due, (last.case_id, last.step.step_id))
+        return StepPage(shown[:most], cursors.written(listed, place))
+
+    async def clocks(self, case_id: str) -> tuple[Clock, ...]:
+        """The deadlines of a case's steps, as promised, the earliest first. Raises Refused `unknown-case`."""
+        async with transaction(self._pool, reading=True) as conn:
+            if not await conn.fetchval("SELECT true FROM cases WHERE case_id = $1", case_id):
+                raise Refused("unknown-case", f"there is no case {case_id}")
+            return tuple(map(_clock, await conn.fetch(_CLOCKS, case_id)))
+
+    async def find_case(self, name: str) -> str:
+        """The case of a full id, of the end of one, of a Message-ID or of our reference (`RL#...`). Raises Refused."""
+        async with transaction(self._pool, reading=True) as conn:
+            token = await conn.fetchval("SELECT case_id FROM mail_threads WHERE message_id = $1", name)
+            found = [row["case_id"] for row in await conn.fetch(_NAMED, name)]
+        if token:
+            return str(token)
+        if found and (found[0] == name or len(found) == 1):
+            return found[0]
+        if found:
+            raise Refused("several-cases", f"several cases end in {name}: give the whole id")
+        raise Refused("unknown-case", f"there is no case {name}: `holdfast case list` shows them")
+
     async def effects(self, case_id: str) -> tuple[EffectRow, ...]:
         async with transaction(self._pool, reading=True) as conn:
             return await _effects(conn, case_id)
@@ -173,14 +245,76 @@ class CaseReader:
 _CASES = (
     """SELECT c.*, coalesce(k.name, '') AS client_name FROM cases c LEFT JOIN clients k ON k.client_id = c.client_id"""
 )
-_LIST = f"""{_CASES}
-    WHERE ($1 = '' OR c.status = $1) AND ($2 = '' OR c.client_id = $2) AND ($3 = '' OR c.owner = $3)
-      AND ($4 = '' OR c.kind = $4) AND ($5::timestamptz IS NULL OR (c.opened_at, c.case_id) < ($5, $6))
-    ORDER BY c.opened_at DESC, c.case_id DESC LIMIT $7"""
 _STEPS = "SELECT s.case_id, c.client_id, s.view, s.state FROM case_steps s JOIN cases c USING (case_id)"
 _OPEN_STEPS = f"""{_STEPS} WHERE s.state = 'open' AND ($3 = '' OR s.case_id = $3)
     AND ((cardinality($1::text[]) = 0 AND $2 = '') OR s.role = ANY($1) OR ($2 <> '' AND s.owner = $2))
     ORDER BY s.due_at, s.case_id, s.step_id"""
+
+
+_NAMED = """SELECT case_id FROM cases
+    WHERE case_id = $1 OR (regexp_replace(case_id, '^.*/', '') = regexp_replace($1, '^.*/', '')
+                           AND right(case_id, length($1) + 1) = '/' || $1)
+    ORDER BY case_id <> $1 LIMIT 3"""
+_CLOCKS = """SELECT s.step_id, s.state, s.owner, s.chased, s.view, holdfast_now() AS now, (
+        SELECT min(e.recorded_at) FROM case_events e
+        WHERE e.case_id = s.case_id AND e.kind = 'breached' AND e.step_id = s.step_id) AS breached_at
+    FROM case_steps s WHERE s.case_id = $1 ORDER BY s.due_at, s.step_id"""
+
+
+def _asked(filters: Mapping[str, object]) -> list[tuple[str, object]]:
+    return sorted((name, value) for name, value in filters.items() if value)
+
+
+class _Conditions:
+    """Only what is asked for is in the query, so that each has its index."""
+
+    def __init__(self) -> None:
+        self.values: list[object] = []
+        self._words: list[str] = []
+
+    def add(self, words: str, *values: object) -> None:
+        """`{}` in the words stands for the next value."""
+        numbers = [f"${len(self.values) + number}" for number in range(1, len(values) + 1)]
+        self.values += values
+        self._words.append(words.format(*numbers))
+
+    @property
+    def where(self) -> str:
+        return f"WHERE {' AND '.join(self._words)}" if self._words else ""
+
+
+def _list_of_cases(filters: CaseFilters, after: cursors.Place | None, most: int) -> tuple[str, list[object]]:
+    asked = _Conditions()
+    if status := filters.get("status"):
+        # Said outright where it is common, so that the index of open cases is seen to fit.
+        asked.add("c.status = 'open'") if status == "open" else asked.add("c.status = {}", status)
+    for name in ("client_id", "kind", "owner"):
+        if value := filters.get(name):
+            asked.add(f"c.{name} = {{}}", value)
+    if filters.get("owner"):
+        asked.add("c.owner <> ''")
+    if due := filters.get("due_before"):
+        asked.add("c.due_at < {}", due)
+    if clause := filters.get("breached"):
+        asked.add(
+            "c.case_id IN (SELECT e.case_id FROM case_events e WHERE e.kind = 'breached' AND e.clause = {})", clause
+        )
+    if after:
+        asked.add("(c.opened_at, c.case_id) < ({}, {})", after.at, *after.names)
+    return f"{_CASES} {asked.where} ORDER BY c.opened_at DESC, c.case_id DESC LIMIT {most}", asked.values
+
+
+def _list_of_steps(filters: StepFilters, after: cursors.Place | None, most: int) -> tuple[str, list[object]]:
+    asked = _Conditions()
+    asked.add("s.state = 'open'")
+    for name in ("case_id", "role", "owner"):
+        if value := filters.get(name):
+            asked.add(f"s.{name} = {{}}", value)
+    if due := filters.get("due_before"):
+        asked.add("s.due_at < {}", due)
+    if after:
+        asked.add("(s.due_at, s.case_id, s.step_id) > ({}, {}, {})", after.at, *after.names)
+    return f"{_STEPS} {asked.where} ORDER BY s.due_at, s.case_id, s.step_id LIMIT {most}", asked.values
 
 
 async def _effects(conn: Connection, case_id: str) -> tuple[EffectRow, ...]:
@@ -195,6 +329,24 @@ def _case(row: Record) -> CaseRow:
 def _step(row: Record) -> StepRow:
     return StepRow(
         row["case_id"], row["client_id"], OpenStep.model_validate(row["view"]), row["state"], row["view"].get("why", "")
+    )
+
+
+def _clock(row: Record) -> Clock:
+    step = OpenStep.model_validate(row["view"])
+    line = step.deadline
+    late = "late" if line.due < row["now"] else "running"
+    return Clock(
+        step_id=row["step_id"],
+        clause=line.clause,
+        label=line.label,
+        state=late if row["state"] == "open" else "stopped",
+        owner=row["owner"],
+        since=line.since,
+        due=line.due,
+        breached_at=row["breached_at"],
+        reminded=row["chased"],
+        why=row["view"].get("why", ""),
     )
 
 
@@ -222,17 +374,3 @@ def _line(row: Record, body: dict[str, Any]) -> Line:
         text=body["text"],
         data=body["data"],
     )
-
-
-def _cursor(row: CaseRow) -> str:
-    return f"{row.opened_at.isoformat()}|{row.case_id}"
-
-
-def _read_cursor(cursor: str) -> tuple[datetime | None, str]:
-    if not cursor:
-        return None, ""
-    opened_at, _, case_id = cursor.partition("|")
-    try:
-        return datetime.fromisoformat(opened_at), case_id
-    except ValueError:
-        raise Refused("bad-cursor", "this cursor is not one that was given out") from None

@@ -66,7 +66,7 @@ _CASE = """SELECT c.case_id, c.client_id, coalesce(k.contact_id, '') AS contact_
     FROM cases c LEFT JOIN clients k USING (client_id) WHERE c.case_id = $1"""
 _ACTS = """SELECT a.*, coalesce(p.person_id, a.issuer || '|' || a.sub) AS who,
         floor(extract(epoch FROM a.accepted_at))::bigint AS at
-    FROM acts a LEFT JOIN people p ON p.issuer = a.issuer AND p.sub = a.sub
+    FROM acts a LEFT JOIN signers p ON p.issuer = a.issuer AND p.sub = a.sub
     WHERE a.case_id = $1 AND a.workflow_id = $2 ORDER BY a.seq"""
 _CLAIMED = """SELECT cl.lead_id, l.price, l.currency, cl.billing FROM case_leads cl LEFT JOIN leads l USING (lead_id)
     WHERE cl.case_id = $1 AND cl.problem = '' ORDER BY cl.ordinal"""

@@ -13,9 +13,10 @@ from typing import Protocol, cast
 
 from pydantic import ValidationError
 
+from domain import api_keys
 from domain.case import Model
 from domain.errors import Refused
-from domain.messages import ACT_DOMAIN, MOST_ACT_BYTES, ActBody, ActKind, SignedAct
+from domain.messages import ACT_DOMAIN, MOST_ACT_BYTES, ActBody, ActKind, Auth, SignedAct
 from domain.orders import PolicyOrder, RatesOrder, StandInOrder
 from domain.people import Identity, Role
 from domain.return_lead import (
@@ -105,6 +106,7 @@ REFUSALS: dict[str, str] = {
     "step-already-done": "The step is already done: somebody was faster.",
     "kind-not-asked": "This step does not ask for that kind of answer.",
     "unknown-kind": "There is no such kind of act.",
+    "money-needs-a-person": "This step can let money go: a person who signs in ends it, never a program.",
     "auth-not-allowed": "Who signed in this way may not sign that kind of act.",
     "acting-for-not-allowed": "Nobody can sign this on behalf of another.",
     "payload-changed": "The result was changed after it was signed.",
@@ -421,10 +423,24 @@ def _misaddressed(body: ActBody, asked: Asked) -> str:
 def _not_asked_for(body: ActBody, asked: Asked) -> str:
     if code := may_sign(body.kind, body.auth, local_counts=asked.local_counts):
         return code
+    if (body.actor.issuer == api_keys.ISSUER) != (body.auth == Auth.API_KEY):
+        return "auth-not-allowed"
+    if code := barred_to_machines(body.kind, body.auth, asked.kinds):
+        return code
     if body.acting_for:
         return "acting-for-not-allowed"
     asked_for = body.kind in asked.kinds and body.kind not in ORDERS
     return "" if asked_for or body.kind in OWNERSHIP else "kind-not-asked"
+
+
+def barred_to_machines(kind: str, auth: str, kinds: Sequence[str]) -> str:
+    """A step that can let money go is ended by people only, whatever kind ends it; "" if it may be so.
+
+    `kinds`: those that the step asks for.
+    """
+    about_money = any(one in ACT_RULES and ACT_RULES[ActKind(one)].money for one in kinds)
+    machine = auth in {Auth.API_KEY, Auth.WEBHOOK}
+    return "money-needs-a-person" if machine and about_money and kind not in OWNERSHIP else ""
 
 
 def _untimely(opened: Opened, asked: Asked) -> str:

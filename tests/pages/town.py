@@ -113,7 +113,7 @@ async def open_town(agency: Agency) -> AsyncGenerator[Town]:
     accounts = [Account(sub, name) for sub, (name, _, _) in PEOPLE.items()]
     with idp_simulator([*accounts, Account(APPROVER, "Shobhit Patil")]) as idp:
         settings = _settings(agency.settings, idp)
-        async with open_house(settings, agency.client.service_client.config.target_host) as house, _serving(house):
+        async with open_house(settings, agency.client.service_client.config.target_host) as house, serving(house):
             town = Town(agency, house, idp, settings.web_url)
             try:
                 yield town
@@ -126,7 +126,7 @@ def _settings(settings: Settings, idp: IdpSimulator) -> Settings:
 
 
 @asynccontextmanager
-async def _serving(house: House) -> AsyncGenerator[None]:
+async def serving(house: House) -> AsyncGenerator[None]:
     running = server(house)
     running.capture_signals = nullcontext  # pyright: ignore[reportAttributeAccessIssue]  the test runner keeps its own
     task = asyncio.create_task(running.serve())

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domain.api_keys import identity_of
 from domain.case import Model
 from domain.errors import Refused
 from domain.messages import ACT_DOMAIN, ActBody, ActKind, Auth, SignedAct
@@ -168,10 +169,31 @@ def code_of(signed: SignedAct, keys: Keyring) -> str:
 
 @pytest.mark.parametrize(("kind", "auth", "local"), list(itertools.product(RESULTS, Auth, (False, True))))
 def test_each_cell_of_who_may_sign_what(kind: ActKind, auth: Auth, local: bool, signer: Signer, keys: Keyring) -> None:
-    opened = open_act(act(signer, kind, auth=auth.value), keys)
+    actor = identity_of("k2") if auth is Auth.API_KEY else ANN
+    opened = open_act(act(signer, kind, auth=auth.value, actor=actor), keys)
     allowed = auth in MAY_SIGN[kind] and (auth is not Auth.LOCAL or local)
     expected = ("kind-not-asked" if kind in ORDERS else "") if allowed else "auth-not-allowed"
     assert judged(opened, asked(kind, local_counts=local)) == expected
+
+
+@pytest.mark.parametrize("machine", [Auth.API_KEY, Auth.WEBHOOK])
+def test_a_step_that_can_let_money_go_is_ended_by_no_machine(machine: Auth, signer: Signer, keys: Keyring) -> None:
+    """What could not be sent is tried again, waived, or done by hand: with money in it, all three are a person's."""
+    actor = identity_of("k2") if machine is Auth.API_KEY else ANN
+    opened = open_act(act(signer, ActKind.DONE, auth=machine.value, actor=actor), keys)
+    assert judged(opened, asked(ActKind.DONE)) == ""
+    mending = asked(kinds=(ActKind.DONE.value, ActKind.RESEND.value))
+    assert judged(opened, mending) == "money-needs-a-person"
+    person = open_act(act(signer, ActKind.DONE), keys)
+    assert judged(person, mending) == ""
+
+
+@pytest.mark.parametrize("kind", [ActKind.DONE, ActKind.FINDINGS])
+def test_a_key_is_no_person_and_a_person_no_key(kind: ActKind, signer: Signer, keys: Keyring) -> None:
+    for auth in Auth:
+        vouched = ANN if auth is Auth.API_KEY else identity_of("k2")
+        opened = open_act(act(signer, kind, auth=auth.value, actor=vouched), keys)
+        assert judged(opened, asked(kind, local_counts=True)) == "auth-not-allowed"
 
 
 def test_every_kind_has_a_rule_a_payload_and_a_result_in_one_form() -> None:

@@ -1,0 +1,209 @@
+"""Cases and steps over HTTP: lists, one case with its story, and what a key may do in it."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from adapters.postgres.reader import CaseDetail, CasePage, Clock, Line, StepPage, StepRow
+from domain.case import CaseStatus
+from domain.errors import Refused
+from domain.messages import ActKind
+from domain.rules.acts import refuse
+from domain.rules.authority import ACT_RULES
+from starter.api.caller import Acts, Reads, Starts
+from starter.api.problems import ProblemError
+from starter.client import API, MOST_ROWS, Acted, Started, case_path
+from starter.openings import MisreadError, Opening, faults
+
+routes = APIRouter()
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+
+
+def _sensible(at: datetime) -> datetime:
+    if not _EARLIEST <= at <= _LATEST:
+        raise ValueError("a moment between the years 1970 and 3000")
+    return at.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_sensible)]
+CaseId = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=200,
+        description="A case's id. Its slashes are written as tildes (return-lead~1e197f5c04326aab), or as %2F.",
+        examples=["return-lead~1e197f5c04326aab"],
+    ),
+]
+StepId = Annotated[str, Path(min_length=1, max_length=200, description="A step's id.", examples=["investigate"])]
+
+
+class _Page(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    cursor: str = Field(default="", max_length=1_000, description="From the page before: goes on after it.")
+    limit: int = Field(default=50, ge=1, le=MOST_ROWS)
+    due_before: Moment | None = Field(default=None, description="Due before this moment.")
+
+
+class CaseQuery(_Page):
+    kind: str = Field(default="", max_length=100, description="The workflow's type, such as ReturnLead.")
+    status: CaseStatus | Literal[""] = ""
+    client: str = Field(default="", max_length=200, description="A client's id.")
+    owner: str = Field(default="", max_length=200, description="Who must act: a person's id or a team's role.")
+    breached: str = Field(default="", max_length=40, description="A clause that was not kept in time, such as RL-4.")
+
+
+class StepQuery(_Page):
+    role: str = Field(default="", max_length=200, description="A team's queue, such as team:return-leads.")
+    owner: str = Field(default="", max_length=200, description="Whose it is now.")
+    case_id: str = Field(default="", max_length=200)
+    mine: bool = Field(default=False, description="Those that this key has taken, instead of `owner`.")
+
+
+class ActIn(BaseModel):
+    """What is done in a step, by the kinds that a key may sign; `payload` as docs/api.md describes it for each."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    kind: str = Field(min_length=1, max_length=100, examples=["step.done"])
+    payload: dict[str, Any] = Field(default_factory=dict[str, Any], examples=[{"note": "The page is live."}])
+
+
+class FoundCase(BaseModel):
+    case_id: str
+
+
+@routes.get("/cases", summary="Cases, the newest first")
+async def list_cases(caller: Reads, query: Annotated[CaseQuery, Query()]) -> CasePage:
+    return await caller.client.cases(
+        cursor=query.cursor, limit=query.limit, status=query.status, client_id=query.client, kind=query.kind,
+        owner=query.owner, due_before=query.due_before, breached=query.breached,
+    )  # fmt: skip
+
+
+@routes.get("/find-case", summary="The case that a short name means")
+async def find_case(caller: Reads, name: Annotated[str, Query(min_length=1, max_length=400)]) -> FoundCase:
+    """By the end of its id, by the Message-ID of one of its e-mails, or by our reference in them (RL#...)."""
+    return FoundCase(case_id=await caller.client.find_case(name.replace("~", "/")))
+
+
+@routes.get("/cases/{case_id:path}/timeline", summary="Everything that happened in a case, by clause")
+async def timeline(caller: Reads, case_id: CaseId) -> tuple[Line, ...]:
+    known = _id(case_id)
+    await caller.client.case(known)
+    return await caller.client.timeline(known)
+
+
+@routes.get("/cases/{case_id:path}/clocks", summary="What was promised in a case, by when, and why then")
+async def clocks(caller: Reads, case_id: CaseId) -> tuple[Clock, ...]:
+    return await caller.client.clocks(_id(case_id))
+
+
+@routes.get("/cases/{case_id:path}/steps", summary="A case's steps, open and done")
+async def steps_of_case(caller: Reads, case_id: CaseId) -> tuple[StepRow, ...]:
+    return (await caller.client.case(_id(case_id))).steps
+
+
+@routes.get("/cases/{case_id:path}", summary="A case: who must act, its leads, and what was sent")
+async def show_case(caller: Reads, case_id: CaseId) -> CaseDetail:
+    return await caller.client.case(_id(case_id))
+
+
+@routes.get("/steps", summary="Open steps, the first due first")
+async def list_steps(caller: Reads, query: Annotated[StepQuery, Query()]) -> StepPage:
+    return await caller.client.steps(
+        cursor=query.cursor, limit=query.limit, role=query.role, case_id=_id(query.case_id),
+        owner=caller.credential.owner if query.mine else query.owner, due_before=query.due_before,
+    )  # fmt: skip
+
+
+@routes.post(
+    "/cases/{case_id:path}/steps/{step_id}/acts",
+    summary="Do what a step asks for, or take it, give it back, hand it on",
+    response_model=Acted,
+    responses={202: {"model": Acted, "description": "Signed and sent; judged as soon as a worker is there."}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ActIn"}}},
+        }
+    },
+)
+async def act(caller: Acts, case_id: CaseId, step_id: StepId, request: Request) -> Response:
+    """Never with money in it: that is refused with `money-needs-a-person`, whatever the key's scopes."""
+    given = read_body(ActIn, await request.body())
+    if given.kind in ACT_RULES and ACT_RULES[ActKind(given.kind)].money:
+        raise refuse("money-needs-a-person")
+    done = await caller.client.act(_id(case_id), step_id, given.kind, given.payload)
+    if done.state == "refused":
+        raise Refused(done.code, done.sentence)
+    return _answer(Acted, done, 202 if done.state == "waiting" else 200)
+
+
+def starts(opening: Opening[BaseModel]) -> APIRouter:
+    """The way in for one SOP."""
+    router = APIRouter()
+    schema = {"$ref": f"#/components/schemas/{opening.request.__name__}"}
+    name = {"name": "Idempotency-Key", "in": "header", "required": True, "schema": _IDEMPOTENCY,
+            "description": "Your own name for this request: the same again gets the same answer."}  # fmt: skip
+
+    @router.post(
+        f"/cases/{opening.slug}",
+        summary=opening.title,
+        operation_id=f"start_{opening.slug.replace('-', '_')}",
+        status_code=201,
+        response_model=Started,
+        responses={200: {"model": Started, "description": "It was opened before, by the same reference."}},
+        openapi_extra={
+            "parameters": [name],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        },
+    )
+    async def start(caller: Starts, request: Request) -> Response:
+        once = idempotency_key(request)
+        body = read_body(None, await request.body())
+        started = await caller.client.start(opening.slug, body, once=once)
+        headers = {"Location": f"{API}/cases/{case_path(started.case_id)}"}
+        if started.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return _answer(Started, started, 200 if started.repeated else 201, headers)
+
+    @router.get(f"/cases/{opening.slug}", include_in_schema=False)
+    async def only_post() -> Response:
+        raise ProblemError("method-not-allowed", "", {"Allow": "OPTIONS, POST"})
+
+    return router
+
+
+_IDEMPOTENCY = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!#-~]+$"}
+
+
+def idempotency_key(request: Request) -> str:
+    """Raises ProblemError `idempotency-key-missing`. In quotation marks, as a structured field has it, or without."""
+    key = request.headers.get("idempotency-key", "").strip()
+    key = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
+    if not 1 <= len(key) <= 200 or not all("!" <= one <= "~" and one != '"' for one in key):  # noqa: PLR2004
+        raise ProblemError("idempotency-key-missing", "This needs a header Idempotency-Key.")
+    return key
+
+
+def read_body(model: type[BaseModel] | None, body: bytes) -> Any:
+    """A body in its documented form; without a model, JSON's own types. Raises MisreadError."""
+    if model is None:
+        return json.loads(body)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise MisreadError(faults(error)) from None
+
+
+def _answer(model: type[Any], value: Any, status: int, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(vars(model(**vars(value))), status, headers=headers)
+
+
+def _id(case_id: str) -> str:
+    return case_id.replace("~", "/")

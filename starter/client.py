@@ -1,0 +1,254 @@
+"""One way to Holdfast, whoever asks: the command line, the API and the pages beside the tables, others over HTTP.
+
+Both ways give the same values and refuse with the same codes.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeVar, Unpack
+from urllib.parse import quote
+
+import httpx2
+from pydantic import JsonValue, TypeAdapter, ValidationError
+from temporalio.service import RPCError
+
+from adapters.postgres.crypto import Vault
+from adapters.postgres.intake import Once
+from adapters.postgres.pool import Pool
+from adapters.postgres.reader import (
+    CaseDetail,
+    CaseFilters,
+    CasePage,
+    CaseReader,
+    Clock,
+    Line,
+    StepFilters,
+    StepPage,
+    StepRow,
+)
+from domain.errors import HoldfastError, Refused
+from domain.texts import canonical, digest
+from runtime.settings import Settings
+from starter.gateway import Answer, Gateway, LocalLogin, Login
+from starter.handover import Handover
+from starter.intake import Door
+from starter.openings import Caller, opening
+
+T = TypeVar("T")
+_TIMEOUT = 30.0
+MOST_ROWS = 200
+API = "/api/v1"
+
+
+@dataclass(frozen=True)
+class Started:
+    """What became of a request. `repeated`: this case had been opened before, by the same request under its own name.
+
+    `replayed`: this is the answer that the same Idempotency-Key got before.
+    """
+
+    case_id: str
+    kind: str
+    repeated: bool = False
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class Acted:
+    """What became of an act. `waiting`: signed and sent, judged as soon as a worker is there."""
+
+    jti: str
+    state: str
+    code: str = ""
+    sentence: str = ""
+
+
+class Client(Protocol):
+    """Each raises Refused with the code of the door, and DatabaseError or NotReachedError if nobody could be asked."""
+
+    async def start(self, slug: str, request: object, *, once: str = "") -> Started: ...
+
+    async def cases(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[CaseFilters]) -> CasePage: ...
+
+    async def case(self, case_id: str) -> CaseDetail: ...
+
+    async def timeline(self, case_id: str) -> tuple[Line, ...]: ...
+
+    async def clocks(self, case_id: str) -> tuple[Clock, ...]: ...
+
+    async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage: ...
+
+    async def act(self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any]) -> Acted: ...
+
+    async def find_case(self, name: str) -> str: ...
+
+
+class NotReachedError(HoldfastError):
+    """The server did not answer, or not as Holdfast does."""
+
+
+class DirectClient:
+    """Beside the tables. `gateway` is made when something is first signed; `by` signs, None: nobody does.
+
+    `key`: the name of the API key that asks, "" for people.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        vault: Vault,
+        settings: Settings,
+        gateway: Callable[[], Awaitable[Gateway]],
+        by: LocalLogin | Login | None = None,
+        key: str = "",
+    ) -> None:
+        self._reader, self._door = CaseReader(pool, vault), Door(pool, vault, settings)
+        self._gateway, self._by, self._key = gateway, by, key
+
+    async def start(self, slug: str, request: object, *, once: str = "") -> Started:
+        """`once` counts for API keys alone; for people the request's own name says whether it is the same."""
+        kind = opening(slug)
+        named = Once(self._key, once, digest(canonical(request))) if self._key and once else None
+        accepted = await kind.start(self._door, request, Caller(self._key, named))
+        return Started(accepted.case_id, kind.kind, accepted.repeated, accepted.replayed)
+
+    async def cases(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[CaseFilters]) -> CasePage:
+        return await self._reader.list_cases(cursor=cursor, limit=limit, **filters)
+
+    async def case(self, case_id: str) -> CaseDetail:
+        return await self._reader.case(case_id)
+
+    async def timeline(self, case_id: str) -> tuple[Line, ...]:
+        return await self._reader.timeline(case_id)
+
+    async def clocks(self, case_id: str) -> tuple[Clock, ...]:
+        return await self._reader.clocks(case_id)
+
+    async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage:
+        return await self._reader.list_steps(cursor=cursor, limit=limit, **filters)
+
+    async def act(self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any]) -> Acted:
+        if self._by is None:
+            raise Refused("who-are-you", "say who you are: --as PERSON, or set HOLDFAST_AS")
+        return acted(await (await self._gateway()).complete(case_id, step_id, kind, payload, self._by))
+
+    async def find_case(self, name: str) -> str:
+        return await self._reader.find_case(name)
+
+
+def acted(answer: Answer) -> Acted:
+    outcome = answer.outcome
+    return Acted(answer.signed.jti, outcome.state, outcome.code, outcome.sentence)
+
+
+class HttpClient:
+    """From outside, by an API key. What needs a person's signature, such as anything with money in it, is refused."""
+
+    def __init__(self, server: str, key: str, http: httpx2.AsyncClient | None = None) -> None:
+        self._url = server.rstrip("/") + API
+        self._http = http or httpx2.AsyncClient(timeout=_TIMEOUT)
+        self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json, application/problem+json"}
+
+    async def start(self, slug: str, request: object, *, once: str = "") -> Started:
+        headers = {"Idempotency-Key": once} if once else {}
+        return await self._ask(Started, "POST", f"/cases/{quote(slug, safe='')}", body=request, headers=headers)
+
+    async def cases(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[CaseFilters]) -> CasePage:
+        return await self._ask(CasePage, "GET", "/cases", _query(filters, cursor, limit))
+
+    async def case(self, case_id: str) -> CaseDetail:
+        return await self._ask(CaseDetail, "GET", _case(case_id))
+
+    async def timeline(self, case_id: str) -> tuple[Line, ...]:
+        return await self._ask(tuple[Line, ...], "GET", f"{_case(case_id)}/timeline")
+
+    async def clocks(self, case_id: str) -> tuple[Clock, ...]:
+        return await self._ask(tuple[Clock, ...], "GET", f"{_case(case_id)}/clocks")
+
+    async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage:
+        return await self._ask(StepPage, "GET", "/steps", _query(filters, cursor, limit))
+
+    async def act(self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any]) -> Acted:
+        path = f"{_case(case_id)}/steps/{quote(step_id, safe='')}/acts"
+        return await self._ask(Acted, "POST", path, body={"kind": kind, "payload": dict(payload)})
+
+    async def find_case(self, name: str) -> str:
+        return (await self._ask(dict[str, str], "GET", "/find-case", {"name": name}))["case_id"]
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _ask(
+        self,
+        model: type[T],
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        typed = {} if body is None else {"Content-Type": "application/json"}
+        sent = {**self._headers, **typed, **(headers or {})}
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            answer = await self._http.request(method, self._url + path, params=query, content=content, headers=sent)
+        except httpx2.HTTPError as error:
+            raise NotReachedError(f"{self._url} can't be reached ({type(error).__name__})") from None
+        if answer.is_success:
+            return _read(model, answer.content)
+        raise _problem(answer)
+
+
+def _query(filters: Mapping[str, Any], cursor: str, limit: int) -> dict[str, str]:
+    asked = {**filters, "cursor": cursor, "limit": limit}
+    return {name: _word(value) for name, value in asked.items() if value}
+
+
+def _word(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def case_path(case_id: str) -> str:
+    """A case's id as one part of a path: ids hold no tilde, and no proxy touches one."""
+    return quote(case_id.replace("/", "~"), safe="~")
+
+
+def _case(case_id: str) -> str:
+    return f"/cases/{case_path(case_id)}"
+
+
+def _read(model: type[T], content: bytes) -> T:
+    try:
+        return TypeAdapter(model).validate_json(content)
+    except ValidationError:
+        raise NotReachedError("the server's answer is not one of Holdfast's: is it an API of this version?") from None
+
+
+def _problem(answer: httpx2.Response) -> HoldfastError:
+    try:
+        said: dict[str, JsonValue] = TypeAdapter(dict[str, JsonValue]).validate_json(answer.content)
+        return Refused(str(said["code"]), str(said["detail"]))
+    except (ValidationError, KeyError):
+        return NotReachedError(f"the server answered {answer.status_code}, not as Holdfast does")
+
+
+async def every_step(client: Client, **filters: Unpack[StepFilters]) -> tuple[StepRow, ...]:
+    """All of a list, page by page."""
+    page = await client.steps(limit=MOST_ROWS, **filters)
+    rows = page.rows
+    while page.cursor:
+        page = await client.steps(limit=MOST_ROWS, cursor=page.cursor, **filters)
+        rows += page.rows
+    return rows
+
+
+async def hand_over(handover: Callable[[], Awaitable[Handover]]) -> bool:
+    """At once if Temporal is there; what is accepted is not lost if it isn't."""
+    try:
+        await (await handover()).run_once()
+    except (RPCError, RuntimeError):
+        return False
+    return True
