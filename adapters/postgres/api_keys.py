@@ -184,7 +184,8 @@ _SECRETS = """SELECT *, CASE WHEN revoked_at IS NOT NULL THEN 'revoked'
         WHEN expires_at <= holdfast_now() THEN 'expired' ELSE 'live' END AS state
     FROM api_key_secrets ORDER BY name, created_at, key_id"""
 _FIND = """SELECT s.key_id, s.secret_sha256, s.expires_at, s.expires_at <= holdfast_now() AS expired,
-        s.revoked_at IS NOT NULL OR k.revoked_at IS NOT NULL AS revoked, k.name, k.role, k.person_id, k.scopes, k.per_minute
+        s.revoked_at IS NOT NULL OR k.revoked_at IS NOT NULL AS revoked, k.name, k.role, k.person_id, k.scopes,
+        k.per_minute
     FROM api_key_secrets s JOIN api_keys k USING (name) WHERE s.key_id = $1"""
 _TAKE = """
     WITH bucket AS (

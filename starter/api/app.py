@@ -1,5 +1,6 @@
 """The HTTP API: OpenAPI 3.1, version 1, under /api/v1 of the process of the pages."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,11 +8,12 @@ import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Scope
 from temporalio.service import RPCError
 
@@ -82,12 +84,11 @@ def _described(app: FastAPI) -> dict[str, Any]:
 
 
 def _methods(routes: Sequence[BaseRoute], scope: Scope) -> set[str]:
-    """What there is at a path, by any of its routes."""
-    found: set[str] = set()
-    for route in routes:
-        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return found - {"HEAD"}
+    """What there is at a path; one that is written out is not also a case's."""
+    shown = [one for one in iter_route_contexts(routes) if getattr(one, "include_in_schema", True)]
+    found = [one for one in shown if re.match(one.path_regex, scope["path"])]
+    literal = [one for one in found if not one.param_convertors]
+    return {method for one in literal or found for method in one.methods or ()} - {"HEAD"}
 
 
 def _base(request: Request) -> str:
@@ -107,8 +108,9 @@ def _refused(request: Request, error: Exception) -> Response:
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:  # noqa: PLR2004
-        methods = _methods(request.app.routes, request.scope)
-        return respond(ProblemError("method-not-allowed", headers={"Allow": allow(methods)}), _base(request))
+        headers = {"Allow": allow(_methods(request.app.routes, request.scope))}
+        words = f"Nothing is started here; what can be: {', '.join(OPENINGS)}." if request.method == "POST" else ""
+        return respond(ProblemError("method-not-allowed", words, headers), _base(request))
     return respond(ProblemError("not-found" if error.status_code == 404 else "broken-request"), _base(request))  # noqa: PLR2004
 
 

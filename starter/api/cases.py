@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -20,6 +21,20 @@ from starter.api.problems import ProblemError
 from starter.client import API, MOST_ROWS, Acted, Started, case_path
 from starter.openings import MisreadError, Opening, faults
 
+
+class _CaseConvertor(Convertor[str]):
+    """A case's id, its slashes as they are or as tildes; what follows is named and no part of one."""
+
+    regex = "[^/]+(?:/(?!(?:timeline|clocks|steps)(?:/|$))[^/]+)*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return case_path(value)
+
+
+register_url_convertor("case", _CaseConvertor())
 routes = APIRouter()
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
@@ -91,24 +106,24 @@ async def find_case(caller: Reads, name: Annotated[str, Query(min_length=1, max_
     return FoundCase(case_id=await caller.client.find_case(name.replace("~", "/")))
 
 
-@routes.get("/cases/{case_id:path}/timeline", summary="Everything that happened in a case, by clause")
+@routes.get("/cases/{case_id:case}/timeline", summary="Everything that happened in a case, by clause")
 async def timeline(caller: Reads, case_id: CaseId) -> tuple[Line, ...]:
     known = _id(case_id)
     await caller.client.case(known)
     return await caller.client.timeline(known)
 
 
-@routes.get("/cases/{case_id:path}/clocks", summary="What was promised in a case, by when, and why then")
+@routes.get("/cases/{case_id:case}/clocks", summary="What was promised in a case, by when, and why then")
 async def clocks(caller: Reads, case_id: CaseId) -> tuple[Clock, ...]:
     return await caller.client.clocks(_id(case_id))
 
 
-@routes.get("/cases/{case_id:path}/steps", summary="A case's steps, open and done")
+@routes.get("/cases/{case_id:case}/steps", summary="A case's steps, open and done")
 async def steps_of_case(caller: Reads, case_id: CaseId) -> tuple[StepRow, ...]:
     return (await caller.client.case(_id(case_id))).steps
 
 
-@routes.get("/cases/{case_id:path}", summary="A case: who must act, its leads, and what was sent")
+@routes.get("/cases/{case_id:case}", summary="A case: who must act, its leads, and what was sent")
 async def show_case(caller: Reads, case_id: CaseId) -> CaseDetail:
     return await caller.client.case(_id(case_id))
 
@@ -122,7 +137,7 @@ async def list_steps(caller: Reads, query: Annotated[StepQuery, Query()]) -> Ste
 
 
 @routes.post(
-    "/cases/{case_id:path}/steps/{step_id}/acts",
+    "/cases/{case_id:case}/steps/{step_id}/acts",
     summary="Do what a step asks for, or take it, give it back, hand it on",
     response_model=Acted,
     responses={202: {"model": Acted, "description": "Signed and sent; judged as soon as a worker is there."}},

@@ -184,7 +184,8 @@ async def test_a_case_shows_its_timeline_clocks_and_steps(api: ApiOffice) -> Non
 async def many(database: Database, number: int) -> None:
     await database.execute(
         """INSERT INTO cases (case_id, workflow_id, kind, client_id, status, owner, due_at, opened_at)
-           SELECT 'return-lead/' || lpad(n::text, 16, '0'), 'w' || n, CASE WHEN n % 5 = 0 THEN 'Other' ELSE 'ReturnLead' END,
+           SELECT 'return-lead/' || lpad(n::text, 16, '0'), 'w' || n,
+               CASE WHEN n % 5 = 0 THEN 'Other' ELSE 'ReturnLead' END,
                'C-' || n % 3, CASE WHEN n % 2 = 0 THEN 'open' ELSE 'closed' END,
                CASE WHEN n % 2 = 0 THEN 'team:t' || n % 4 ELSE '' END,
                CASE WHEN n % 2 = 0 THEN timestamptz '2026-01-01Z' + n * interval '1 hour' END,
@@ -222,7 +223,8 @@ async def test_filters_and_pages_agree_with_the_tables(api: ApiOffice) -> None:
     database = api.agency.database
     await many(database, 60)
     await database.execute(
-        """INSERT INTO case_events (seq, case_id, recorded_at, kind, clause, step_id, client_id, body_ct, dedupe, previous, hash)
+        """INSERT INTO case_events (seq, case_id, recorded_at, kind, clause, step_id, client_id, body_ct, dedupe,
+               previous, hash)
            SELECT n, 'return-lead/' || lpad(n::text, 16, '0'), now(), 'breached', 'RL-4', 's', '', '', 'd', '', n::text
            FROM generate_series(10, 60, 10) n"""
     )
@@ -238,7 +240,7 @@ async def test_filters_and_pages_agree_with_the_tables(api: ApiOffice) -> None:
         ("&breached=RL-5", "false"),
     ):
         rows = await database.fetch(
-            f"SELECT case_id FROM cases WHERE {condition} ORDER BY opened_at DESC, case_id DESC"
+            f"SELECT case_id FROM cases WHERE {condition} ORDER BY opened_at DESC, case_id DESC"  # noqa: S608
         )
         assert await pages(api, query) == [row["case_id"] for row in rows], query
 
