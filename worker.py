@@ -22,6 +22,7 @@ from temporalio.worker import Worker
 
 from activities.acts import ActActivities
 from activities.books_check import BooksCheckActivities
+from activities.directory_sweep import DirectorySweepActivities
 from activities.effects import EffectActivities
 from activities.hands import World
 from activities.money import MoneyActivities
@@ -42,6 +43,7 @@ from adapters.postgres.promises import PostgresPromises
 from adapters.sheets.sheet import GoogleSheet
 from adapters.teamwork.board import TeamworkBoard
 from adapters.temporal.linked import TemporalLinkedCases
+from adapters.temporal.owners import TemporalMovements
 from adapters.tickets.zendesk import ZendeskDesk
 from adapters.xero.books import XeroBooks
 from domain.errors import HoldfastError
@@ -55,9 +57,10 @@ from runtime.patience import patiently
 from runtime.processes import LocalServerError
 from runtime.settings import Role, Settings
 from workflows.books_check import BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote
+from workflows.directory_sweep import DirectorySweep
 from workflows.return_lead import ReturnLead
 
-WORKFLOWS = [ReturnLead, BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote]
+WORKFLOWS = [ReturnLead, BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote, DirectorySweep]
 GRACE = timedelta(seconds=30)
 log = structlog.get_logger("worker")
 
@@ -119,13 +122,19 @@ async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_Q
         effects = EffectActivities(world, ledger)
         cases = TemporalBooksCases(pool, client, queue, settings.chase_every)
         books_check = BooksCheckActivities(world.books, PostgresPromises(pool), cases)
+        sweep = DirectorySweepActivities(TemporalMovements(pool, client))
         keys = Keyring(ring_path(settings.keys_dir))
         acts = PostgresActs(pool, vault, Trust(keys, settings.deployment, _local_counts(settings)))
         worker = Worker(
             client,
             task_queue=queue,
             workflows=WORKFLOWS,
-            activities=[effects.perform, ActActivities(acts, ledger, effects).record_acts, books_check.check_books],
+            activities=[
+                effects.perform,
+                ActActivities(acts, ledger, effects).record_acts,
+                books_check.check_books,
+                sweep.sweep_directory,
+            ],
             graceful_shutdown_timeout=GRACE,
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         )

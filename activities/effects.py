@@ -22,11 +22,13 @@ from domain.effects import (
     ReadNotes,
     Receipt,
     ReceiptState,
+    ResolveOwners,
     Stage,
     StageDone,
 )
 from domain.errors import Refused, VendorError
 from domain.ids import credit_note_number
+from domain.owners import OwnersToday
 from domain.return_lead import Triage
 
 
@@ -100,6 +102,9 @@ class EffectActivities:
                         if note is None or note.remaining != 0
                     ]
                 }
+            case ResolveOwners():
+                owners = await self.world.cases.owners_today(case_id, effect.steps)
+                return OwnersToday(owners=owners).model_dump(mode="json")
             case ReadCharge():
                 context = await self.world.cases.money_context(case_id)
                 return await read_charge(self.world.books, context, effect)

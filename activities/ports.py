@@ -22,6 +22,7 @@ from domain.chat import ChatPosted
 from domain.effects import Effect
 from domain.gate import LeadRow, MoneyContext, Permit
 from domain.mail import OutgoingMail
+from domain.owners import OwnerToday, StepOwner
 from domain.return_lead import Billing, LeadClaim, Triage
 
 
@@ -306,6 +307,10 @@ class CaseStore(Protocol):
 
     async def store_billing(self, case_id: str, billing: Billing) -> None: ...
 
+    async def owners_today(self, case_id: str, steps: Sequence[StepOwner]) -> tuple[OwnerToday, ...]:
+        """Whose each of these open steps is today, and who covers for them."""
+        ...
+
     async def tracking_row(self, case_id: str, key: str, lead_id: str) -> tuple[str, ...]:
         """The lead's row for the RL tracking sheet (RL-7), `key` first; the same at every call of a settled case."""
         ...
@@ -362,6 +367,14 @@ class Gate(Protocol):
         ...
 
     async def settle(self, case_id: str, results: Sequence[Settled]) -> None: ...
+
+
+class Movements(Protocol):
+    """Who went, left or came back."""
+
+    async def tell(self) -> int:
+        """Tells every open case that is concerned since the last time; how many. Safe to repeat."""
+        ...
 
 
 class Promises(Protocol):

@@ -83,10 +83,23 @@ class OpenStep(Model):
     reassigned_to: str = ""  # person id
     reference: str = ""  # what a step is about: an effect's key, or lead ids with spaces between them
     hears_client: bool = False  # whoever has it is told what the client writes meanwhile
+    covered_by: str = ""  # person id: who does it while none of its own people is here
 
     @property
     def owner(self) -> str:
+        """Who must act today, by person id or role."""
+        return self.covered_by or self.belongs_to
+
+    @property
+    def belongs_to(self) -> str:
+        """Whose it is, here or not."""
         return self.claimed_by or self.reassigned_to or self.role
+
+    def owned(self, claimed_by: str, reassigned_to: str) -> "OpenStep":
+        """The step with this owner; whoever covered for another one covers no more."""
+        if (claimed_by, reassigned_to) == (self.claimed_by, self.reassigned_to):
+            return self
+        return self.model_copy(update={"claimed_by": claimed_by, "reassigned_to": reassigned_to, "covered_by": ""})
 
 
 class CaseView(Model):

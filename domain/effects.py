@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from domain.case import CaseEvent, CaseView, Model
+from domain.owners import StepOwner
 
 
 class EffectState(StrEnum):
@@ -51,6 +52,7 @@ class Nudge(_Effect):
     chase: int = 0  # 0: asked; n: the n-th reminder
     role: str = ""  # "": whoever the step belongs to; else a role that is told as well
     replied: bool = False  # the client wrote again while the step is open
+    passed_on: bool = False  # the step is somebody else's than before: who had it is away, left, or is back
 
 
 class TagChat(_Effect):
@@ -108,6 +110,13 @@ class ReadNotes(_Effect):
     invoice_numbers: tuple[str, ...]
 
 
+class ResolveOwners(_Effect):
+    """Looks up whose each open step is today: somebody went, left or came back. Changes nothing outside."""
+
+    kind: Literal["resolve-owners"] = "resolve-owners"
+    steps: tuple[StepOwner, ...]
+
+
 class ConfirmToAccounts(_Effect):
     """The confirmation e-mail to Accounts without which no credit note is issued (RL-13). Gated."""
 
@@ -141,7 +150,7 @@ class AnswerClient(_Effect):
 
 
 Gated = ConfirmToAccounts | DraftCreditNote | AuthoriseCreditNote | ListDoNotInvoice | AnswerClient
-Reading = ReadBilling | ReadNotes | ReadCharge | AdmitRequest
+Reading = ReadBilling | ReadNotes | ReadCharge | AdmitRequest | ResolveOwners
 Open = SendLetter | Nudge | TagChat | AppendRow | OpenLinked | Reading
 Effect = Annotated[Open | Gated, Field(discriminator="kind")]
 

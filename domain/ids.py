@@ -7,6 +7,7 @@ from hashlib import sha256
 
 SOPS_QUEUE = "holdfast"
 BOOKS_SCHEDULE = "books-check"
+DIRECTORY_SCHEDULE = "directory-sweep"
 
 
 def money_queue(sops_queue: str = SOPS_QUEUE) -> str:

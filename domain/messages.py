@@ -105,6 +105,7 @@ class FactKind(StrEnum):
     REPLIED = "replied"  # made of a client's message by the case itself
     TASK = "task-changed"  # in Teamwork, or the ticket at the desk: read again before anything follows
     LINKED = "linked-ended"  # a case that this one opened says that it is over
+    OWNERS = "owners-moved"  # somebody went, left or came back: whose the open steps are is looked up anew
     RESUMED = "resumed"  # outbound was switched on, or a hold lifted: held effects are tried again
 
 

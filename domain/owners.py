@@ -1,6 +1,6 @@
 """Whose open steps are today: what a workflow asks when somebody went, left or came back, and what it is answered."""
 
-from domain.case import Model
+from domain.model import Model
 
 
 class StepOwner(Model):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from domain.case import Model
+from domain.case import Model, OpenStep
 from domain.effects import Effect, Reading, Receipt
 from domain.messages import ActKind, FactKind
 from domain.people import Role
@@ -16,6 +16,10 @@ R = TypeVar("R", bound=Model)
 
 
 def nothing(_: object) -> tuple[Effect, ...]:
+    return ()
+
+
+def no_more(_: object, __: str) -> tuple[Effect, ...]:
     return ()
 
 
@@ -66,6 +70,10 @@ class PersonStep(Generic[R]):
     check: Callable[[R], str] = field(default=fine)
     reference: str = ""  # what the step is about, when it is one effect
     hears_client: bool = False  # what the client writes meanwhile is told to whoever has it
+    passed_on: Callable[[OpenStep, str], Sequence[Effect]] = field(default=no_more)
+    """What follows when people went, left or came back while the step was open, whoever has it now: assignees put
+    right, for instance. The word is one of this moment's own, for the keys of the effects.
+    """
     escalate: str | None = None  # told as well from the second reminder on; it never decides by that
 
 

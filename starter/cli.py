@@ -9,6 +9,7 @@ from starter.cli_books import billing, schedules
 from starter.cli_cases import cases
 from starter.cli_clocks import calendar, targets
 from starter.cli_data import imports, returns
+from starter.cli_directory import directory, people, reassign
 from starter.cli_keys import keys
 from starter.cli_policy import policy
 from starter.cli_steps import acts, steps
@@ -36,6 +37,9 @@ app.add_typer(approvals, name="approvals")
 app.add_typer(policy, name="policy")
 app.add_typer(calendar, name="calendar")
 app.add_typer(targets, name="targets")
+app.add_typer(directory, name="directory")
+app.add_typer(people, name="people")
+app.command(epilog="Example: holdfast reassign --from ivan --to maya --as rita")(reassign)
 app.add_typer(audit, name="audit")
 app.add_typer(billing, name="billing")
 app.add_typer(schedules, name="schedules")

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Annotated
 
 import typer
+from temporalio.client import ScheduleDescription
 
 from adapters.postgres.promises import PostgresPromises
 from domain.books_check import ListedLead
@@ -65,25 +66,33 @@ async def _check(*, as_json: bool) -> None:
 def apply(as_json: Json = False) -> None:
     """Make the schedules what they should be. One that was paused stays paused."""
     done = run(apply_schedules(Settings()))
-    show({"books-check": done}, as_json=as_json, human=lambda: console.print(f"books-check: {done}"))
+    lines = "\n".join(f"{name}: {what}" for name, what in done.items())
+    show(done, as_json=as_json, human=lambda: console.print(lines))
 
 
-async def apply_schedules(settings: Settings) -> str:
-    """`created` or `updated`."""
+async def apply_schedules(settings: Settings) -> dict[str, str]:
+    """`created` or `updated`, by the schedule's id."""
     async with office(settings) as here:
-        return await made.apply(await here.temporal(), await PostgresPromises(here.pool).invoice_days())
+        client, days = await here.temporal(), await PostgresPromises(here.pool).invoice_days()
+    return {name: await made.apply(client, name, one) for name, one in made.wanted(days).items()}
 
 
 @schedules.command("show")
 def show_schedules(as_json: Json = False) -> None:
-    """Show when the books are checked next, and how it went lately."""
+    """Show what is done by the clock, and when next."""
     run(_show(as_json=as_json))
 
 
 async def _show(*, as_json: bool) -> None:
     async with office() as here:
-        found = await made.describe(await here.temporal())
-    state, due = found.schedule.state, found.info.next_action_times[:1]
-    data = {"paused": state.paused, "note": state.note or "", "next": due[0].isoformat() if due else None}
-    line = f"books-check: {'PAUSED' if state.paused else f'next {moment(due[0] if due else None)}'}"
-    show({"books-check": data}, as_json=as_json, human=lambda: console.print(line))
+        client, days = await here.temporal(), await PostgresPromises(here.pool).invoice_days()
+    found = {name: await made.describe(client, name) for name in made.wanted(days)}
+    data = {name: _shown(one) for name, one in found.items()}
+    lines = [f"{name}: {'PAUSED' if one['paused'] else one['when']}" for name, one in data.items()]
+    show(data, as_json=as_json, human=lambda: console.print("\n".join(lines)))
+
+
+def _shown(found: ScheduleDescription) -> dict[str, object]:
+    state, due = found.schedule.state, next(iter(found.info.next_action_times), None)
+    when = f"next {moment(due)}"
+    return {"paused": state.paused, "note": state.note or "", "next": due.isoformat() if due else None, "when": when}

@@ -54,7 +54,7 @@ def _migrate(settings: Settings) -> None:
 
 def _schedule(settings: Settings, say: Callable[[str], None]) -> None:
     """What is done by the clock, once there is somebody to do it."""
-    say(f"schedules: books-check {run(apply_schedules(settings))}")
+    say("schedules: " + ", ".join(f"{name} {done}" for name, done in run(apply_schedules(settings)).items()))
 
 
 def _print_up(settings: Settings) -> None:

@@ -18,9 +18,10 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.postgres import policy
+from adapters.postgres.directory_book import DirectoryBook
 from adapters.postgres.operations import Operations
 from adapters.postgres.pool import transaction
-from domain.ids import SOPS_QUEUE, money_queue
+from domain.ids import BOOKS_SCHEDULE, DIRECTORY_SCHEDULE, SOPS_QUEUE, money_queue
 from domain.people import Role
 from runtime import local
 from runtime.connect import connect
@@ -85,6 +86,7 @@ async def _database(here: Office) -> list[Finding]:
     found = [Finding("ok", "database", f"{counts.open_cases} open cases, {counts.open_steps} open steps")]
     found.append(await _outbound(here))
     found += await _who_may_sign(here)
+    found += await _directory(here)
     if counts.oldest_waiting and counts.now - counts.oldest_waiting > TOO_LONG:
         what = f"{counts.waiting_inbox} rows of the inbox were not handed to Temporal for over two minutes"
         found.append(Finding("problem", "inbox", what, "is the inbox process running? `holdfast up` starts it"))
@@ -118,6 +120,16 @@ async def _who_may_sign(here: Office) -> list[Finding]:
     return [Finding("problem", "money people", what, then)]
 
 
+async def _directory(here: Office) -> list[Finding]:
+    """A directory that is not kept leads to nobody, and nobody notices."""
+    book = DirectoryBook(here.pool, here.vault)
+    known, worries = await book.entries(), await book.worries()
+    if not known:
+        return [Finding("note", "directory", "no department is in it", "`holdfast directory import` brings them in")]
+    found = [Finding("problem" if one.urgent else "note", "directory", one.what, one.then) for one in worries]
+    return found or [Finding("ok", "directory", f"{len(known)} departments, each leads to somebody")]
+
+
 async def _dead(operations: Operations) -> list[Finding]:
     return [
         Finding(
@@ -133,7 +145,8 @@ async def _dead(operations: Operations) -> list[Finding]:
 async def _temporal(client: Client, running: Sequence[tuple[str, str]]) -> list[Finding]:
     await client.count_workflows()
     found = [Finding("ok", "temporal", f"answers, namespace {client.namespace}"), *await _pollers(client)]
-    return [*found, await _books_check(client), *await _cases(client, running)]
+    clockwork = [await _schedule(client, one) for one in _CLOCKWORK]
+    return [*found, *clockwork, *await _cases(client, running)]
 
 
 async def _pollers(client: Client) -> list[Finding]:
@@ -161,22 +174,47 @@ def _lately(seen: datetime) -> bool:
     return datetime.now(UTC) - seen < SEEN
 
 
-async def _books_check(client: Client) -> Finding:
-    """The net under promises (RL-11): missing, paused or failing, it breaks them in silence."""
+@dataclass(frozen=True)
+class _Clockwork:
+    """A schedule in words: what is not done without it, what it does, and how to have it done now."""
+
+    schedule_id: str
+    missing: str
+    what: str
+    well: str
+    again: str
+
+
+# Missing, paused or failing, each breaks promises in silence.
+_CLOCKWORK = (
+    _Clockwork(  # RL-11
+        BOOKS_SCHEDULE, "nothing checks the books", "check of the books", "the books are checked", "billing check"
+    ),
+    _Clockwork(  # ID-1
+        DIRECTORY_SCHEDULE,
+        "nothing looks who is away as a day begins",
+        "look at who is away",
+        "it is looked up who is away",
+        "directory sweep",
+    ),
+)
+
+
+async def _schedule(client: Client, one: _Clockwork) -> Finding:
     try:
-        found = await schedules.describe(client)
+        found = await schedules.describe(client, one.schedule_id)
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
-        return Finding("problem", "schedules", "nothing checks the books", "`holdfast schedules apply` makes it so")
+        return Finding("problem", "schedules", one.missing, "`holdfast schedules apply` makes it so")
     state = found.schedule.state
     if state.paused:
-        what = f"the check of the books is paused ({state.note or 'no reason given'})"
-        return Finding("problem", "schedules", what, "unpause the schedule books-check in the Temporal UI")
+        what = f"the {one.what} is paused ({state.note or 'no reason given'})"
+        return Finding("problem", "schedules", what, f"unpause the schedule {one.schedule_id} in the Temporal UI")
     if failed := await _failed_check(client, found):
-        what = f"the last check of the books came to no end ({failed})"
-        return Finding("problem", "schedules", what, "`holdfast billing check` tries again, the Temporal UI says why")
-    return Finding("ok", "schedules", "the books are checked")
+        what = f"the last {one.what} came to no end ({failed})"
+        return Finding("problem", "schedules", what, f"`holdfast {one.again}` tries again, the Temporal UI says why")
+    return Finding("ok", "schedules", one.well)
 
 
 async def _failed_check(client: Client, found: ScheduleDescription) -> str:

@@ -1,6 +1,10 @@
-"""The Temporal Schedule that has the books checked: daily, and every hour on the days on which invoices are made."""
+"""The Temporal Schedules: what Holdfast does by the clock, in London's time.
 
-from collections.abc import Sequence
+The books are checked daily, and every hour on the days on which invoices are made; who went, left or came back is
+looked up after midnight. A new schedule is a function that makes it and a line in `wanted`.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
@@ -21,8 +25,9 @@ from temporalio.client import (
 )
 
 from domain.books_check import BOOKS_CHECK, BooksCheckRequest
+from domain.directory_sweep import DIRECTORY_SWEEP, SweepRequest
 from domain.errors import Refused
-from domain.ids import BOOKS_SCHEDULE, SOPS_QUEUE
+from domain.ids import BOOKS_SCHEDULE, DIRECTORY_SCHEDULE, SOPS_QUEUE
 
 LONDON = "Europe/London"
 CATCH_UP = timedelta(hours=6)
@@ -42,25 +47,48 @@ def books_schedule(invoice_days: Sequence[int], queue: str = SOPS_QUEUE) -> Sche
         minute=_MINUTE,
         comment="every hour on invoice days",
     )
+    action = ScheduleActionStartWorkflow(
+        BOOKS_CHECK,
+        BooksCheckRequest(),
+        id=BOOKS_SCHEDULE,
+        task_queue=queue,
+        execution_timeout=LONGEST_CHECK,
+        static_summary="RL-11 promises against the books",
+    )
+    return _in_london(action, _DAILY, hourly)
+
+
+def directory_schedule(queue: str = SOPS_QUEUE) -> Schedule:
+    """Days begin at midnight; the second look finds what an outage kept from the first."""
+    calendar = ScheduleCalendarSpec(
+        hour=(ScheduleRange(0), ScheduleRange(6)), minute=(ScheduleRange(5),), comment="as the day begins"
+    )
+    action = ScheduleActionStartWorkflow(
+        DIRECTORY_SWEEP,
+        SweepRequest(),
+        id=DIRECTORY_SCHEDULE,
+        task_queue=queue,
+        execution_timeout=LONGEST_CHECK,
+        static_summary="ID-1 who is here today",
+    )
+    return _in_london(action, calendar)
+
+
+def _in_london(action: ScheduleActionStartWorkflow, *calendars: ScheduleCalendarSpec) -> Schedule:
     return Schedule(
-        action=ScheduleActionStartWorkflow(
-            BOOKS_CHECK,
-            BooksCheckRequest(),
-            id=BOOKS_SCHEDULE,
-            task_queue=queue,
-            execution_timeout=LONGEST_CHECK,
-            static_summary="RL-11 promises against the books",
-        ),
-        spec=ScheduleSpec(calendars=[_DAILY, hourly], time_zone_name=LONDON),
+        action=action,
+        spec=ScheduleSpec(calendars=list(calendars), time_zone_name=LONDON),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP, pause_on_failure=False),
     )
 
 
-async def apply(
-    client: Client, invoice_days: Sequence[int], *, queue: str = SOPS_QUEUE, schedule_id: str = BOOKS_SCHEDULE
-) -> Literal["created", "updated"]:
+def wanted(invoice_days: Sequence[int], queue: str = SOPS_QUEUE) -> Mapping[str, Schedule]:
+    """Every schedule by its id."""
+    return {BOOKS_SCHEDULE: books_schedule(invoice_days, queue), DIRECTORY_SCHEDULE: directory_schedule(queue)}
+
+
+async def apply(client: Client, schedule_id: str, wanted: Schedule) -> Literal["created", "updated"]:
     """Makes the schedule what it should be. Whether it is paused is an operator's word, and stays."""
-    wanted = books_schedule(invoice_days, queue)
     try:
         await client.create_schedule(schedule_id, wanted)
     except ScheduleAlreadyRunningError:
@@ -73,7 +101,7 @@ def _update(wanted: Schedule, known: ScheduleUpdateInput) -> ScheduleUpdate:
     return ScheduleUpdate(schedule=replace(wanted, state=known.description.schedule.state))
 
 
-async def describe(client: Client, schedule_id: str = BOOKS_SCHEDULE) -> ScheduleDescription:
+async def describe(client: Client, schedule_id: str) -> ScheduleDescription:
     """Raises RPCError NOT_FOUND if there is none."""
     return await client.get_schedule_handle(schedule_id).describe()
 

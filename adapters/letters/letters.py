@@ -149,6 +149,7 @@ class _Writer:
         values = self.values(foreseen=True) | {
             "chase": effect.chase,
             "replied": effect.replied,
+            "passed_on": effect.passed_on,
             "title": known.title,
             "due": _moment(step.deadline.due),
             "why_due": step.deadline.why(),

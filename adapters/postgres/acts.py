@@ -291,9 +291,8 @@ class _Hearing:
     def _shown(self, step: OpenStep) -> OpenStep:
         if step.step_id != self.request.step_id or not self.accepted:
             return step
-        owner = {"claimed_by": self.own.claimed_by, "reassigned_to": self.own.reassigned_to}
         due = {"deadline": step.deadline.model_copy(update={"due": self.due})} if self.due else {}
-        return step.model_copy(update=owner | due)
+        return step.owned(self.own.claimed_by, self.own.reassigned_to).model_copy(update=due)
 
 
 _APPROVAL_STEP = "SELECT true FROM case_steps WHERE case_id = $1 AND step_id = $2 AND 'return.approve' = ANY(kinds)"

@@ -6,11 +6,13 @@ from adapters.postgres import leads
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.context import money_context
 from adapters.postgres.crypto import Vault
+from adapters.postgres.directory import owner_today
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.starts import why_not_admitted
 from domain.case import CaseEvent, CaseStatus, CaseView, OpenStep
 from domain.errors import Refused
 from domain.gate import LeadRow, MoneyContext
+from domain.owners import OwnerToday, StepOwner
 from domain.return_lead import Billing, LeadClaim, Triage
 
 HOLDFAST = "holdfast"
@@ -75,6 +77,10 @@ class PostgresCases:
                    WHERE case_id = $1 AND lead_id = $2 AND problem = ''""",
                 rows,
             )
+
+    async def owners_today(self, case_id: str, steps: Sequence[StepOwner]) -> tuple[OwnerToday, ...]:
+        async with transaction(self._pool, reading=True) as conn:
+            return tuple([await owner_today(conn, case_id, step) for step in steps])
 
     async def tracking_row(self, case_id: str, key: str, lead_id: str) -> tuple[str, ...]:
         async with transaction(self._pool, reading=True) as conn:

@@ -13,12 +13,12 @@ from pydantic import JsonValue
 
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.crypto import DEPLOYMENT, Vault
-from adapters.postgres.directory import presence
+from adapters.postgres.directory import presence, who_is_asked
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import EventKind
 from domain.chat import Channel, ChannelKind
 from domain.errors import Refused
-from domain.people import Topic
+from domain.people import Topic, department_role
 from domain.rules.routing import Contact, asked_today
 
 Reach = Literal["slack", "whatsapp", "email", "teamwork"]  # a ChannelKind, or the person's id on the task board
@@ -54,11 +54,12 @@ class DepartmentEntry:
 
 @dataclass(frozen=True)
 class Worry:
-    """Why the directory can't be relied on, in one sentence, and what to do."""
+    """Why the directory can't be relied on, and what to do. `urgent`: nobody is asked, or somebody who can't be."""
 
     slug: str
     what: str
     then: str
+    urgent: bool = True
 
 
 class DirectoryBook:
@@ -152,7 +153,7 @@ async def _check_people(conn: Connection, entry: DepartmentEntry) -> None:
     for one in named:
         if one not in known:
             raise Refused("bad-department", f"{entry.slug}: there is no person {one}; import the people first")
-        if not known[one]:
+        if one in entry.people and not known[one]:
             raise Refused("bad-department", f"{entry.slug}: {one} is no longer here")
 
 
@@ -224,11 +225,18 @@ async def worries(conn: Connection) -> tuple[Worry, ...]:
             Worry(entry.slug, f"{entry.slug} names {one}, who {gone[one]}", _SET) for one in entry.people if one in gone
         ]
         if not asked_today([one.person_id for one in entry.contacts], there):
-            what = f"none of the contacts of {entry.slug} is here today, and nobody stands in"
-            told.append(Worry(entry.slug, what, _ABSENT))
+            told.append(await _nobody(conn, entry.slug))
         if now - max(filter(None, (entry.confirmed_at, entry.set_at))) > STALE_AFTER:
-            told.append(Worry(entry.slug, f"{entry.slug} was not confirmed for 90 days", _CONFIRM_IT))
+            told.append(Worry(entry.slug, f"{entry.slug} was not confirmed for 90 days", _CONFIRM_IT, urgent=False))
     return tuple(told)
+
+
+async def _nobody(conn: Connection, slug: str) -> Worry:
+    asked = await who_is_asked(conn, department_role(slug))
+    instead = (
+        f": {', '.join(one.person_id for one in asked.people)} is asked" if asked.people else ", nor in their place"
+    )
+    return Worry(slug, f"none of the contacts of {slug} is here today{instead}", _ABSENT, urgent=not asked.people)
 
 
 _SET = "`holdfast directory set` names somebody else"

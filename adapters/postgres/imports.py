@@ -241,7 +241,8 @@ async def _person(conn: Connection, row: PersonIn) -> Outcome:
     await _same_identity(conn, row, before)
     await conn.execute(
         """INSERT INTO people (person_id, name, email, issuer, sub, active) VALUES ($1, $2, $3, $4, $5, $6)
-           ON CONFLICT (person_id) DO UPDATE SET name = $2, email = $3, active = $6""",
+           ON CONFLICT (person_id) DO UPDATE SET name = $2, email = $3, active = $6,
+               left_at = CASE WHEN $6 THEN NULL ELSE coalesce(people.left_at, holdfast_now()) END""",
         row.person_id, row.name, row.email, row.issuer, row.sub, row.active,
     )  # fmt: skip
     changed = await _memberships(conn, row)

@@ -226,6 +226,11 @@ class CaseReader:
             raise Refused("several-cases", f"several cases end in {name}: give the whole id")
         raise Refused("unknown-case", f"there is no case {name}: `holdfast case list` shows them")
 
+    async def held_by(self, person: str, case_id: str = "") -> tuple[StepRow, ...]:
+        """Open steps that the person claimed or was given, whoever covers for them today."""
+        async with transaction(self._pool, reading=True) as conn:
+            return tuple(_step(row) for row in await conn.fetch(_HELD_BY, person, case_id))
+
     async def effects(self, case_id: str) -> tuple[EffectRow, ...]:
         async with transaction(self._pool, reading=True) as conn:
             return await _effects(conn, case_id)
@@ -246,6 +251,9 @@ _CASES = (
     """SELECT c.*, coalesce(k.name, '') AS client_name FROM cases c LEFT JOIN clients k ON k.client_id = c.client_id"""
 )
 _STEPS = "SELECT s.case_id, c.client_id, s.view, s.state FROM case_steps s JOIN cases c USING (case_id)"
+_HELD_BY = f"""{_STEPS} WHERE s.state = 'open' AND ($2 = '' OR s.case_id = $2)
+    AND (s.claimed_by = $1 OR (s.claimed_by = '' AND s.view ->> 'reassigned_to' = $1))
+    ORDER BY s.due_at, s.case_id, s.step_id"""
 _OPEN_STEPS = f"""{_STEPS} WHERE s.state = 'open' AND ($3 = '' OR s.case_id = $3)
     AND ((cardinality($1::text[]) = 0 AND $2 = '') OR s.role = ANY($1) OR ($2 <> '' AND s.owner = $2))
     ORDER BY s.due_at, s.case_id, s.step_id"""

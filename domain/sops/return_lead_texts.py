@@ -822,12 +822,17 @@ NUDGE = Template(  # the steps themselves name their clause
     clause="RL-15",
     internal=True,
     subject="[{{ token }}] {% if chase %}Reminder {{ chase }}: {% endif %}"
-    "{% if replied %}The client wrote again: {% endif %}{{ title }}, due {{ due }}",
+    "{% if replied %}The client wrote again: {% endif %}{% if passed_on %}Passed on: {% endif %}"
+    "{{ title }}, due {{ due }}",
     text="""\
 Hello{% if owner_name %} {{ owner_name }}{% endif %},
 
 {% if chase %}
 This is reminder number {{ chase }}: the step below is still open.
+
+{% endif %}
+{% if passed_on %}
+This step is yours from now on: whoever had it is away or left, or you are back.
 
 {% endif %}
 {% if replied %}

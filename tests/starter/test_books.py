@@ -11,7 +11,7 @@ from temporalio.client import ScheduleHandle
 from adapters.postgres.promises import PostgresPromises
 from domain.books_check import INVOICE_DAYS
 from domain.errors import Refused
-from domain.ids import BOOKS_SCHEDULE
+from domain.ids import BOOKS_SCHEDULE, DIRECTORY_SCHEDULE
 from runtime.temporal_server import TemporalServer, temporal_server
 from starter.doctor import Finding, examine
 from starter.schedules import books_schedule
@@ -53,28 +53,31 @@ async def test_accounts_have_a_list_of_the_leads_received_in_a_month(agency: Age
 
 async def test_the_schedule_is_applied_shown_and_missed(agency: Agency, temporal: TemporalServer) -> None:
     said = [await holdfast(agency.settings, "schedules", "apply", "--json", temporal=temporal.address) for _ in "12"]
-    assert [one.data["books-check"] for one in said] == ["created", "updated"]
-    handle = agency.client.get_schedule_handle(BOOKS_SCHEDULE)
+    ids = (BOOKS_SCHEDULE, DIRECTORY_SCHEDULE)
+    assert [one.data for one in said] == [dict.fromkeys(ids, "created"), dict.fromkeys(ids, "updated")]
+    handles = [agency.client.get_schedule_handle(one) for one in ids]
     try:
         shown = await holdfast(agency.settings, "schedules", "show", "--json", temporal=temporal.address)
-        assert json.loads(shown.out)["books-check"]["next"]
-        await _examined(agency, temporal, handle)
+        assert all(json.loads(shown.out)[one]["next"] for one in ids)
+        await _examined(agency, temporal, handles)
     finally:
-        await handle.delete()
-    assert (await _finding(agency, temporal)).level == "problem"
+        for handle in handles:
+            await handle.delete()
+    assert [one.level for one in await _findings(agency, temporal)] == ["problem", "problem"]
 
 
-async def _examined(agency: Agency, temporal: TemporalServer, handle: ScheduleHandle) -> None:
-    assert (await _finding(agency, temporal)).level == "ok"
-    await handle.pause(note="stocktaking")
-    paused = await _finding(agency, temporal)
-    assert (paused.level, "stocktaking" in paused.what) == ("problem", True)
+async def _examined(agency: Agency, temporal: TemporalServer, handles: list[ScheduleHandle]) -> None:
+    assert [one.level for one in await _findings(agency, temporal)] == ["ok", "ok"]
+    for handle in handles:
+        await handle.pause(note="stocktaking")
+    paused = await _findings(agency, temporal)
+    assert [(one.level, "stocktaking" in one.what) for one in paused] == [("problem", True)] * 2
 
 
-async def _finding(agency: Agency, temporal: TemporalServer) -> Finding:
+async def _findings(agency: Agency, temporal: TemporalServer) -> list[Finding]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TEMPORAL_ADDRESS", temporal.address)
-        return next(one for one in await examine(agency.settings) if one.about == "schedules")
+        return [one for one in await examine(agency.settings) if one.about == "schedules"]
 
 
 async def test_invoice_days_are_a_policy_with_versions(database: Database) -> None:

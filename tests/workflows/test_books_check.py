@@ -11,7 +11,7 @@ from temporalio.client import ScheduleHandle
 from domain import ids
 from domain.books_check import BOOKS_CHECK, INVOICED, UNCONFIRMED, BooksChecked, BooksCheckRequest
 from domain.messages import ActKind
-from starter.schedules import apply
+from starter.schedules import apply, books_schedule
 from tests.agency import ACCOUNTS, RETURNS, Agency, invoice, letter
 
 DONE = {"note_sha256": ""}
@@ -188,7 +188,7 @@ async def opened(agency: Agency) -> str:
 @pytest_asyncio.fixture
 async def schedule(agency: Agency) -> AsyncGenerator[ScheduleHandle]:
     name = f"books-{agency.queue}"
-    assert await apply(agency.client, (1, 31), queue=agency.queue, schedule_id=name) == "created"
+    assert await apply(agency.client, name, books_schedule((1, 31), agency.queue)) == "created"
     handle = agency.client.get_schedule_handle(name)
     yield handle
     await handle.delete()
@@ -217,7 +217,7 @@ async def test_the_schedule_is_london_s_and_misses_no_promise(schedule: Schedule
 
 async def test_applying_it_again_changes_its_days_and_keeps_a_pause(agency: Agency, schedule: ScheduleHandle) -> None:
     await schedule.pause(note="stocktaking")
-    assert await apply(agency.client, (2,), queue=agency.queue, schedule_id=schedule.id) == "updated"
+    assert await apply(agency.client, schedule.id, books_schedule((2,), agency.queue)) == "updated"
     found = (await schedule.describe()).schedule
     assert (found.state.paused, found.state.note) == (True, "stocktaking")
     assert any([day.start for day in one.day_of_month] == [2] for one in found.spec.calendars)

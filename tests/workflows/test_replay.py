@@ -24,7 +24,7 @@ PATHS = {
     "asked-back", "client-wrote", "declined", "triage", "turned-away", "looked-at", "chased", "holding-note",
     "forged-and-malformed", "failed-effects", "bounced", "held", "claimed-and-moved", "continued-1", "continued-2",
     "cancelled", "accepted", "disputed", "overturned", "linked", "invoiced-on-a-draft",
-    "unconfirmed-note", "books-check",
+    "unconfirmed-note", "books-check", "passed-on",
 }  # fmt: skip
 
 

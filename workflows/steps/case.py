@@ -1,5 +1,6 @@
 """The state of one case: what is done, open, arrived. A plain object; the steps are functions that take it."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -7,7 +8,8 @@ from pydantic import JsonValue
 from temporalio import workflow
 
 from domain.acts_arrived import Arrived, claimed_step
-from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, EventKind, Request
+from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, EventKind, OpenStep, Request
+from domain.effects import Effect
 from domain.messages import ClientMessage, Fact, FactKind, SignedAct, Unreadable
 from domain.steps import Desk
 
@@ -57,6 +59,7 @@ class Case:
         self.client_id = request.client_id
         self.unreadable = dict(carried.unreadable)
         self.counted: dict[str, int] = {}
+        self.passed_on: dict[str, Callable[[OpenStep, str], Sequence[Effect]]] = {}  # by step, anew in every run
         self.status = CaseStatus.OPEN
         self.outcome = ""
         self.doing = "starting"

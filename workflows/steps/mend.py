@@ -15,6 +15,7 @@ from domain.steps import PersonStep, StepResult
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
 from workflows.steps.deadline import BESIDE, wait
+from workflows.steps.owners import OWNERS, look_up_owners
 from workflows.steps.person import person
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
@@ -28,6 +29,7 @@ TOLD: dict[FactKind, tuple[EventKind, str]] = {
     FactKind.RESUMED: (EventKind.RESUMED, "Sending was switched on again."),
     FactKind.BOUNCED: (EventKind.NOTED, "A mail of ours came back."),
     FactKind.REPLIED: (EventKind.NOTED, "The client wrote in the case's thread."),
+    FactKind.OWNERS: (EventKind.NOTED, "Somebody went, left or came back: whose the open steps are is looked up."),
 }
 UNHEARD = (EventKind.NOTED, "A fact arrived that a case of this kind has no use for.")
 LOOKS: dict[FactKind, tuple[str, str]] = {
@@ -72,6 +74,8 @@ def _sort_facts(case: Case) -> None:
     for fact in facts:
         if fact.kind in case.desk.hears:
             case.tell(fact)
+        if fact.kind is FactKind.OWNERS:
+            case.beside[OWNERS] = fact.model_dump_json()
         if fact.kind in LOOKS and not _is_looked_at(case, fact):
             case.beside[fact.event_id] = fact.model_dump_json()
 
@@ -94,7 +98,12 @@ def _hearing(case: Case) -> str:
 
 
 def _clause(case: Case, kind: FactKind) -> str:
-    return {FactKind.JOINED: case.desk.inbox, FactKind.RESUMED: case.desk.trail}.get(kind, case.desk.client)
+    of_its_own = {
+        FactKind.JOINED: case.desk.inbox,
+        FactKind.RESUMED: case.desk.trail,
+        FactKind.OWNERS: case.desk.trail,
+    }
+    return of_its_own.get(kind, case.desk.client)
 
 
 def _is_looked_at(case: Case, fact: Fact) -> bool:
@@ -105,6 +114,9 @@ def _is_looked_at(case: Case, fact: Fact) -> bool:
 
 async def _look(case: Case, event_id: str) -> None:
     """A person looks: at a mail of ours that came back, or at what the client wrote."""
+    if event_id == OWNERS:
+        await look_up_owners(case)
+        return
     fact = Fact.model_validate_json(case.beside[event_id])
     if fact.kind is FactKind.REPLIED and fact.reference in case.open:
         await _pass_on(case, event_id, case.open[fact.reference])

@@ -63,6 +63,7 @@ async def _person(
 ) -> Done[R] | None:
     if key in case.done:
         return _remembered(case.done[key], step)
+    case.passed_on[key] = step.passed_on
     if key not in case.open:
         await _ask(case, key, step)
     while True:
@@ -275,8 +276,8 @@ def _change_owner(case: Case, key: str, answer: ActAnswer) -> None:
     """Claims, releases, reassignments and moves of a deadline, as they stand after all acts of a batch."""
     if answer.accepted >= 0:
         step = case.open[key]
-        owner = {"claimed_by": answer.claimed_by, "reassigned_to": answer.reassigned_to}
-        case.open[key] = step.model_copy(update={**owner, "deadline": _moved(step.deadline, answer)})
+        owned = step.owned(answer.claimed_by, answer.reassigned_to)
+        case.open[key] = owned.model_copy(update={"deadline": _moved(step.deadline, answer)})
     show(case)
 
 

@@ -58,7 +58,8 @@ def _details(case: Case) -> str:
     lines = [f"**{case.kind}** · {case.status}" + (f" · {case.outcome}" if case.outcome else "")]
     for step in sorted(case.open.values(), key=lambda one: one.deadline.due):
         by = f"{step.deadline.due:%a %d %b %Y %H:%M} UTC"
-        lines.append(f"**{step.owner}** must act: {step.waiting_for} ({step.clause}), by {by}")
+        instead = f" for {step.belongs_to}" if step.covered_by else ""
+        lines.append(f"**{step.owner}**{instead} must act: {step.waiting_for} ({step.clause}), by {by}")
         reminded = f"; reminded {step.chased}x" if step.chased else ""
         lines.append(f"Why then: {step.deadline.why()}{reminded}")
     if not case.open:

@@ -1,0 +1,84 @@
+"""Whose the open steps are, looked up beside the case when somebody went, left or came back."""
+
+from collections.abc import Mapping, Sequence
+
+from domain.case import EventKind, OpenStep
+from domain.effects import Effect, Nudge, Receipt, ResolveOwners, Stage
+from domain.ids import effect_key, part_of
+from domain.messages import Fact
+from domain.owners import OwnersToday, OwnerToday, StepOwner
+from workflows.steps.asking import perform
+from workflows.steps.case import Case
+from workflows.steps.stage import break_down
+from workflows.steps.visibility import show
+
+OWNERS = "owners"
+"""The name under which the latest such fact waits beside the case: what comes meanwhile is looked up once more."""
+
+
+async def look_up_owners(case: Case) -> None:
+    """Each open step goes to whoever covers for its owner, to the successor, or back; each of them is told."""
+    looked_at = ""
+    while case.beside[OWNERS] != looked_at:
+        looked_at = case.beside[OWNERS]
+        await _look_up(case, part_of(Fact.model_validate_json(looked_at).event_id))
+    del case.beside[OWNERS]
+
+
+async def _look_up(case: Case, word: str) -> None:
+    asked = dict(case.open)
+    if not asked:
+        return
+    effect = ResolveOwners(
+        key=effect_key(case.request.case_id, "owners", word),
+        clause=case.desk.trail,
+        steps=tuple(map(_as_asked, asked.values())),
+    )
+    (receipt,) = await _perform(case, "owners", (effect,))
+    found = OwnersToday.model_validate(receipt.data).owners if receipt.done else ()
+    moved = [one.step_id for one in found if _takes(case, asked, one)]
+    follows = [
+        one for key, step in case.open.items() if key in case.passed_on for one in case.passed_on[key](step, word)
+    ]
+    if moved or follows:
+        show(case)
+        effects = (*(_nudge(case, case.open[key], word) for key in moved), *follows)
+        break_down(case, effects, await _perform(case, "passed on", effects))
+
+
+async def _perform(case: Case, name: str, effects: Sequence[Effect]) -> tuple[Receipt, ...]:
+    stage = Stage(
+        name=name, clause=case.desk.trail, effects=tuple(effects), events=case.take_events(), view=case.view()
+    )
+    return await perform(case, stage)
+
+
+def _as_asked(step: OpenStep) -> StepOwner:
+    return StepOwner(step_id=step.step_id, role=step.role, claimed_by=step.claimed_by, reassigned_to=step.reassigned_to)
+
+
+def _takes(case: Case, asked: Mapping[str, OpenStep], today: OwnerToday) -> bool:
+    """Whether the step changes hands. One that was claimed or given away meanwhile is left as it is."""
+    step, before = case.open.get(today.step_id), asked[today.step_id]
+    if step is None or _as_asked(step) != _as_asked(before):
+        return False
+    now = step.owned(today.claimed_by, today.reassigned_to).model_copy(update={"covered_by": today.covered_by})
+    if now == step:
+        return False
+    case.open[today.step_id] = now
+    case.note(EventKind.MOVED, step.clause, _in_words(step, now, today.fell_back), step_id=step.step_id)
+    return True
+
+
+def _in_words(before: OpenStep, now: OpenStep, fell_back: str) -> str:
+    why = f" ({fell_back})" if fell_back else ""
+    if now.covered_by:
+        return f"{now.covered_by} covers for {now.belongs_to}{why}."
+    if now.belongs_to == before.belongs_to:
+        return f"Back with {now.owner}."
+    return f"{before.belongs_to} left: this goes to {now.owner}{why}."
+
+
+def _nudge(case: Case, step: OpenStep, word: str) -> Nudge:
+    key = effect_key(case.request.case_id, f"passed-on-{step.step_id}", word)
+    return Nudge(key=key, clause=step.clause, step_id=step.step_id, chase=step.chased, passed_on=True)
