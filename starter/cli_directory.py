@@ -335,7 +335,7 @@ def reassign(
 
 async def _reassign(giver: str, to: str, case: str, by: LocalLogin, *, dry_run: bool, as_json: bool) -> None:
     async with office() as here:
-        case_id = await here.operations.find_case(case) if case else ""
+        case_id = await here.reader.find_case(case) if case else ""
         found = await here.reader.held_by(giver, case_id)
         done = [_line(one, "would be given") for one in found]
         if not dry_run:
