@@ -193,14 +193,16 @@ class Slack(Protocol):
 
 class WhatsApp(Protocol):
     """`to` is a number in digits, country first. There is no read-back: a timeout after sending is Unclear, and a
-    failure may come later by a status webhook under the returned wamid.
+    failure may come later by a status webhook under the returned wamid. `marker` comes back with every status.
     """
 
-    async def send_text(self, to: str, text: str) -> str:
+    async def send_text(self, to: str, text: str, marker: str = "") -> str:
         """Free text. Permanent `window-closed` if the person did not write in the last 24 hours (`whatsapp_form`)."""
         ...
 
-    async def send_template(self, to: str, template: str, language: str, parameters: Sequence[str]) -> str:
+    async def send_template(
+        self, to: str, template: str, language: str, parameters: Sequence[str], marker: str = ""
+    ) -> str:
         """An approved template with its body's parameters in order. Permanent `no-template` if it does not exist."""
         ...
 

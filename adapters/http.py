@@ -41,8 +41,9 @@ class VendorClient:
     """Speaks JSON with one vendor at one address, with one credential.
 
     `timeout` bounds a whole call. `code_of` finds the vendor's own error type in a parsed error body ("" if none);
-    `try_later` are types by which the vendor says that it did nothing and may be asked again. `wait_of` reads how long
-    it asks to wait out of the headers, where that is not `Retry-After`.
+    `try_later` are types by which the vendor says that it did nothing and may be asked again, `never` those by which
+    it says so and that asking again is no use, whatever the status; `unauthorised` is a type of its own. `wait_of`
+    reads how long it asks to wait out of the headers, where that is not `Retry-After`.
     Raises ValueError if the address would send the credential in the clear to another machine.
     """
 
@@ -57,9 +58,10 @@ class VendorClient:
         headers: Mapping[str, str] | None = None,
         code_of: Callable[[Any], object] | None = None,
         try_later: frozenset[str] = frozenset(),
+        never: frozenset[str] = frozenset(),
         wait_of: Callable[[Mapping[str, str]], timedelta | None] | None = None,
     ) -> None:
-        if not _is_safe(base_url):
+        if not is_safe(base_url):
             raise ValueError(f"{vendor}: the address must be https, or on this machine")
         self.vendor = vendor
         self.timeout = timeout
@@ -67,6 +69,7 @@ class VendorClient:
         self._scheme = scheme
         self._code_of = code_of or _no_code
         self._try_later = try_later
+        self._never = never
         self._wait_of = wait_of or retry_after
         seconds = timeout.total_seconds()
         self._client = httpx2.AsyncClient(
@@ -124,7 +127,7 @@ class VendorClient:
     def bad_answer(self, does: Does) -> NoReturn:
         """For an answer of success that does not say what it should."""
         message = "said yes, but its answer cannot be read"
-        raise _either(does)(self.vendor, "bad-answer", message)
+        raise either(does)(self.vendor, "bad-answer", message)
 
     async def _authorization(self) -> dict[str, str]:
         token = self._token if isinstance(self._token, str) else await self._token()
@@ -133,7 +136,7 @@ class VendorClient:
     def _unanswered(self, does: Does, error: Exception) -> NoReturn:
         late = isinstance(error, TimeoutError | httpx2.TimeoutException)
         code, what = ("timeout", "did not answer in time") if late else ("cut-off", "the connection broke")
-        raise _either(does)(self.vendor, code, what) from error
+        raise either(does)(self.vendor, code, what) from error
 
     def _check(self, does: Does, answer: httpx2.Response) -> None:
         status = answer.status_code
@@ -142,13 +145,13 @@ class VendorClient:
         code = self._code(answer)
         if status == _TOO_MANY or code in self._try_later:
             raise Retryable(self.vendor, code, f"asks to slow down ({status})", self._wait_of(answer.headers))
-        if status == _UNAUTHORISED:
+        if status == _UNAUTHORISED or code == "unauthorised":
             # Refused before anything was done, and access tokens are short-lived: the next one may be taken.
-            raise Retryable(self.vendor, "unauthorised", "refuses the access token (401); renew it if this stays")
+            raise Retryable(self.vendor, "unauthorised", f"refuses the access token ({status}); renew it if this stays")
         if answer.is_redirect or answer.is_informational:
             raise Permanent(self.vendor, "redirected", f"points elsewhere ({status}); check its address")
-        if status >= _SERVER_TROUBLE or status == _REQUEST_TIMEOUT:
-            raise _either(does)(self.vendor, code, f"is in trouble itself ({status})")
+        if (status >= _SERVER_TROUBLE or status == _REQUEST_TIMEOUT) and code not in self._never:
+            raise either(does)(self.vendor, code, f"is in trouble itself ({status})")
         raise Permanent(self.vendor, code, f"refuses this ({status}, {code})")
 
     def _code(self, answer: httpx2.Response) -> str:
@@ -156,7 +159,7 @@ class VendorClient:
             found = self._code_of(exact_json.loads(answer.content))
         except (ValueError, TypeError, KeyError, AttributeError):
             found = ""
-        if isinstance(found, str) and re.fullmatch(r"[A-Za-z][A-Za-z_]{0,59}", found):
+        if isinstance(found, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,59}", found):
             return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", found).replace("_", "-").lower()
         return f"http-{answer.status_code}"
 
@@ -182,11 +185,13 @@ def _no_code(_: object) -> str:
     return ""
 
 
-def _either(does: Does) -> type[Retryable | Unclear]:
+def either(does: Does) -> type[Retryable | Unclear]:
+    """The error of a call that may have arrived: Unclear only if it writes."""
     return Unclear if does == "writes" else Retryable
 
 
-def _is_safe(base_url: str) -> bool:
+def is_safe(base_url: str) -> bool:
+    """Whether a credential may be sent there: over https, or to this machine."""
     parts = urlsplit(base_url)
     if parts.scheme == "https":
         return bool(parts.hostname)

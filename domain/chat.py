@@ -90,7 +90,8 @@ class WhatsAppMessage(Model):
 class WhatsAppStatus(Model):
     """What became of a message of ours. `failed` may come long after the sending was answered with success.
 
-    `code` is the vendor's number in words (`reengagement`), `retry` whether sending it later may work.
+    `code` is the vendor's number in words (`window-closed`), `retry` whether sending it later may work. `marker` is
+    what we sent the message with: a state of a message whose sending was unclear says that it did go out.
     """
 
     kind: Literal["status"] = "status"
@@ -101,6 +102,14 @@ class WhatsAppStatus(Model):
     at: datetime
     code: str = ""
     retry: bool = False
+    marker: str = ""
 
 
 WhatsAppEvent = WhatsAppMessage | WhatsAppStatus
+
+
+class WhatsAppBatch(Model):
+    """What one webhook told; `skipped` counts what could not be read or is of no use."""
+
+    events: tuple[WhatsAppEvent, ...] = ()
+    skipped: int = 0

@@ -8,7 +8,7 @@ import asyncio
 import random
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from ipaddress import ip_address
@@ -24,24 +24,39 @@ from starlette.routing import Route
 
 from simulators.base import TOKEN, BadSwitchError, Simulator, switch_answer
 
-_PATIENCE = 5.0
 _OK = range(200, 300)
 
 
 @dataclass(frozen=True)
 class Hook:
-    """One webhook to be sent: `event` and `delivery` are the vendor's names for what happened and for this message."""
+    """One webhook to be sent: `event` and `delivery` are the vendor's names for what happened and for this message.
+
+    `attempt` counts the attempts before this one, and `reason` says why the last of them failed.
+    """
 
     event: str
     delivery: str
     body: bytes
+    attempt: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How one attempt ended: the status it was answered with, and why it counts as failed ("" if it does not)."""
+
+    status: int | None
+    reason: str = ""
+    body: bytes = b""
+    give_up: bool = False
 
 
 class Switches(BaseModel):
     """`url` "" tells nobody. The next `drop` are lost; each is sent `repeat` times; each waits `delay` seconds.
 
-    `hold` keeps them back until it is switched off, when they go out as `order` says. One that is not answered 2xx is
-    tried again `retries` times. `skew` (seconds) shifts the time that is stamped on them.
+    `hold` keeps them back until it is switched off, when they go out as `order` says. One that is not answered 2xx
+    within `patience` seconds is tried again `retries` times, `pause` seconds apart. `skew` (seconds) shifts the time
+    that is stamped on them.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
@@ -54,6 +69,7 @@ class Switches(BaseModel):
     order: Literal["as-made", "reversed", "shuffled"] = "as-made"
     retries: int = Field(default=0, ge=0, le=10)
     pause: float = Field(default=0.05, ge=0)
+    patience: float = Field(default=5.0, gt=0)
     skew: float = 0.0
 
     @field_validator("url")
@@ -105,7 +121,7 @@ class Hooks:
         """Sends the last webhook `times` times at once: what a flood looks like."""
         if self._last is not None:
             for _ in range(times):
-                self._start(self._send(self._last))
+                self.start(self._send(self._last))
 
     async def idle(self) -> None:
         """Waits until everything is out that is not held back."""
@@ -128,10 +144,10 @@ class Hooks:
 
     def _enqueue(self, hook: Hook) -> None:
         if self.switches.delay:
-            self._start(self._later(hook, self.switches.delay))
+            self.start(self._later(hook, self.switches.delay))
             return
         before = self._turn
-        self._turn = self._start(self._after(before, hook))
+        self._turn = self.start(self._after(before, hook))
 
     async def _after(self, before: asyncio.Task[None] | None, hook: Hook) -> None:
         if before is not None:
@@ -144,24 +160,35 @@ class Hooks:
         for _ in range(self.switches.repeat):
             await self._send(hook)
 
+    async def ask(self, method: str, query: Mapping[str, str] | None = None, body: bytes = b"") -> Taken:
+        """One call of the address that is not repeated: how a vendor makes sure of it."""
+        return await self._call(method, body, Hook("verify", "", body), query)
+
     async def _send(self, hook: Hook) -> None:
-        for attempt in range(1, self.switches.retries + 2):
-            status = await self._post(hook)
-            self.sent.append({"event": hook.event, "delivery": hook.delivery, "attempt": attempt, "status": status})
-            if status in _OK:
+        for attempt in range(self.switches.retries + 1):
+            taken = await self._call("POST", hook.body, hook)
+            sent = {"event": hook.event, "delivery": hook.delivery, "attempt": attempt + 1, "status": taken.status}
+            self.sent.append(sent)
+            if not taken.reason or taken.give_up:
                 return
+            hook = replace(hook, attempt=attempt + 1, reason=taken.reason)
             await asyncio.sleep(self.switches.pause)
 
-    async def _post(self, hook: Hook) -> int | None:
+    async def _call(self, method: str, body: bytes, hook: Hook, query: Mapping[str, str] | None = None) -> Taken:
         now = datetime.now(UTC) + timedelta(seconds=self.switches.skew)
-        headers = {"content-type": "application/json", **self._sign(hook, self.switches.secret, now)}
+        headers = {"content-type": "application/json", **self._sign(hook, self.switches.secret, now)} if body else {}
         try:
-            async with httpx2.AsyncClient(timeout=_PATIENCE, trust_env=False, verify=False) as client:
-                return (await client.post(self.switches.url, content=hook.body, headers=headers)).status_code
+            async with httpx2.AsyncClient(timeout=self.switches.patience, trust_env=False, verify=False) as client:
+                answer = await client.request(method, self.switches.url, params=query, content=body, headers=headers)
+        except httpx2.TimeoutException:
+            return Taken(None, "http_timeout")
         except (httpx2.HTTPError, OSError):
-            return None
+            return Taken(None, "connection_failed")
+        reason = "" if answer.status_code in _OK else "http_error"
+        return Taken(answer.status_code, reason, answer.content, answer.headers.get("x-slack-no-retry") == "1")
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Does something beside the answers; `idle` waits for it, `aclose` ends it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
