@@ -71,7 +71,12 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, linked: LinkedCases
     sheet = GoogleSheet(settings.sheets_url, settings.sheets_id, settings.sheets_token.get_secret_value())
     chat = LiveChatDesk(settings.livechat_url, settings.livechat_token.get_secret_value())
     board = TeamworkBoard(settings.teamwork_url, settings.teamwork_token.get_secret_value())
-    tickets = ZendeskDesk(settings.tickets_url, settings.tickets_token.get_secret_value(), user=settings.tickets_user)
+    tickets = ZendeskDesk(
+        settings.tickets_url,
+        settings.tickets_token.get_secret_value(),
+        user=settings.tickets_user,
+        followers=settings.tickets_followers,
+    )
     for client in (books, sheet, chat, board, tickets):
         stack.push_async_callback(client.aclose)
     mailer = SmtpMailer(

@@ -82,6 +82,7 @@ class Settings(BaseSettings):
     teamwork_webhook_secrets: SecretStr = SecretStr("")
     tickets_user: str = ""  # the agent whose API token it is; without one, the token is an OAuth token
     tickets_token: SecretStr = SecretStr(_SIMULATOR)
+    tickets_followers: bool = True  # whether the account has CCs and followers switched on
     tickets_webhook_secrets: SecretStr = SecretStr("")
     smtp_user: str = ""
     smtp_password: SecretStr = SecretStr("")

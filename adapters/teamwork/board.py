@@ -25,6 +25,7 @@ _WHOLE = re.compile("[0-9]{1,12}")
 _GONE = frozenset({"not-found", "http-404"})
 
 M = TypeVar("M", bound=BaseModel)
+P = TypeVar("P", bound=wire.Page)
 
 
 class TeamworkBoard:
@@ -107,7 +108,7 @@ class TeamworkBoard:
     async def comments(self, task_id: str) -> tuple[BoardComment, ...]:
         """All comments of a task, oldest first; deleted ones are left out."""
         path = f"{_V3}/tasks/{_number(task_id)}/comments.json"
-        pages = self._pages(path, {"orderBy": "date", "orderMode": "asc"})
+        pages = self._pages(wire.CommentPage, path, {"orderBy": "date", "orderMode": "asc"})
         found = {one.id: one async for page in pages for one in page.comments}
         return tuple(wire.comment(one, task_id) for one in found.values() if not one.deleted)
 
@@ -133,13 +134,13 @@ class TeamworkBoard:
     async def task_lists(self, project_id: str) -> tuple[TaskList, ...]:
         """All task lists of a project, or of every project we see ("")."""
         where = f"/projects/{_number(project_id)}" if project_id else ""
-        pages = self._pages(f"{_V3}{where}/tasklists.json", {})
+        pages = self._pages(wire.ListPage, f"{_V3}{where}/tasklists.json")
         found = {one.id: one async for page in pages for one in page.tasklists}
         return tuple(wire.task_list(one) for one in found.values())
 
     async def users(self) -> tuple[BoardUser, ...]:
         """Everybody a task can be assigned to."""
-        pages = self._pages(f"{_V3}/people.json", {})
+        pages = self._pages(wire.PeoplePage, f"{_V3}/people.json")
         found = {one.id: one async for page in pages for one in page.people}
         return tuple(wire.user(one) for one in found.values() if not one.deleted)
 
@@ -164,13 +165,15 @@ class TeamworkBoard:
             raise Unclear(VENDOR, "unseen", "took it, but the task is not there; it is looked for")
         return found
 
-    async def _pages(self, path: str, params: Mapping[str, str | int]) -> AsyncIterator[wire.Page]:
+    async def _pages(
+        self, model: type[P], path: str, params: Mapping[str, str | int] | None = None
+    ) -> AsyncIterator[P]:
         """Pages of version 3, which say whether there are more."""
         for page in range(1, _MOST_PAGES + 1):
-            query = {**params, "page": page, "pageSize": _PAGE_SIZE}
+            query = {**(params or {}), "page": page, "pageSize": _PAGE_SIZE}
             with _missing():
                 answer = await self._client.json("reads", "GET", path, params=query)
-            found = _read(self._client, "reads", wire.Page, answer)
+            found = _read(self._client, "reads", model, answer)
             yield found
             if not found.meta.page.has_more:
                 return

@@ -122,20 +122,29 @@ class WireUser(Wire):
 
 
 class PageOf(Wire):
-    has_more: bool = Field(default=False, alias="hasMore")
+    has_more: bool = Field(alias="hasMore")
 
 
 class Meta(Wire):
-    page: PageOf = PageOf()
+    page: PageOf
 
 
 class Page(Wire):
-    """A page of version 3; which of the lists is there depends on what was asked for."""
+    """A page of version 3. The list it is about must be there, or an odd answer would pass for an empty one."""
 
-    meta: Meta = Meta()
-    comments: list[WireComment] = []
-    tasklists: list[WireList] = []
-    people: list[WireUser] = []
+    meta: Meta
+
+
+class CommentPage(Page):
+    comments: list[WireComment]
+
+
+class ListPage(Page):
+    tasklists: list[WireList]
+
+
+class PeoplePage(Page):
+    people: list[WireUser]
 
 
 def task(wire: WireTask, site: str) -> BoardTask:

@@ -58,17 +58,26 @@ class WireUser(Wire):
 
 
 class Meta(Wire):
-    has_more: bool = False
+    has_more: bool
     after_cursor: str | None = None
 
 
 class Page(Wire):
-    """One page by cursor; which of the lists is there depends on what was asked for."""
+    """A page by cursor. The list it is about must be there, or an odd answer would pass for an empty one."""
 
-    meta: Meta = Meta()
-    tickets: list[WireTicket] = []
-    comments: list[WireComment] = []
-    users: list[WireUser] = []
+    meta: Meta
+
+
+class TicketPage(Page):
+    tickets: list[WireTicket]
+
+
+class CommentPage(Page):
+    comments: list[WireComment]
+
+
+class Users(Wire):
+    users: list[WireUser]
 
 
 class OneTicket(Wire):

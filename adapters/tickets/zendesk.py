@@ -26,12 +26,19 @@ _GONE = frozenset({"record-not-found", "http-404"})
 _TRY_LATER = frozenset({"database-conflict"})
 
 M = TypeVar("M", bound=BaseModel)
+P = TypeVar("P", bound=wire.Page)
 
 
 class ZendeskDesk:
-    """One account (`https://<name>.zendesk.com`): an agent's API token with his address, or an OAuth token without."""
+    """One account (`https://<name>.zendesk.com`): an agent's API token with his address, or an OAuth token without.
 
-    def __init__(self, site: str, token: str, *, user: str = "", timeout: timedelta = TIMEOUT) -> None:
+    `followers`: whether the account has CCs and followers switched on.
+    """
+
+    def __init__(
+        self, site: str, token: str, *, user: str = "", followers: bool = True, timeout: timedelta = TIMEOUT
+    ) -> None:
+        self._followers = followers
         self._site = site.rstrip("/")
         self._client = VendorClient(
             VENDOR,
@@ -45,7 +52,7 @@ class ZendeskDesk:
 
     @property
     def capabilities(self) -> frozenset[TicketAbility]:
-        return frozenset(TicketAbility)
+        return frozenset(TicketAbility) - (set() if self._followers else {TicketAbility.FOLLOWERS})
 
     async def aclose(self) -> None:
         await self._client.aclose()
@@ -67,7 +74,7 @@ class ZendeskDesk:
     async def tickets(self, updated_since: datetime) -> tuple[Ticket, ...]:
         """All tickets that changed at `updated_since` or later, the latest change first; no archived ones."""
         found: dict[str, wire.WireTicket] = {}
-        async for page in self._pages(f"{_API}/tickets.json", {"sort": "-updated_at"}):
+        async for page in self._pages(wire.TicketPage, f"{_API}/tickets.json", {"sort": "-updated_at"}):
             fresh = [one for one in page.tickets if one.updated_at >= updated_since]
             for one in fresh:
                 found.setdefault(one.id, one)
@@ -79,9 +86,11 @@ class ZendeskDesk:
     async def set_followers(self, ticket_id: str, add: Sequence[str]) -> Ticket:
         """Adds followers and leaves those that are there.
 
-        Permanent `not-a-user` if one of them is none afterwards: Zendesk passes over whoever is no agent, and takes the
+        Permanent `not-able` where they are switched off; `not-a-user` if one of them is none afterwards: Zendesk passes over whoever is no agent, and takes the
         others.
         """
+        if not self._followers:
+            raise Permanent(VENDOR, "not-able", "has no followers here; write a note that names them")
         wanted = list(dict.fromkeys(one.lower() for one in add))
         changed = await self._change(ticket_id, wire.followers(wanted))
         ticket = await self._seen(changed.ticket)
@@ -101,7 +110,7 @@ class ZendeskDesk:
         """The whole conversation of a ticket, oldest first, public messages too."""
         path = f"{_API}/tickets/{_number(ticket_id)}/comments.json"
         with _missing():
-            found = {one.id: one async for page in self._pages(path, {}) for one in page.comments}
+            found = {one.id: one async for page in self._pages(wire.CommentPage, path) for one in page.comments}
         emails = await self._emails(one.author_id for one in found.values() if one.author_id)
         ordered = sorted(found.values(), key=lambda one: (one.created_at, int(one.id)))
         return tuple(wire.note(one, emails) for one in ordered)
@@ -143,14 +152,14 @@ class ZendeskDesk:
         for start in range(0, len(wanted), _PAGE_SIZE):
             params = {"ids": ",".join(wanted[start : start + _PAGE_SIZE])}
             answer = await self._client.json("reads", "GET", f"{_API}/users/show_many.json", params=params)
-            found |= {one.id: (one.email or "").lower() for one in self._read("reads", wire.Page, answer).users}
+            found |= {one.id: (one.email or "").lower() for one in self._read("reads", wire.Users, answer).users}
         return found
 
-    async def _pages(self, path: str, params: Mapping[str, str]) -> AsyncIterator[wire.Page]:
+    async def _pages(self, model: type[P], path: str, params: Mapping[str, str] | None = None) -> AsyncIterator[P]:
         cursor: dict[str, str] = {}
         for _ in range(_MOST_PAGES):
-            query = {**params, "page[size]": _PAGE_SIZE, **cursor}
-            page = self._read("reads", wire.Page, await self._client.json("reads", "GET", path, params=query))
+            query = {**(params or {}), "page[size]": _PAGE_SIZE, **cursor}
+            page = self._read("reads", model, await self._client.json("reads", "GET", path, params=query))
             yield page
             if not page.meta.has_more or not page.meta.after_cursor:
                 return

@@ -9,6 +9,7 @@ from adapters.teamwork.board import TeamworkBoard
 from domain.board import BoardUser, NewTask, TaskList
 from domain.errors import Permanent, Retryable, Unclear, VendorError
 from domain.ids import marker
+from simulators.base import Answer
 from simulators.teamwork import TeamworkSimulator, teamwork_simulator
 
 QUICK = timedelta(milliseconds=400)
@@ -406,3 +407,43 @@ async def test_the_text_of_an_error_holds_neither_ids_nor_teamworks_words(
             await call
         assert "987654" not in str(caught.value)
         assert "no such task " not in str(caught.value)
+
+
+@pytest.mark.parametrize("odd", [{}, [], None, {"STATUS": "OK"}, {"meta": {}}, {"todo-item": {}, "todo-items": None}])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda board: board.task("100"),
+        lambda board: board.tasks("7"),
+        lambda board: board.find("7", MARKER),
+        lambda board: board.comments("100"),
+        lambda board: board.task_lists(""),
+        lambda board: board.users(),
+    ],
+)
+async def test_an_odd_answer_never_passes_for_nothing_there(
+    teamwork: TeamworkSimulator, board: TeamworkBoard, monkeypatch: pytest.MonkeyPatch, odd: object, call: Call
+) -> None:
+    monkeypatch.setattr(teamwork, "respond", lambda _call: Answer(200, odd))
+    with pytest.raises(Retryable) as caught:
+        await call(board)
+    assert caught.value.code == "bad-answer"
+
+
+@pytest.mark.parametrize("odd", [{}, [], {"STATUS": "OK"}, {"task": {}}, {"task": {"id": None}}, {"id": ""}])
+@pytest.mark.parametrize("call", [WRITES[0][1], WRITES[2][1]])
+async def test_an_odd_answer_to_a_write_is_unclear(
+    teamwork: TeamworkSimulator, board: TeamworkBoard, monkeypatch: pytest.MonkeyPatch, odd: object, call: Call
+) -> None:
+    monkeypatch.setattr(teamwork, "respond", lambda _call: Answer(201, odd))
+    with pytest.raises(Unclear):
+        await call(board)
+
+
+async def test_a_task_that_is_made_elsewhere_or_loses_its_marker_is_unclear(
+    teamwork: TeamworkSimulator, board: TeamworkBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.wire, "with_marker", lambda text, _marker: text)
+    with pytest.raises(Unclear) as caught:
+        await board.create(NEW)
+    assert (caught.value.code, len(teamwork.done())) == ("answer-differs", 1)

@@ -61,7 +61,8 @@ def _call(method: str, path: str, body: object) -> Call:
 
 
 def ticket(**more: Any) -> dict[str, Any]:
-    return {"id": 35436, "subject": "S", "status": "open", "updated_at": "2026-11-02T16:54:36Z", **more}
+    told = {"id": 35436, "subject": "S", "status": "open", "updated_at": "2026-11-02T16:54:36Z", "follower_ids": []}
+    return {**told, **more}
 
 
 def test_what_is_null_is_nobody_and_nothing() -> None:

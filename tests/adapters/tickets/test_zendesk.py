@@ -9,6 +9,7 @@ from adapters.tickets.zendesk import ZendeskDesk
 from domain.board import TicketAbility, TicketStatus
 from domain.errors import Permanent, Retryable, Unclear, VendorError
 from domain.ids import marker
+from simulators.base import Answer
 from simulators.tickets import TicketsSimulator, tickets_simulator
 
 QUICK = timedelta(milliseconds=400)
@@ -82,9 +83,18 @@ async def test_whom_zendesk_passes_over_is_said(zendesk: TicketsSimulator, desk:
 
 async def test_a_desk_whose_followers_are_switched_off_says_so(zendesk: TicketsSimulator, desk: ZendeskDesk) -> None:
     zendesk.seed(followers_enabled=False)
-    with pytest.raises(Permanent):
+    with pytest.raises(Permanent) as caught:
         await desk.set_followers("100", (CATH,))
-    assert TicketAbility.FOLLOWERS in desk.capabilities
+    assert caught.value.code == "not-a-user"
+
+
+async def test_a_desk_without_followers_is_not_asked_for_any(zendesk: TicketsSimulator, desk: ZendeskDesk) -> None:
+    without = ZendeskDesk(zendesk.url, zendesk.token, followers=False)
+    with pytest.raises(Permanent) as caught:
+        await without.set_followers("100", (CATH,))
+    await without.aclose()
+    assert (caught.value.code, zendesk.ledger) == ("not-able", [])
+    assert desk.capabilities - without.capabilities == {TicketAbility.FOLLOWERS}
 
 
 async def test_a_note_is_internal_and_found_by_its_marker(zendesk: TicketsSimulator, desk: ZendeskDesk) -> None:
@@ -294,3 +304,26 @@ async def test_an_oauth_token_goes_as_bearer_and_a_wrong_one_is_not_let_in(zende
     await oauth.aclose()
     await wrong.aclose()
     assert caught.value.code == "unauthorised"
+
+
+@pytest.mark.parametrize("odd", [{}, [], None, {"error": None}, {"tickets": None, "comments": None}, {"ticket": {}}])
+@pytest.mark.parametrize(
+    "call", [lambda desk: desk.ticket("100"), lambda desk: desk.tickets(LONG_AGO), lambda desk: desk.notes("100")]
+)
+async def test_an_odd_answer_never_passes_for_nothing_there(
+    zendesk: TicketsSimulator, desk: ZendeskDesk, monkeypatch: pytest.MonkeyPatch, odd: object, call: Call
+) -> None:
+    monkeypatch.setattr(zendesk, "respond", lambda _call: Answer(200, odd))
+    with pytest.raises(Retryable) as caught:
+        await call(desk)
+    assert caught.value.code == "bad-answer"
+
+
+async def test_the_answer_about_another_ticket_is_odd(
+    zendesk: TicketsSimulator, desk: ZendeskDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"ticket": zendesk.ticket(101)}
+    monkeypatch.setattr(zendesk, "respond", lambda _call: Answer(200, other))
+    for error, call in ((Retryable, desk.ticket("100")), (Unclear, desk.change("100", assignee=CATH))):
+        with pytest.raises(error):
+            await call
