@@ -86,8 +86,8 @@ class ZendeskDesk:
     async def set_followers(self, ticket_id: str, add: Sequence[str]) -> Ticket:
         """Adds followers and leaves those that are there.
 
-        Permanent `not-able` where they are switched off; `not-a-user` if one of them is none afterwards: Zendesk passes over whoever is no agent, and takes the
-        others.
+        Permanent `not-able` where they are switched off; `not-a-user` if one of them is none afterwards: Zendesk passes
+        over whoever is no agent, and takes the others.
         """
         if not self._followers:
             raise Permanent(VENDOR, "not-able", "has no followers here; write a note that names them")
