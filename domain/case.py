@@ -7,6 +7,9 @@ from pydantic import Field, JsonValue
 
 from domain.messages import ClientMessage, Fact, SignedAct
 from domain.model import Model
+from domain.rules.calendar import Calendar
+from domain.rules.clock import Target
+from domain.rules.running_clock import Clock
 from domain.texts import canonical, digest
 
 
@@ -29,6 +32,11 @@ class EventKind(StrEnum):
     UNREADABLE = "unreadable"
     CLOSED = "closed"
     RESUMED = "resumed"
+    PROMISED = "promised"  # a clock was started
+    WARNED = "warned"
+    PAUSED = "paused"
+    RAN_AGAIN = "ran-again"
+    MET = "met"
     ACT_ACCEPTED = "act.accepted"
     ACT_REFUSED = "act.refused"
     EFFECT_SENT = "effect.sent"
@@ -116,6 +124,7 @@ class CaseView(Model):
     doing: str = ""  # what happens when no person is waited for
     broken: tuple[str, ...] = ()  # effect keys that are being mended
     refused: int = 0  # acts and signals that were refused
+    clocks: tuple[Clock, ...] = ()
     version: int = 0  # how many views this workflow has made: an older one never overwrites a newer
 
     @property
@@ -157,15 +166,18 @@ class Carried(Model):
     unreadable: dict[str, int] = Field(default_factory=dict)  # how often each kind of refused signal came
     beside: dict[str, str] = Field(default_factory=dict)  # facts that a person looks at beside the case, by event id
     awaits_reply: bool = False
+    clocks: dict[str, Clock] = Field(default_factory=dict)
     version: int = 0
 
 
 class Request(Model):
-    """What every SOP's input has. `chase_every` and the like are a snapshot of the settings at the door."""
+    """What every SOP's input has. `chase_every`, `calendar` and `targets` are what the door found in force."""
 
     case_id: str
     client_id: str
     chase_every: timedelta = timedelta(hours=48)
+    calendar: Calendar | None = None  # of the team's working time
+    targets: tuple[Target, ...] = ()
     cycle: int = 1  # 2 and on: the case was closed and opened again
     opening: dict[str, JsonValue] | None = None  # started in Temporal itself: what the door is to check and take in
     carried: Carried | None = None

@@ -53,6 +53,7 @@ class Nudge(_Effect):
     role: str = ""  # "": whoever the step belongs to; else a role that is told as well
     replied: bool = False  # the client wrote again while the step is open
     passed_on: bool = False  # the step is somebody else's than before: who had it is away, left, or is back
+    why: str = ""  # one sentence of our own, where it is neither asked nor reminded; no personal data
 
 
 class TagChat(_Effect):

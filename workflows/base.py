@@ -7,7 +7,8 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 from domain.acts_arrived import read
-from domain.case import CaseView, Deadline
+from domain.case import CaseView
+from domain.explained import Explained, of_clock, of_deadline
 from workflows.steps.case import Case
 
 
@@ -36,7 +37,8 @@ class CaseWorkflow:
         self.case.version = version
         return view
 
-    @workflow.query(description="Every deadline that was promised, and why it is there")
-    def clock(self) -> dict[str, Deadline]:
+    @workflow.query(description="Every deadline that was promised, explained: each stretch of its time, which add up")
+    def clock(self) -> dict[str, Explained]:
         open_ones = {key: step.deadline for key, step in self.case.open.items()}
-        return {**self.case.deadlines, **open_ones}
+        deadlines = {key: of_deadline(key, one) for key, one in {**self.case.deadlines, **open_ones}.items()}
+        return deadlines | {key: of_clock(one, workflow.now()) for key, one in self.case.clocks.items()}

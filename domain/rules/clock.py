@@ -85,12 +85,14 @@ def problem_of_target(target: Target) -> str:
 
 
 class Pause(Model):
-    """A time in which somebody else is waited for. `until` None: it still lasts."""
+    """A time in which somebody else is waited for. `until`: when it ended or is to end; None: at its longest."""
 
     cause: Cause
     since: datetime
     by: str = ""  # who said so: a person's id, or "" for the SOP itself
     until: datetime | None = None
+    over: bool = False  # that it ended is on record
+    asked: int = 0  # how often whoever holds the case was told to ask again
 
 
 class SegmentKind(StrEnum):
@@ -99,6 +101,7 @@ class SegmentKind(StrEnum):
     OUT_OF_HOURS = "out of hours"
     HOLIDAY = "holiday"
     CLOSURE = "closure"
+    ADDED = "added"  # by moving the deadline of a person's step
 
 
 class Segment(Model):

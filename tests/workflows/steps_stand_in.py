@@ -16,13 +16,14 @@ from temporalio.testing import TimeSkipper, TimeSkippingConfig
 from temporalio.worker import Replayer, Worker
 
 from domain.acts import ActAnswer, Candidate, RecordActs
-from domain.case import CaseEvent, CaseView
+from domain.case import CaseEvent, CaseView, Request
 from domain.effects import Effect, Grant, Nudge, Receipt, ReceiptState, Stage, StageDone
 from domain.ids import money_queue
 from domain.messages import SignedAct
 from domain.return_lead import StepResult
 from runtime.plugin import holdfast_plugin
 from tests.workflows.steps_case import Ended, Script, Scripted
+from workflows.base import CaseWorkflow
 
 Answer = Callable[[str], Receipt]
 WITHIN = 30
@@ -105,9 +106,10 @@ class Vendors:
 class Running:
     """One scripted case and its hands: the client, time, and the vendors."""
 
-    handle: WorkflowHandle[Scripted, Ended]
+    handle: WorkflowHandle[Any, Ended]
     skipper: TimeSkipper
     vendors: Vendors
+    workflow: type[CaseWorkflow] = Scripted
 
     @property
     def case_id(self) -> str:
@@ -122,7 +124,7 @@ class Running:
         await self.handle.signal("act", self.act(step, kind, **more))
 
     async def view(self) -> CaseView:
-        return await self.handle.query(Scripted.view)
+        return await self.handle.query(CaseWorkflow.view)
 
     async def until(self, met: Callable[[CaseView], bool]) -> CaseView:
         """Polls the view: a query right after continue-as-new may have nobody to answer it yet."""
@@ -144,27 +146,44 @@ class Running:
         await asyncio.wait_for(self.skipper.fast_forward(self.handle, by), WITHIN)
 
     async def result(self) -> Ended:
-        return await asyncio.wait_for(self.handle.result(), WITHIN)
+        return Ended.model_validate(await asyncio.wait_for(self.handle.result(), WITHIN))
 
     async def replayed(self) -> None:
         """The last run's history, run again: raises when a decision differs."""
         history = await self.handle.fetch_history()
-        await Replayer(workflows=[Scripted], plugins=[holdfast_plugin()]).replay_workflow(history)
+        await Replayer(workflows=[self.workflow], plugins=[holdfast_plugin()]).replay_workflow(history)
 
 
 @asynccontextmanager
-async def scripted(client: Client, script: dict[str, Any], vendors: Vendors | None = None) -> AsyncGenerator[Running]:
-    """A case that does what the script says, with both workers on a task queue of its own."""
+async def workers(
+    client: Client, queue: str, vendors: Vendors, workflow: type[CaseWorkflow] = Scripted, cached: int = 1000
+) -> AsyncGenerator[None]:
+    """Both workers on a task queue of its own. `cached` 0: every task is a replay, and goes to whoever is there."""
+    sops, money = [vendors.perform, vendors.record_acts], money_queue(queue)
+    async with AsyncExitStack() as stack:
+        for worker in (
+            Worker(client, task_queue=queue, workflows=[workflow], activities=sops, max_cached_workflows=cached),
+            Worker(client, task_queue=money, activities=[vendors.grant]),
+        ):
+            await stack.enter_async_context(worker)
+        yield
+
+
+@asynccontextmanager
+async def scripted(
+    client: Client,
+    script: dict[str, Any],
+    vendors: Vendors | None = None,
+    *,
+    workflow: type[CaseWorkflow] = Scripted,
+    request: type[Request] = Script,
+) -> AsyncGenerator[Running]:
+    """A case that does what the script says, with workers of its own."""
     vendors, queue = vendors or Vendors(), f"steps-{token_hex(4)}"
     config = TimeSkippingConfig(enabled=False, max_session_skip_count=5000, disable_propagation=True)
     skipper = TimeSkipper(client, config=config)
     case_id = f"return-lead/{token_hex(8)}"
-    async with AsyncExitStack() as stack:
-        sops = [vendors.perform, vendors.record_acts]
-        await stack.enter_async_context(Worker(skipper.client, task_queue=queue, workflows=[Scripted], activities=sops))
-        await stack.enter_async_context(
-            Worker(skipper.client, task_queue=money_queue(queue), activities=[vendors.grant])
-        )
-        request = Script(case_id=case_id, client_id="C-1", **script)
-        handle = await skipper.client.start_workflow(Scripted.run, request, id=case_id, task_queue=queue)
-        yield Running(handle, skipper, vendors)
+    async with workers(skipper.client, queue, vendors, workflow):
+        given = request(case_id=case_id, client_id="C-1", **script)
+        handle = await skipper.client.start_workflow(workflow.__name__, given, id=case_id, task_queue=queue)
+        yield Running(handle, skipper, vendors, workflow)

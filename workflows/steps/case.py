@@ -11,6 +11,7 @@ from domain.acts_arrived import Arrived, claimed_step
 from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, EventKind, OpenStep, Request
 from domain.effects import Effect
 from domain.messages import ClientMessage, Fact, FactKind, SignedAct, Unreadable
+from domain.rules.running_clock import HOLDFAST, as_shown, hold
 from domain.steps import Desk
 
 MOST_HANDLED = 500
@@ -41,6 +42,7 @@ class Case:
         self.open = dict(carried.open)
         self.deadlines = dict(carried.deadlines)
         self.acts = {act: self._step_of(act) for act in carried.acts}
+        self.came = {act: (step, workflow.now()) for act, step in self.acts.items()}
         self.waiting_bytes = sum(map(_size, carried.acts))
         self.messages = list(carried.messages)
         self.facts = list(carried.facts)
@@ -50,6 +52,9 @@ class Case:
         self.blocked = dict(carried.blocked)
         self.beside = dict(carried.beside)
         self.awaits_reply = carried.awaits_reply
+        self.clocks = dict(carried.clocks)
+        self.clock_changes = 0
+        self.telling = False
         self.patches = dict.fromkeys(carried.patches)
         self.admitted = carried.admitted
         self.news = list(carried.news)
@@ -129,6 +134,7 @@ class Case:
             doing=self.doing,
             broken=tuple(self.broken),
             refused=self.refused,
+            clocks=tuple(as_shown(one) for one in self.clocks.values()),
             version=self.version,
         )
 
@@ -162,6 +168,7 @@ class Case:
             self._refuse(Unreadable(signal="act", why="more acts at once than a case takes"))
         else:
             self.acts[act] = step
+            self.came.setdefault(act, (step, workflow.now()))
             self.waiting_bytes += _size(act)
 
     def _arrive_bounded(self, waiting: list[M], arrived: M, signal: str) -> None:
@@ -211,6 +218,26 @@ class Case:
         for act in acts:
             self._arrive_act(act)
 
+    def came_at(self, act: SignedAct) -> datetime:
+        return self.came[act][1] if act in self.came else workflow.now()
+
+    def judged(self, acts: tuple[SignedAct, ...]) -> None:
+        for act in acts:
+            self.came.pop(act, None)
+
+    def is_undecided(self, step_id: str, by: datetime) -> bool:
+        """Whether an act for an open step (`step_id`, or "" any) that came by this moment waits to be judged."""
+        return any(to in self.open and step_id in {"", to} and at <= by for to, at in self.came.values())
+
+    def hold_clocks(self) -> None:
+        """Remembers who holds each clock from now on: its own step's owner, else whoever must act first."""
+        if not self.clocks:
+            return
+        first = min(self.open.values(), key=lambda one: one.deadline.due, default=None)
+        for key, clock in self.clocks.items():
+            step = self.open.get(clock.step_id) or first
+            self.clocks[key] = hold(clock, step.owner if step else HOLDFAST, workflow.now())
+
     def should_continue(self) -> bool:
         """Whether this is a moment to continue as new: the history is long, and nothing is in flight."""
         suggested = workflow.info().is_continue_as_new_suggested()
@@ -242,6 +269,7 @@ class Case:
             refused=self.refused,
             refusals=self.refusals,
             unreadable=self.unreadable,
+            clocks=self.clocks,
             version=self.version,
         )
 

@@ -46,4 +46,11 @@ def _last(case: Case, words: str, clause: str, effects: Sequence[Effect]) -> Sta
 
 
 def _is_quiet(case: Case) -> bool:
-    return not case.broken and not case.beside and not case.facts and not case.messages and not case.open
+    return (
+        not case.telling
+        and not case.broken
+        and not case.beside
+        and not case.facts
+        and not case.messages
+        and not case.open
+    )

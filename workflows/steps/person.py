@@ -16,6 +16,7 @@ from domain.messages import ActKind, SignedAct
 from domain.steps import Done, Look, PersonStep
 from workflows.steps.asking import judge, perform
 from workflows.steps.case import Case
+from workflows.steps.clocks import meet_step
 from workflows.steps.deadline import BESIDE, first, never, wait
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
@@ -219,6 +220,8 @@ async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:
     except BaseException:
         case.give_back_acts(acts)
         raise
+    came = case.came_at(acts[answer.accepted]) if answer.accepted >= 0 else workflow.now()
+    case.judged(acts)
     case.refused += answer.refused
     case.refusals = 0 if answer.accepted >= 0 else case.refusals + 1
     if answer.accepted < 0 or answer.kind in OWNERSHIP:
@@ -227,6 +230,7 @@ async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:
     result = results[answer.accepted]
     if not isinstance(result, Model):
         return None
+    meet_step(case, key, came)
     return _finish(
         case, key, Done(result, answer.by, ActKind(answer.kind), answer.receipts), request.candidates[answer.accepted]
     )
@@ -301,3 +305,4 @@ async def refuse_strays(case: Case, clause: str) -> None:
             view=case.view(),
         )
         case.refused += (await judge(case, request, clause)).refused
+        case.judged(acts)

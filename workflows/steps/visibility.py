@@ -7,6 +7,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
 from domain.case import OpenStep, Request
+from domain.rules.running_clock import Clock
 from workflows.steps.case import Case
 
 STATUS = SearchAttributeKey.for_keyword("CaseStatus")
@@ -19,6 +20,7 @@ CLIENT = SearchAttributeKey.for_keyword("ClientId")
 
 def show(case: Case) -> None:
     """Writes the current details, and the search attributes if they changed."""
+    case.hold_clocks()
     workflow.set_current_details(_details(case))
     step = min(case.open.values(), key=lambda one: one.deadline.due, default=None)
     updates = _updates(case, step)
@@ -64,8 +66,13 @@ def _details(case: Case) -> str:
         lines.append(f"Why then: {step.deadline.why()}{reminded}")
     if not case.open:
         lines.append(case.doing)
+    lines += [f"Promised: {one.clock_id} by {one.due:%a %d %b %Y %H:%M} UTC" for one in _running(case)]
     lines += [f"Being mended: `{key}`" for key in case.broken]
     if case.refused:
         lines.append(f"Acts or signals refused so far: {case.refused}; the case goes on waiting")
         lines += [f"{times}x {label}" for label, times in case.unreadable.items()]
     return "\n\n".join(lines)
+
+
+def _running(case: Case) -> list[Clock]:
+    return [clock for clock in case.clocks.values() if clock.runs]

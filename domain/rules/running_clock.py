@@ -1,0 +1,245 @@
+"""A clock that was started: what happens to it and when, as pure functions of the moment.
+
+A workflow carries it, asks when the next thing happens to it (`next_moment`), waits until then, and lets it come about
+(`advance`).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from domain.model import Model
+from domain.rules.calendar import Calendar
+from domain.rules.clock import (
+    FOREVER,
+    Cause,
+    Pause,
+    PauseRule,
+    Segment,
+    SegmentKind,
+    Target,
+    due,
+    ends,
+    explain,
+    ran,
+    total,
+    warnings,
+)
+
+MOST_OWNERS = 200
+HOLDFAST = "holdfast"
+"""Who holds a case in which no person is waited for."""
+
+
+class Owned(Model):
+    """From when on somebody held the case: a person's id or a team."""
+
+    since: datetime
+    owner: str
+
+
+class Clock(Model):
+    """A promise that runs. `promised`: the moment that was promised at the start, which only pauses move.
+
+    `step_id`: the person's step whose end meets it; "": the SOP says when it is met. `warned`: the highest point, in
+    percent, that was warned of. `breached_at`: when the breach was recorded.
+    """
+
+    clock_id: str
+    target: Target
+    since: datetime
+    promised: datetime
+    step_id: str = ""
+    calendar: Calendar | None = None
+    pauses: tuple[Pause, ...] = ()
+    owners: tuple[Owned, ...] = ()
+    warned: int = 0
+    breached_at: datetime | None = None
+    met_at: datetime | None = None
+
+    @property
+    def due(self) -> datetime:
+        """When it is due as things stand; a pause that lasts is taken at its longest."""
+        return due(self.target, self.since, self.calendar, self.pauses)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is still to be met."""
+        return self.met_at is None
+
+
+class Happening(NamedTuple):
+    """What came about: a warning point reached, the breach, a pause at its end, or a time to ask again in a pause."""
+
+    kind: Literal["warned", "breached", "ran-again", "ask-again"]
+    point: int = 0  # percent, or how often was asked again
+    cause: Cause | None = None
+
+
+def start(clock_id: str, target: Target, now: datetime, calendar: Calendar | None, step_id: str = "") -> Clock:
+    """A clock that runs from `now` on."""
+    promised = due(target, now, calendar)
+    return Clock(clock_id=clock_id, target=target, since=now, promised=promised, step_id=step_id, calendar=calendar)
+
+
+def paused(clock: Clock, now: datetime) -> tuple[Pause, ...]:
+    """The pauses that last."""
+    return tuple(one for one in clock.pauses if not one.over and (ends(clock.target, one) or now) > now)
+
+
+def pause(clock: Clock, cause: Cause, now: datetime, by: str = "", until: datetime | None = None) -> Clock:
+    """Stands still for a cause that the target lists; for any other, or if it does already, nothing changes."""
+    lasts = any(one.cause is cause for one in paused(clock, now))
+    if not clock.runs or lasts or clock.target.pausing(cause) is None:
+        return clock
+    return clock.model_copy(update={"pauses": (*clock.pauses, Pause(cause=cause, since=now, by=by, until=until))})
+
+
+def resume(clock: Clock, now: datetime, cause: Cause | None = None) -> Clock:
+    """Runs again: all pauses that last are over, or those of one cause."""
+    lasting = [one for one in paused(clock, now) if cause in {None, one.cause}]
+    pauses = tuple(
+        one.model_copy(update={"until": now, "over": True}) if one in lasting else one for one in clock.pauses
+    )
+    return clock.model_copy(update={"pauses": pauses})
+
+
+def meet(clock: Clock, now: datetime) -> Clock:
+    """Met now. What is met before its breach was recorded was met in time: a decision at the very moment wins."""
+    if not clock.runs:
+        return clock
+    at = now if clock.breached_at else min(now, clock.due)
+    return resume(clock, at).model_copy(update={"met_at": max(at, clock.since)})
+
+
+def hold(clock: Clock, owner: str, now: datetime) -> Clock:
+    """From now on `owner` holds the case, until somebody else does."""
+    if not clock.runs or (clock.owners and clock.owners[-1].owner == owner):
+        return clock
+    kept = [one for one in clock.owners if one.since < now][-MOST_OWNERS + 1 :]
+    return clock.model_copy(update={"owners": (*kept, Owned(since=now, owner=owner))})
+
+
+def next_moment(clock: Clock) -> datetime | None:
+    """When the next thing happens to it; None: nothing more will."""
+    if not clock.runs:
+        return None
+    moments = [moment for one in clock.pauses if not one.over for moment in _of_pause(clock, one)]
+    if clock.breached_at is None:
+        moments += [clock.due, *(moment for point, moment in _warnings(clock) if point > clock.warned)]
+    return min(moments, default=None)
+
+
+def advance(clock: Clock, now: datetime) -> tuple[Clock, tuple[Happening, ...]]:
+    """What has come about by now, each thing once. Of several warnings that were missed only the last is told."""
+    if not clock.runs:
+        return clock, ()
+    clock, happened = _pauses_by(clock, now)
+    if clock.breached_at is None and clock.due <= now:
+        breach = Happening("breached", 100)
+        return clock.model_copy(update={"breached_at": now}), (*happened, breach)
+    reached = [point for point, moment in _warnings(clock) if clock.warned < point and moment <= now]
+    if clock.breached_at or not reached:
+        return clock, happened
+    warned = Happening("warned", max(reached))
+    return clock.model_copy(update={"warned": max(reached)}), (*happened, warned)
+
+
+def late(clock: Clock, now: datetime) -> timedelta:
+    """How much longer than its target it has run, by its own clock; zero if it is not late."""
+    at = clock.met_at or now
+    return max(timedelta(), ran(clock.target, clock.since, at, clock.calendar, clock.pauses) - clock.target.after)
+
+
+def segments(clock: Clock) -> tuple[Segment, ...]:
+    """Every stretch from its start to when it is due or, once that is known, to when it was met."""
+    until = clock.met_at or max(clock.due, clock.breached_at or clock.due)
+    return explain(clock.target, clock.since, clock.calendar, clock.pauses, until=until)
+
+
+def held(clock: Clock, now: datetime) -> dict[str, timedelta]:
+    """How long it ran in whose hands, up to now or to when it was met: together, as long as it ran."""
+    at = clock.met_at or now
+    running = explain(clock.target, clock.since, clock.calendar, clock.pauses, until=at)
+    changes = [(one.since, one.owner) for one in clock.owners]
+    first = [(clock.since, HOLDFAST)] if not changes or changes[0][0] > clock.since else []
+    found: dict[str, timedelta] = {}
+    for (since, owner), (until, _) in pairwise([*first, *changes, (FOREVER, "")]):
+        lasted = total(_within(running, since, until))
+        if lasted:
+            found[owner] = found.get(owner, timedelta()) + lasted
+    return found
+
+
+def minutes(lengths: dict[str, timedelta]) -> dict[str, int]:
+    """The same in whole minutes, which add up to the whole minutes of all together."""
+    found, so_far, told = dict[str, int](), timedelta(), 0
+    for owner, length in lengths.items():
+        so_far += length
+        found[owner] = so_far // timedelta(minutes=1) - told
+        told += found[owner]
+    return found
+
+
+def recalculated(clock: Clock, target: Target, calendar: Calendar | None) -> datetime | None:
+    """When it would be due by a target and a calendar of today; None: no other moment than it is."""
+    of_today = due(target, clock.since, calendar or clock.calendar, clock.pauses)
+    return None if of_today == clock.due else of_today
+
+
+def as_shown(clock: Clock) -> Clock:
+    """The same with only those days of its calendar that its explanation can name: views are written often."""
+    if clock.calendar is None:
+        return clock
+    first, last = clock.since.date() - timedelta(days=1), max(clock.due, clock.met_at or clock.due).date()
+    near = {
+        name: tuple(one for one in days if first <= one.day <= last + timedelta(days=1))
+        for name, days in (("holidays", clock.calendar.holidays), ("closures", clock.calendar.closures))
+    }
+    return clock.model_copy(update={"calendar": clock.calendar.model_copy(update=near)})
+
+
+def _within(running: Sequence[Segment], since: datetime, until: datetime) -> list[Segment]:
+    return [
+        one.model_copy(update={"since": max(one.since, since), "until": min(one.until, until)})
+        for one in running
+        if one.kind is SegmentKind.RAN and one.since < until and one.until > since
+    ]
+
+
+def _warnings(clock: Clock) -> tuple[tuple[int, datetime], ...]:
+    return warnings(clock.target, clock.since, clock.calendar, clock.pauses)
+
+
+def _of_pause(clock: Clock, one: Pause) -> list[datetime]:
+    """The end of a pause, and before it the next time to ask again."""
+    rule, end = clock.target.pausing(one.cause), ends(clock.target, one)
+    if rule is None or end is None:
+        return []
+    again = _asks(one, rule)
+    return [end, again] if again < end else [end]
+
+
+def _asks(one: Pause, rule: PauseRule) -> datetime:
+    return one.since + (one.asked + 1) * rule.follow_up
+
+
+def _pauses_by(clock: Clock, now: datetime) -> tuple[Clock, tuple[Happening, ...]]:
+    happened: list[Happening] = []
+    pauses = tuple(_pause_by(clock, one, now, happened) for one in clock.pauses)
+    return clock.model_copy(update={"pauses": pauses}), tuple(happened)
+
+
+def _pause_by(clock: Clock, one: Pause, now: datetime, happened: list[Happening]) -> Pause:
+    rule, end = clock.target.pausing(one.cause), ends(clock.target, one)
+    if one.over or rule is None or end is None:
+        return one
+    if end <= now:
+        happened.append(Happening("ran-again", cause=one.cause))
+        return one.model_copy(update={"until": end, "over": True})
+    if _asks(one, rule) > now:
+        return one
+    asked = (now - one.since) // rule.follow_up
+    happened.append(Happening("ask-again", asked, one.cause))
+    return one.model_copy(update={"asked": asked})

@@ -1,0 +1,241 @@
+"""Promises that run: started, paused, met; and what runs beside a case to tell each warning and breach in time.
+
+`start_clock`, `pause`, `resume` and `met` are remembered like every step, and cost nothing: what they tell rides on the
+next activity. `clocks` is given to `running` beside the case; a breach is on record at the moment, by an activity.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+
+from domain.case import EventKind
+from domain.effects import Effect, Nudge, Stage
+from domain.ids import effect_key
+from domain.rules.calendar import Calendar
+from domain.rules.clock import Cause, ClockKind, Target
+from domain.rules.hours import duration_in_words
+from domain.rules.running_clock import Clock, Happening, advance, held, late, meet, minutes, next_moment, start
+from domain.rules.running_clock import pause as paused
+from domain.rules.running_clock import resume as resumed
+from workflows.steps.asking import perform
+from workflows.steps.case import Case
+from workflows.steps.deadline import BESIDE, wait
+from workflows.steps.stage import break_down
+from workflows.steps.visibility import show
+
+ALL = ""
+MOST_KEPT = 20
+"""Clocks of a case that are carried and shown: of those that are met the last ones. The audit trail holds all."""
+
+
+def start_clock(case: Case, target: Target, *, step: str = "", calendar: Calendar | None = None) -> datetime:
+    """Promises `target` from now on, once, and says by when.
+
+    `step`: the person's step whose end meets it (its key, such as `draft`), else the SOP calls `met`. `calendar`: whose
+    working time counts, if not the case's own.
+    """
+    key = case.key(f"clock-{target.name}")
+    if key not in case.done:
+        clock_id = key.removeprefix("clock-")
+        case.clocks[clock_id] = clock = _started(case, clock_id, target, step, calendar or case.request.calendar)
+        _forget_old(case)
+        case.hold_clocks()
+        case.clock_changes += 1
+        case.done[key] = clock.promised.isoformat()
+        _note(case, EventKind.PROMISED, clock, f"Promised {clock_id} by {_utc(clock.promised)}.", **_versions(clock))
+    return datetime.fromisoformat(case.done[key])
+
+
+def pause(case: Case, name: str, cause: Cause, by: str = "", until: datetime | None = None) -> None:
+    """Stands still for a cause that the target lists, until `resume`, `until`, or for its longest. `name` ALL: all."""
+    now = workflow.now()
+    for clock in _once(case, "pause", name):
+        changed = paused(clock, cause, now, by, until)
+        if changed != clock:
+            case.clocks[clock.clock_id] = changed
+            text = f"{clock.clock_id} stands still: the {_in_words(cause)} is waited for; due {_utc(changed.due)} now."
+            _note(case, EventKind.PAUSED, changed, text, by=by)
+
+
+def resume(case: Case, name: str, cause: Cause | None = None) -> None:
+    """Runs again: whoever was waited for answered."""
+    now = workflow.now()
+    for clock in _once(case, "resume", name):
+        changed = resumed(clock, now, cause)
+        if changed != clock:
+            case.clocks[clock.clock_id] = changed
+            _note(case, EventKind.RAN_AGAIN, changed, f"{clock.clock_id} runs again, due {_utc(changed.due)}.")
+
+
+def met(case: Case, name: str) -> None:
+    """The promise is kept: now, or in time if its breach is not on record yet."""
+    for clock in _once(case, "met", name):
+        _meet(case, clock, workflow.now())
+
+
+def meet_step(case: Case, step_id: str, at: datetime) -> None:
+    """A person's step ended by an act that came at this moment: what it was to meet is met."""
+    for clock in tuple(case.clocks.values()):
+        if clock.runs and clock.step_id == step_id:
+            _meet(case, clock, at)
+            case.clock_changes += 1
+
+
+async def clocks(case: Case) -> None:
+    """Runs beside a case: tells warnings, breaches and the ends of pauses when they come about."""
+    BESIDE.set(True)
+    while True:
+        seen = case.clock_changes
+        moment, label = _next(case)
+        await wait(case, label, moment, lambda: case.clock_changes != seen)  # noqa: B023  read while it waits
+        await _let_decisions_win(case)
+        await _catch_up(case)
+
+
+def _started(case: Case, clock_id: str, target: Target, step: str, calendar: Calendar | None) -> Clock:
+    if target.clock is ClockKind.BUSINESS and calendar is None:
+        case.note(EventKind.NOTED, target.clause, f"{clock_id}: no calendar is known, so that all time counts.")
+        target = target.model_copy(update={"clock": ClockKind.ELAPSED})
+    own = calendar if target.clock is ClockKind.BUSINESS else None
+    return start(clock_id, target, workflow.now(), own, step)
+
+
+def _forget_old(case: Case) -> None:
+    over = [key for key, clock in case.clocks.items() if not clock.runs]
+    for key in over[: max(0, len(case.clocks) - MOST_KEPT)]:
+        del case.clocks[key]
+
+
+def _once(case: Case, what: str, name: str) -> Sequence[Clock]:
+    """The running clocks that are meant, the first time that `run` comes here; afterwards none."""
+    key = case.key(f"{what}-{name or 'all'}")
+    if key in case.done:
+        return ()
+    case.done[key] = "null"
+    case.clock_changes += 1
+    return tuple(one for one in case.clocks.values() if one.runs and name in {ALL, one.clock_id, one.target.name})
+
+
+def _meet(case: Case, clock: Clock, at: datetime) -> None:
+    case.hold_clocks()
+    case.clocks[clock.clock_id] = over = meet(case.clocks[clock.clock_id], at)
+    lateness = late(over, at)
+    how = f"{duration_in_words(lateness)} late" if over.breached_at else "in time"
+    facts = _facts(over, at) | {"met_at": (over.met_at or at).isoformat(), "late_minutes": _whole(lateness)}
+    _note(case, EventKind.MET, over, f"{clock.clock_id} is met, {how}.", **facts)
+
+
+def _next(case: Case) -> tuple[datetime | None, str]:
+    """When the next thing happens to any clock, and what the timer is called."""
+    moments = [(at, one) for one in case.clocks.values() if (at := next_moment(one)) is not None]
+    if not moments:
+        return None, "no clock runs"
+    at, clock = min(moments, key=lambda one: one[0])
+    return at, f"{clock.target.clause} {clock.clock_id}"
+
+
+async def _let_decisions_win(case: Case) -> None:
+    """What came by the moment a promise was due is judged before a breach is told."""
+    now = workflow.now()
+
+    def is_open() -> bool:
+        return any(
+            case.is_undecided(one.step_id, now)
+            for one in case.clocks.values()
+            if one.runs and one.breached_at is None and one.due <= now
+        )
+
+    if is_open():
+        await workflow.wait_condition(lambda: not is_open())
+
+
+async def _catch_up(case: Case) -> None:
+    """Lets come about what is due; tells it at once only if it is a breach or somebody is to be nudged."""
+    now, effects, at_once = workflow.now(), list[Effect](), False
+    case.hold_clocks()
+    for key in tuple(case.clocks):
+        case.clocks[key], happened = advance(case.clocks[key], now)
+        for one in happened:
+            effects += _told(case, case.clocks[key], one, now)
+            at_once = at_once or one.kind == "breached"
+    if effects or at_once:
+        await _tell(case, effects)
+
+
+async def _tell(case: Case, effects: Sequence[Effect]) -> None:
+    case.telling = True
+    show(case)
+    clause = case.events[-1].clause if case.events else case.desk.trail
+    stage = Stage(name="clock", clause=clause, effects=tuple(effects), events=case.take_events(), view=case.view())
+    try:
+        break_down(case, effects, await perform(case, stage))
+    finally:
+        case.telling = False
+
+
+def _told(case: Case, clock: Clock, what: Happening, now: datetime) -> list[Effect]:
+    """Notes what came about, and returns the nudge that goes with it."""
+    name, due = clock.clock_id, _utc(clock.due)
+    match what.kind:
+        case "breached":
+            _note(
+                case, EventKind.BREACHED, clock, f"{name} was promised by {due} and is not met.", **_facts(clock, now)
+            )
+        case "warned":
+            text = f"{what.point} % of the time for {name} is used; due {due}."
+            _note(case, EventKind.WARNED, clock, text, percent=what.point)
+            if what.point in clock.target.nudge_at:
+                return _nudge(case, clock, f"warn-{name}", what.point, text)
+        case "ran-again":
+            text = f"The {_in_words(what.cause)} was waited for as long as may be: {name} runs again, due {due}."
+            _note(case, EventKind.RAN_AGAIN, clock, text)
+            return _nudge(case, clock, f"ran-again-{name}-{what.cause}", len(clock.pauses), text)
+        case "ask-again":
+            text = f"{name} still stands still for the {_in_words(what.cause)}: ask again."
+            _note(case, EventKind.CHASED, clock, text, times=what.point)
+            return _nudge(case, clock, f"ask-again-{name}-{what.cause}-{len(clock.pauses)}", what.point, text)
+    return []
+
+
+def _nudge(case: Case, clock: Clock, name: str, ordinal: int, why: str) -> list[Effect]:
+    """To whoever holds the clock's step, else to whoever must act first; where nobody is waited for, to nobody."""
+    first = min(case.open.values(), key=lambda one: one.deadline.due, default=None)
+    step = case.open.get(clock.step_id) or first
+    if step is None:
+        return []
+    key = effect_key(case.request.case_id, name, ordinal)
+    return [Nudge(key=key, clause=clock.target.clause, step_id=step.step_id, chase=step.chased, why=why)]
+
+
+def _note(case: Case, kind: EventKind, clock: Clock, text: str, **data: object) -> None:
+    case.note(kind, clock.target.clause, text, step_id=clock.step_id, clock=clock.clock_id, **data)  # pyright: ignore[reportArgumentType]  JSON's own types
+
+
+def _facts(clock: Clock, now: datetime) -> dict[str, object]:
+    """What a breach is told with: what was promised at first and as it stands, and how long it ran in whose hands."""
+    return {
+        "promised_at": clock.promised.isoformat(),
+        "due_at": clock.due.isoformat(),
+        "held_minutes": minutes(held(clock, now)),
+    }
+
+
+def _versions(clock: Clock) -> dict[str, object]:
+    """Which rows it was made from: kept on the case."""
+    calendar = clock.calendar
+    known = {"calendar": calendar.calendar_id, "calendar_version": calendar.version} if calendar else {}
+    closures = {"closures_version": calendar.closures_version} if calendar else {}
+    return {"promised_at": clock.promised.isoformat(), "target_version": clock.target.version, **known, **closures}
+
+
+def _in_words(cause: Cause | None) -> str:
+    return cause.value.replace("-", " ") if cause else ""
+
+
+def _whole(length: timedelta) -> int:
+    return length // timedelta(minutes=1)
+
+
+def _utc(at: datetime) -> str:
+    return f"{at:%a %d %b %Y %H:%M} UTC"
