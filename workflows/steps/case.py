@@ -52,9 +52,7 @@ class Case:
         self.blocked = dict(carried.blocked)
         self.beside = dict(carried.beside)
         self.awaits_reply = carried.awaits_reply
-        self.clocks = dict(carried.clocks)
-        self.clock_changes = 0
-        self.telling = False
+        self.clocks, self.clock_changes, self.telling = dict(carried.clocks), 0, False
         self.patches = dict.fromkeys(carried.patches)
         self.admitted = carried.admitted
         self.news = list(carried.news)
