@@ -118,6 +118,15 @@ def local_services(settings: Settings, *, time_travel: bool = False) -> list[Ser
             settings.tickets_token,
             hooks="tickets",
         ),
+        _simulator(settings, "slack", settings.slack_port, settings.slack_address, settings.slack_token, hooks="slack"),
+        _simulator(
+            settings,
+            "whatsapp",
+            settings.whatsapp_port,
+            settings.whatsapp_address,
+            settings.whatsapp_token,
+            hooks="whatsapp",
+        ),
     ]
     return [
         *([] if settings.database_url else [_postgres(settings)]),
@@ -216,6 +225,8 @@ def addresses(settings: Settings) -> dict[str, str]:
         "Live Chat": settings.livechat_url,
         "Teamwork": settings.teamwork_url,
         "Tickets": settings.tickets_url,
+        "Slack": settings.slack_url,
+        "WhatsApp": settings.whatsapp_url,
         "Metrics": f"http://{LOOPBACK}:{settings.metrics_port}/metrics",
         "Metrics of the money worker": f"http://{LOOPBACK}:{settings.money_metrics_port}/metrics",
     }

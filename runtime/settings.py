@@ -17,11 +17,12 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Role = Literal["owner", "sops", "money", "door"]
-Hooking = Literal["teamwork", "tickets"]
+Hooking = Literal["teamwork", "tickets", "slack", "whatsapp"]
 """The vendors whose webhooks are taken by their own secrets."""
 
 _LOOPBACK = "127.0.0.1"
 _SIMULATOR = "simulator"
+_STAND_INS_PHONE = "100000000000001"
 _LOCAL_AUTHSERV = "mail.holdfast.local"
 
 
@@ -64,12 +65,16 @@ class Settings(BaseSettings):
     idp_port: int = Field(default=8704, ge=1, le=65535)
     teamwork_port: int = Field(default=8705, ge=1, le=65535)
     tickets_port: int = Field(default=8706, ge=1, le=65535)
+    slack_port: int = Field(default=8707, ge=1, le=65535)
+    whatsapp_port: int = Field(default=8708, ge=1, le=65535)
 
     xero_address: str = ""
     sheets_address: str = ""
     livechat_address: str = ""
     teamwork_address: str = ""  # the site, such as https://commversion.teamwork.com
     tickets_address: str = ""  # the site, such as https://commversion.zendesk.com
+    slack_address: str = ""  # https://slack.com
+    whatsapp_address: str = ""  # https://graph.facebook.com
     smtp_server: str = ""
     imap_server: str = ""
 
@@ -84,6 +89,12 @@ class Settings(BaseSettings):
     tickets_token: SecretStr = SecretStr(_SIMULATOR)
     tickets_followers: bool = True  # whether the account has CCs and followers switched on
     tickets_webhook_secrets: SecretStr = SecretStr("")
+    slack_token: SecretStr = SecretStr(_SIMULATOR)
+    slack_signing_secrets: SecretStr = SecretStr("")
+    whatsapp_phone_id: str = _STAND_INS_PHONE  # Meta's id of our number, not the number
+    whatsapp_token: SecretStr = SecretStr(_SIMULATOR)
+    whatsapp_app_secrets: SecretStr = SecretStr("")
+    whatsapp_verify_token: SecretStr = SecretStr("")
     smtp_user: str = ""
     smtp_password: SecretStr = SecretStr("")
     imap_user: str = "returnleads@commversion.com"
@@ -119,6 +130,8 @@ class Settings(BaseSettings):
             (self.livechat_address, self.livechat_token, "LIVECHAT_TOKEN"),
             (self.teamwork_address, self.teamwork_token, "TEAMWORK_TOKEN"),
             (self.tickets_address, self.tickets_token, "TICKETS_TOKEN"),
+            (self.slack_address, self.slack_token, "SLACK_TOKEN"),
+            (self.whatsapp_address, self.whatsapp_token, "WHATSAPP_TOKEN"),
             (self.imap_server, self.imap_password, "IMAP_PASSWORD"),
         ):
             if not is_loopback(address) and token.get_secret_value() in {"", _SIMULATOR}:
@@ -127,10 +140,17 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _real_webhooks_need_real_secrets(self) -> Self:
-        for vendor, address in (("teamwork", self.teamwork_address), ("tickets", self.tickets_address)):
-            if not is_loopback(address) and _SIMULATOR in self.webhook_secrets(cast("Hooking", vendor)):
-                name = f"HOLDFAST_{vendor.upper()}_WEBHOOK_SECRETS"
-                raise SettingMissingError(name, "the stand-in's secret is known to everybody")
+        for vendor, (address, _, name) in self._hooks.items():
+            if not is_loopback(address) and _SIMULATOR in self.webhook_secrets(vendor):
+                raise SettingMissingError(f"HOLDFAST_{name}", "the stand-in's secret is known to everybody")
+        if not is_loopback(self.whatsapp_address) and self.whatsapp_verification == _SIMULATOR:
+            raise SettingMissingError("HOLDFAST_WHATSAPP_VERIFY_TOKEN", "the stand-in's is known to everybody")
+        return self
+
+    @model_validator(mode="after")
+    def _a_real_whatsapp_names_our_number(self) -> Self:
+        if not is_loopback(self.whatsapp_address) and self.whatsapp_phone_id in {"", _STAND_INS_PHONE}:
+            raise SettingMissingError("HOLDFAST_WHATSAPP_PHONE_ID", "Meta's id of the number that we write from")
         return self
 
     @model_validator(mode="after")
@@ -178,15 +198,35 @@ class Settings(BaseSettings):
     def tickets_url(self) -> str:
         return self.tickets_address or f"http://{_LOOPBACK}:{self.tickets_port}"
 
+    @property
+    def slack_url(self) -> str:
+        return self.slack_address or f"http://{_LOOPBACK}:{self.slack_port}"
+
+    @property
+    def whatsapp_url(self) -> str:
+        return self.whatsapp_address or f"http://{_LOOPBACK}:{self.whatsapp_port}"
+
+    @property
+    def whatsapp_verification(self) -> str:
+        """The word by which Meta makes sure of our webhook's address; "" (nobody's) for a real one without its own."""
+        stand_in = self.mode == "local" and is_loopback(self.whatsapp_address)
+        return self.whatsapp_verify_token.get_secret_value() or (_SIMULATOR if stand_in else "")
+
+    @property
+    def _hooks(self) -> dict[Hooking, tuple[str, SecretStr, str]]:
+        return {
+            "teamwork": (self.teamwork_address, self.teamwork_webhook_secrets, "TEAMWORK_WEBHOOK_SECRETS"),
+            "tickets": (self.tickets_address, self.tickets_webhook_secrets, "TICKETS_WEBHOOK_SECRETS"),
+            "slack": (self.slack_address, self.slack_signing_secrets, "SLACK_SIGNING_SECRETS"),
+            "whatsapp": (self.whatsapp_address, self.whatsapp_app_secrets, "WHATSAPP_APP_SECRETS"),
+        }
+
     def webhook_secrets(self, vendor: Hooking) -> tuple[str, ...]:
         """The secrets of a vendor's webhooks that live: one, or two while one takes over from the other.
 
         Separated by commas in the setting. None are set: those of a stand-in on this machine, nobody's elsewhere.
         """
-        address, given = {
-            "teamwork": (self.teamwork_address, self.teamwork_webhook_secrets),
-            "tickets": (self.tickets_address, self.tickets_webhook_secrets),
-        }[vendor]
+        address, given, _ = self._hooks[vendor]
         secrets_given = tuple(one.strip() for one in given.get_secret_value().split(",") if one.strip())
         stand_in = self.mode == "local" and is_loopback(address)
         return secrets_given or ((_SIMULATOR,) if stand_in else ())
@@ -246,7 +286,8 @@ class Settings(BaseSettings):
     def vendors_are_loopback(self) -> bool:
         """Decides whether acts signed `auth=local` count, and whether outbound may start as `on`."""
         vendors = (self.xero_url, self.sheets_url, self.livechat_url, self.teamwork_url, self.tickets_url)
-        return all(is_loopback(address) for address in (*vendors, self.smtp_host, self.imap_host))
+        chat = (self.slack_url, self.whatsapp_url)
+        return all(is_loopback(address) for address in (*vendors, *chat, self.smtp_host, self.imap_host))
 
     @property
     def keys_dir(self) -> Path:

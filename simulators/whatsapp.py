@@ -29,9 +29,10 @@ from simulators.whatsapp_rules import (
     template_of,
 )
 
-PHONE_ID = "106540352242922"
+PHONE_ID = "100000000000001"
 VERIFY_TOKEN = "simulator"  # noqa: S105 - the stand-in's token is no secret
 
+_TEMPLATES = {"holdfast_task/en_GB": "There is a task for you: {{1}}. All of it stands at {{2}}, please answer there."}
 _DAY = 24 * 60 * 60
 _SEND = re.compile(r"/v\d{2}\.0/(\d+)/messages")
 _CHALLENGE = "1158201444"
@@ -53,7 +54,7 @@ class WhatsAppSimulator(HookingSimulator):
 
     def fresh(self) -> dict[str, Any]:
         return {
-            "templates": {},
+            "templates": dict(_TEMPLATES),
             "numbers": {},
             "messages": [],
             "late_window": False,
@@ -229,7 +230,7 @@ def signature(secret: str, body: bytes) -> str:
 def whatsapp_simulator(
     port: int = 0, *, state_file: Path | None = None, token: str = TOKEN
 ) -> AbstractAsyncContextManager[WhatsAppSimulator]:
-    """Runs the stand-in in this process, without templates and messages."""
+    """Runs the stand-in in this process, with the template that Holdfast asks Meta for."""
     return serving(WhatsAppSimulator(state_file=state_file, token=token), port)
 
 

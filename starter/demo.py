@@ -53,6 +53,8 @@ PORTS = (
     "livechat",
     "teamwork",
     "tickets",
+    "slack",
+    "whatsapp",
     "metrics",
     "money_metrics",
     "web",

@@ -42,8 +42,10 @@ from runtime.temporal_server import TemporalServer
 from simulators.livechat import LiveChatSimulator, livechat_simulator
 from simulators.mail import MailServer, mail_server
 from simulators.sheets import SheetsSimulator, sheets_simulator
+from simulators.slack import SlackSimulator, slack_simulator
 from simulators.teamwork import TeamworkSimulator, teamwork_simulator
 from simulators.tickets import TicketsSimulator, tickets_simulator
+from simulators.whatsapp import WhatsAppSimulator, whatsapp_simulator
 from simulators.xero import XeroSimulator, xero_simulator
 from starter.handover import Handover
 from starter.inbox import take_mail
@@ -62,6 +64,8 @@ class Outside:
     livechat: LiveChatSimulator
     teamwork: TeamworkSimulator
     tickets: TicketsSimulator
+    slack: SlackSimulator
+    whatsapp: WhatsAppSimulator
     mail: MailServer
 
 
@@ -74,6 +78,8 @@ async def outside(folder: Path) -> AsyncGenerator[Outside]:
             livechat=await stack.enter_async_context(livechat_simulator()),
             teamwork=await stack.enter_async_context(teamwork_simulator()),
             tickets=await stack.enter_async_context(tickets_simulator()),
+            slack=await stack.enter_async_context(slack_simulator()),
+            whatsapp=await stack.enter_async_context(whatsapp_simulator()),
             mail=await stack.enter_async_context(mail_server(folder / "mail")),
         )
 
@@ -93,6 +99,8 @@ def settings_for(folder: Path, database: Database, world: Outside) -> Settings:
         livechat_address=world.livechat.url,
         teamwork_address=world.teamwork.url,
         tickets_address=world.tickets.url,
+        slack_address=world.slack.url,
+        whatsapp_address=world.whatsapp.url,
         smtp_server=world.mail.host,
         smtp_port=world.mail.smtp_port,
         imap_server=world.mail.host,

@@ -119,6 +119,8 @@ def test_what_a_setting_places_elsewhere_is_not_started(monkeypatch: pytest.Monk
         "livechat",
         "teamwork",
         "tickets",
+        "slack",
+        "whatsapp",
         "mail",
         "worker-sops",
         "worker-money",

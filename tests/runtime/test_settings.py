@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from runtime.settings import SettingMissingError, Settings, is_loopback
+from simulators.whatsapp import PHONE_ID
 
 
 def test_everything_is_on_this_machine_unless_a_setting_says_otherwise(tmp_path: Path) -> None:
@@ -17,13 +18,13 @@ def test_everything_is_on_this_machine_unless_a_setting_says_otherwise(tmp_path:
     assert not settings.smtp_starttls
 
 
-VENDORS = ("xero", "sheets", "livechat", "teamwork", "tickets")
+VENDORS = ("xero", "sheets", "livechat", "teamwork", "tickets", "slack", "whatsapp")
 
 
 @pytest.mark.parametrize("name", [*(f"{vendor}_address" for vendor in VENDORS), "smtp_server", "imap_server"])
 def test_one_real_vendor_is_enough_to_be_outside(name: str) -> None:
     secrets = {token: SecretStr("real") for token in (*(f"{vendor}_token" for vendor in VENDORS), "imap_password")}
-    secrets |= {"imap_authserv_id": "mx.vendor.example"}
+    secrets |= {"imap_authserv_id": "mx.vendor.example", "whatsapp_phone_id": "106540352242922"}
     address = "https://vendor.example" if name.endswith("address") else "mail.vendor.example"
     assert not Settings(**{name: address}, **secrets).vendors_are_loopback  # pyright: ignore[reportArgumentType]
 
@@ -39,6 +40,53 @@ def test_webhooks_of_a_real_vendor_are_not_believed_by_the_stand_ins_secret() ->
     assert Settings(**real).webhook_secrets("tickets") == ()  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValidationError, match="HOLDFAST_TICKETS_WEBHOOK_SECRETS is not set"):
         Settings(**real, tickets_webhook_secrets=SecretStr("real,simulator"))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        (
+            {"slack_address": "https://slack.example", "slack_token": "real", "slack_signing_secrets": "simulator"},
+            "SLACK_SIGNING_SECRETS",
+        ),
+        ({"slack_address": "https://slack.example"}, "SLACK_TOKEN"),
+        ({"whatsapp_address": "https://graph.example", "whatsapp_token": "real"}, "WHATSAPP_PHONE_ID"),
+        (
+            {
+                "whatsapp_address": "https://graph.example",
+                "whatsapp_token": "real",
+                "whatsapp_app_secrets": "a,simulator",
+            },
+            "WHATSAPP_APP_SECRETS",
+        ),
+        (
+            {
+                "whatsapp_address": "https://graph.example",
+                "whatsapp_token": "real",
+                "whatsapp_verify_token": "simulator",
+            },
+            "WHATSAPP_VERIFY_TOKEN",
+        ),
+    ],
+)
+def test_real_chat_is_not_spoken_to_with_a_stand_ins_secrets(given: dict[str, str], missing: str) -> None:
+    with pytest.raises(ValidationError, match=f"HOLDFAST_{missing} is not set"):
+        Settings(**given)  # pyright: ignore[reportArgumentType]
+
+
+def test_the_stand_in_is_our_number_unless_a_setting_says_otherwise() -> None:
+    assert Settings().whatsapp_phone_id == PHONE_ID
+
+
+def test_nobody_verifies_a_real_address_without_a_token_of_ours() -> None:
+    real = {
+        "whatsapp_address": "https://graph.example",
+        "whatsapp_token": "real",
+        "whatsapp_phone_id": "106540352242922",
+    }
+    settings = Settings(**real)  # pyright: ignore[reportArgumentType]
+    assert (settings.whatsapp_verification, settings.webhook_secrets("whatsapp")) == ("", ())
+    assert (Settings().whatsapp_verification, Settings().webhook_secrets("slack")) == ("simulator", ("simulator",))
 
 
 def test_a_real_inbox_must_name_the_server_whose_word_on_senders_is_believed() -> None:
