@@ -9,14 +9,14 @@ from pydantic import Field
 
 from domain.case import Model
 from domain.effects import Effect
-from domain.money import Currency, Money
+from domain.money import Currency, Money, Vat
 
 
 class LeadRow(Model):
     lead_id: str
     client_id: str
-    price: Money | None  # as recorded when it arrived
-    price_changed: bool = False
+    price: Money | None  # as recorded when it arrived, or by the latest signed order
+    price_changed: bool = False  # since then, and by no order
     chat_id: str = ""
     thread_id: str = ""
     received_at: datetime
@@ -38,6 +38,7 @@ class MoneyContext(Model):
     contact_id: str
     today: date
     limit_gbp: Decimal
+    vat: Vat = "with"  # whether amounts are compared with VAT or without
     rates: tuple[Rate, ...] = ()
     granted_month_gbp: Decimal = Decimal(0)  # this contact, this calendar month, other cases, without an approver
     granted_invoice_gbp: dict[str, Decimal] = Field(

@@ -42,6 +42,7 @@ class ActKind(StrEnum):
     DECIDED = "return.decided"  # the account manager's final decision on a dispute (RL-10)
     SET_POLICY = "policy.set"
     IMPORT_RATES = "rates.import"
+    SET_PRICES = "prices.set"
     SET_STAND_IN = "standin.set"
 
 

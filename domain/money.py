@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 Currency = Literal["GBP", "EUR", "USD"]
 CURRENCIES: tuple[Currency, ...] = ("GBP", "EUR", "USD")
+Vat = Literal["with", "without"]
 LARGEST = Decimal("9999999.99")
 
 

@@ -1,4 +1,6 @@
-"""Orders: signed acts about the deployment itself, not about a case. Limits, exchange rates, who stands in for whom."""
+"""Orders: signed acts about the deployment itself, not about a case. Limits, VAT, prices, exchange rates, who stands in
+for whom.
+"""
 
 from datetime import date
 from decimal import Decimal
@@ -6,18 +8,34 @@ from decimal import Decimal
 from pydantic import Field, JsonValue
 
 from domain.case import Model
-from domain.money import Currency, Money
+from domain.money import Currency, Money, Vat
 from domain.people import Identity
 from domain.texts import canonical, digest
 
 APPROVAL_LIMIT = "approval-limit"
+VAT_BASIS = "vat-basis"
+
+
+class VatBasis(Model):
+    """Whether an amount is compared with the limit with VAT or without."""
+
+    vat: Vat
 
 
 class PolicyOrder(Model):
-    """A setting of the rules from now on. There is one that can be set: `approval-limit`, in GBP."""
+    """A setting of the rules from now on. These can be set: `approval-limit`, in GBP, and `vat-basis`."""
 
     name: str
-    value: Money
+    value: Money | VatBasis
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is such a setting, and the value is one for it."""
+        match self.value:
+            case Money(currency=currency):
+                return self.name == APPROVAL_LIMIT and currency == "GBP"
+            case VatBasis():
+                return self.name == VAT_BASIS
 
 
 class RateIn(Model):
@@ -30,6 +48,20 @@ class RateIn(Model):
 
 class RatesOrder(Model):
     rates: tuple[RateIn, ...]
+
+
+class PriceIn(Model):
+    """The price of a lead from now on, with VAT."""
+
+    lead_id: str
+    price: Money
+
+
+class PricesOrder(Model):
+    prices: tuple[PriceIn, ...]
+
+    def of(self, lead_id: str) -> Money | None:
+        return next((one.price for one in self.prices if one.lead_id == lead_id), None)
 
 
 class StandInOrder(Model):

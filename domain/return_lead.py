@@ -8,7 +8,7 @@ from pydantic import Field
 
 from domain.books import InvoiceStatus
 from domain.case import Model, Request
-from domain.money import Currency
+from domain.money import Currency, Vat
 from domain.steps import StepResult as _Done
 
 
@@ -201,7 +201,8 @@ class LeadBilling(Model):
     gross: Decimal | None = None
     net: Decimal | None = None
     currency: Currency = "GBP"
-    gbp: Decimal | None = None  # None: no valid rate
+    gbp: Decimal | None = None  # of `gross`; None: no valid rate
+    gbp_net: Decimal | None = None  # of `net`
 
 
 class Billing(Model):
@@ -211,6 +212,7 @@ class Billing(Model):
     total_gbp: Decimal = Decimal(0)
     granted_gbp: Decimal = Decimal(0)  # already granted this month without an approver, and on the same invoices
     limit_gbp: Decimal = Decimal(500)
+    vat: Vat = "with"
     approval: str = ""
 
     def in_state(self, *states: BillingState) -> tuple[LeadBilling, ...]:

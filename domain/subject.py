@@ -6,7 +6,7 @@ from typing import Literal
 
 from domain.case import Model
 from domain.ids import credit_note_number
-from domain.money import Currency
+from domain.money import Currency, Vat
 from domain.return_lead import BillingState, LeadBilling
 from domain.texts import canonical, digest
 
@@ -53,6 +53,7 @@ class Asking(Model):
     total_gbp: Decimal | None
     granted_gbp: Decimal  # without an approver's signature: what counts together with the total
     limit_gbp: Decimal
+    vat: Vat = "with"
     rules: int
     granted: tuple[EarlierGrant, ...] = ()
 

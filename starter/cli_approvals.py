@@ -122,7 +122,7 @@ def _print_asking(asking: Asking) -> None:
     total = f"GBP {asking.total_gbp:,.2f}" if asking.total_gbp is not None else "not known in GBP"
     console.print(Text(f"Why: {asking.why.replace('-', ' ') or 'no approver is needed as it stands'}"))
     console.print(Text(f"Total {total}; granted without an approver so far GBP {asking.granted_gbp:,.2f}"))
-    console.print(Text(f"The limit is GBP {asking.limit_gbp:,.2f} (rules version {asking.rules})"))
+    console.print(Text(f"The limit is GBP {asking.limit_gbp:,.2f} {asking.vat} VAT (rules version {asking.rules})"))
     for one in asking.granted:
         approved = "approved" if one.approved else "without an approver"
         console.print(Text(f"  earlier: {one.lead_id} {one.currency} {one.gross:,.2f}, {approved}, {one.case_id}"))

@@ -1,4 +1,6 @@
-"""`holdfast policy`, `holdfast import rates`: limits, stand-ins and exchange rates, changed by signed acts alone."""
+"""`holdfast policy`, `holdfast import rates|prices`: limits, VAT, stand-ins, exchange rates and prices, changed by
+signed acts alone.
+"""
 
 from collections.abc import Mapping
 from datetime import date
@@ -11,7 +13,7 @@ from pydantic import JsonValue
 from adapters.postgres.orders import read_orders, read_settings
 from domain.errors import Refused
 from domain.messages import ActKind
-from domain.orders import APPROVAL_LIMIT
+from domain.orders import APPROVAL_LIMIT, VAT_BASIS
 from domain.people import Identity
 from starter.cli_data import imports
 from starter.cli_world import As, Json, Office, console, moment, office, run, show, table, who
@@ -51,14 +53,18 @@ def _value(value: JsonValue) -> str:
 
 @policy.command("set", epilog="Example: holdfast policy set approval-limit 400.00 --as priya")
 def set_policy(
-    name: Annotated[str, typer.Argument(help=f"Which setting: {APPROVAL_LIMIT}.")],
-    amount: Annotated[str, typer.Argument(help="In GBP, such as 400.00.")],
+    name: Annotated[str, typer.Argument(help=f"Which setting: {APPROVAL_LIMIT} or {VAT_BASIS}.")],
+    value: Annotated[str, typer.Argument(help=f"In GBP, such as 400.00; {VAT_BASIS}: with or without.")],
     person: As = "",
     as_json: Json = False,
 ) -> None:
-    """Set a limit from now on. Signed by the approver or a partner who has no hand in an open case."""
-    payload = {"name": name, "value": {"amount": amount, "currency": "GBP"}}
-    run(_order(ActKind.SET_POLICY, payload, person, as_json=as_json))
+    """Set a rule from now on: the limit (RL-14), or whether amounts are compared with it with VAT or without.
+
+    Signed by the approver or a partner who has no hand in an open case. An open case keeps the stricter of the rule it
+    began with and today's.
+    """
+    given = {"vat": value} if name == VAT_BASIS else {"amount": value, "currency": "GBP"}
+    run(_order(ActKind.SET_POLICY, {"name": name, "value": given}, person, as_json=as_json))
 
 
 @policy.command(
@@ -112,6 +118,21 @@ def import_rates(
     """Bring in exchange rates: how many GBP one unit is, on a day. Signed; all rows or none, none of them backdated."""
     rows = read_table(file, ["currency", "on", "gbp"])
     run(_order(ActKind.IMPORT_RATES, {"rates": [row.cells for row in rows]}, person, as_json=as_json))
+
+
+@imports.command("prices", epilog="Example: holdfast import prices prices.csv --as priya")
+def import_prices(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV with lead_id,price and currency, or JSON.")],
+    person: As = "",
+    as_json: Json = False,
+) -> None:
+    """Change what leads cost, VAT included, from now on. Signed; all rows or none. Each price is a version of its own.
+
+    A price that only an import of leads changed counts as the one before it, and such a lead needs the approver.
+    """
+    rows = read_table(file, ["lead_id", "price"], ["currency"])
+    prices = [{name: cell for name, cell in row.cells.items() if cell} for row in rows]
+    run(_order(ActKind.SET_PRICES, {"prices": prices}, person, as_json=as_json))
 
 
 async def _order(kind: ActKind, payload: dict[str, Any], person: str, *, as_json: bool) -> None:

@@ -162,7 +162,7 @@ class Gateway:
         return Answer(signed, outcome)
 
     async def order(self, kind: str, payload: Mapping[str, Any], by: LocalLogin | Login) -> str:
-        """Signs an order about the deployment (`policy.set`, `rates.import`, `standin.set`) and puts it in force.
+        """Signs an order about the deployment (`policy.set`, `prices.set` and their like) and puts it in force.
 
         Returns its number. Raises Refused; nothing is changed then.
         """

@@ -17,7 +17,7 @@ from domain.errors import Refused
 from domain.mail import lead_id
 from domain.messages import ActKind
 from domain.money import Amount, Currency, Money
-from domain.orders import PolicyOrder, RateIn, RatesOrder, StandInOrder
+from domain.orders import PolicyOrder, PriceIn, PricesOrder, RateIn, RatesOrder, StandInOrder, VatBasis
 from domain.people import Identity
 from domain.return_lead import (
     Authorisation,
@@ -153,7 +153,7 @@ class TriageIn(_Strict):
 
 class PolicyIn(_Strict):
     name: str = Field(min_length=1, max_length=100)
-    value: Money
+    value: Money | VatBasis
 
 
 class RateGiven(_Strict):
@@ -164,6 +164,16 @@ class RateGiven(_Strict):
 
 class RatesIn(_Strict):
     rates: tuple[RateGiven, ...] = Field(min_length=1, max_length=100)
+
+
+class PriceGiven(_Strict):
+    lead_id: LeadId
+    price: Amount
+    currency: Currency = "GBP"
+
+
+class PricesIn(_Strict):
+    prices: tuple[PriceGiven, ...] = Field(min_length=1, max_length=MOST_LEADS)
 
 
 class StandInIn(_Strict):
@@ -266,6 +276,12 @@ def _rates(payload: Mapping[str, Any]) -> Given:
     return Given(RatesOrder(rates=tuple(rates)))
 
 
+def _prices(payload: Mapping[str, Any]) -> Given:
+    given = PricesIn.model_validate(dict(payload)).prices
+    prices = (PriceIn(lead_id=one.lead_id, price=Money(amount=one.price, currency=one.currency)) for one in given)
+    return Given(PricesOrder(prices=tuple(sorted(prices, key=lambda one: one.lead_id))))
+
+
 def _stand_in(payload: Mapping[str, Any]) -> Given:
     given = StandInIn.model_validate(dict(payload))
     return Given(StandInOrder.model_validate(given.model_dump()))
@@ -330,6 +346,7 @@ _READERS = {
     ActKind.DECIDED: _final_decision,
     ActKind.SET_POLICY: _policy,
     ActKind.IMPORT_RATES: _rates,
+    ActKind.SET_PRICES: _prices,
     ActKind.SET_STAND_IN: _stand_in,
 }
 

@@ -47,6 +47,17 @@ class Database:
         """Makes database time (`holdfast_now()`) the real one plus `by`."""
         await self.execute("UPDATE clock SET shift = $1", by)
 
+    async def arrived_at(self, price: str, *lead_ids: str) -> None:
+        """Makes it so that these leads, or all of them, arrived with this price."""
+        ids = ", ".join(f"'{one}'" for one in lead_ids)
+        which = f"WHERE lead_id IN ({ids})" if ids else ""
+        table = "ALTER TABLE lead_prices {} TRIGGER append_only"
+        kept = "ALTER TABLE leads {} TRIGGER kept_when_changed"
+        await self.execute(
+            f"{table.format('DISABLE')}; {kept.format('DISABLE')}; UPDATE leads SET price = {price} {which};"  # noqa: S608
+            f"UPDATE lead_prices SET price = {price} {which}; {table.format('ENABLE')}; {kept.format('ENABLE')}"
+        )
+
     async def execute(self, statement: str, *values: object) -> str:
         """Runs one statement as the owner."""
         return str(await (await self._owner()).execute(statement, *values))

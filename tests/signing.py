@@ -19,7 +19,8 @@ from domain.acts import ActAnswer, Candidate, RecordActs
 from domain.case import CaseView, Deadline, OpenStep
 from domain.effects import Effect
 from domain.messages import ActBody, ActKind, SignedAct
-from domain.orders import RateIn, RatesOrder
+from domain.money import Money
+from domain.orders import PriceIn, PricesOrder, RateIn, RatesOrder
 from domain.people import Identity
 from domain.return_lead import (
     Authorisation,
@@ -291,6 +292,10 @@ async def make_agency(database: Database, vault: Vault, folder: Path, *, local_c
     )  # fmt: skip
     await made.add_client("acme", "c-1")
     return made
+
+
+def prices(lead_id: str, price: str) -> PricesOrder:
+    return PricesOrder(prices=(PriceIn(lead_id=lead_id, price=Money(amount=Decimal(price))),))
 
 
 def issued(lead_id: str, gross: str, invoice: str = "inv-1", **changes: Any) -> LeadBilling:

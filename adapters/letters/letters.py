@@ -195,7 +195,7 @@ class _Writer:
             "draft_leads": [one for one in billed if one.state == "draft"],
             "lead_ids": list(dict.fromkeys(lead.lead_id for lead in facts.leads)),
             "to_investigate": [lead.lead_id for lead in facts.leads if not lead.problem],
-            "limit": str(facts.limit),
+            "limit": facts.limit,
             "linked_to": facts.linked_to,
             "note": str(facts.request.get("note", "")),
             "opened_at": _moment(facts.opened_at),

@@ -1,6 +1,6 @@
 """What the rules need to judge an amount, read from the tables: used by the worker and the gate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -8,10 +8,11 @@ from typing import Any
 from asyncpg import Record
 
 from adapters.postgres import policy
-from adapters.postgres.orders_proven import limit_in_force, proven_rates
+from adapters.postgres.orders_proven import limit_in_force, proven_rates, vat_in_force
 from adapters.postgres.pool import Connection
 from domain.errors import Permanent
 from domain.gate import MoneyContext, Rate
+from domain.money import Vat
 from domain.rules.stored_acts import Trust
 from domain.subject import EarlierGrant, Subject
 
@@ -24,15 +25,17 @@ async def money_context(conn: Connection, case_id: str, trust: Trust | None = No
     """
     client = await _client(conn, case_id)
     who = (case_id, client["contact_id"], client["client_id"])
-    limit = await _limit(conn, case_id, trust)
+    limit, vat = await _limit(conn, case_id, trust)
+    amount = _AMOUNT[vat]
     return MoneyContext(
         client_id=client["client_id"],
         contact_id=client["contact_id"],
         today=client["today"],
         limit_gbp=limit,
+        vat=vat,
         rates=await proven_rates(conn, trust) if trust else await _rates(conn),
-        granted_month_gbp=await conn.fetchval(_MONTH, *who) or Decimal(0),
-        granted_invoice_gbp=await _by_invoice(conn, *who),
+        granted_month_gbp=await conn.fetchval(_MONTH.format(amount=amount), *who) or Decimal(0),
+        granted_invoice_gbp=await _by_invoice(conn, amount, *who),
         credited_leads=await _credited(conn, case_id),
         put_leads=await _put(conn, case_id),
     )
@@ -67,8 +70,9 @@ _EARLIER = f"""SELECT g.case_id, g.lead_id, g.gross, g.currency, g.gbp, g.approv
     ORDER BY g.granted_at, g.lead_id"""  # noqa: S608 - constants
 _MEANWHILE = f"""SELECT true FROM grants g WHERE {_THEIRS} AND g.lead_id <> ALL($4)
     AND g.granted_at BETWEEN to_timestamp($5) AND $6 LIMIT 1"""  # noqa: S608 - constants
-_MONTH = f"SELECT sum(g.gbp) FROM grants g WHERE {_OURS} AND {_THIS_MONTH}"  # noqa: S608 - constants
-_INVOICES = f"""SELECT g.invoice_id, sum(g.gbp) AS gbp FROM grants g
+_AMOUNT: Mapping[Vat, str] = {"with": "g.gbp", "without": "coalesce(g.gbp_net, g.gbp)"}
+_MONTH = f"SELECT sum({{amount}}) FROM grants g WHERE {_OURS} AND {_THIS_MONTH}"  # noqa: S608 - constants
+_INVOICES = f"""SELECT g.invoice_id, sum({{amount}}) AS gbp FROM grants g
     WHERE {_OURS} AND g.invoice_id <> '' AND NOT {_THIS_MONTH} GROUP BY g.invoice_id"""  # noqa: S608 - constants
 
 
@@ -81,12 +85,12 @@ async def _client(conn: Connection, case_id: str) -> Record:
     return row
 
 
-async def _limit(conn: Connection, case_id: str, trust: Trust | None) -> Decimal:
+async def _limit(conn: Connection, case_id: str, trust: Trust | None) -> tuple[Decimal, Vat]:
     if trust is None:
-        return (await policy.approval_limit(conn)).amount
+        return (await policy.approval_limit(conn)).amount, await policy.vat(conn)
     # Acts are stamped by the database and can't be taken away: so nobody can move a case's beginning.
     began = await conn.fetchval("SELECT min(accepted_at) FROM acts WHERE case_id = $1", case_id)
-    return await limit_in_force(conn, trust, began)
+    return await limit_in_force(conn, trust, began), await vat_in_force(conn, trust, began)
 
 
 async def _rates(conn: Connection) -> tuple[Rate, ...]:
@@ -100,8 +104,8 @@ async def _rates(conn: Connection) -> tuple[Rate, ...]:
     )
 
 
-async def _by_invoice(conn: Connection, *who: Any) -> dict[str, Decimal]:
-    return {row["invoice_id"]: row["gbp"] for row in await conn.fetch(_INVOICES, *who)}
+async def _by_invoice(conn: Connection, amount: str, *who: Any) -> dict[str, Decimal]:
+    return {row["invoice_id"]: row["gbp"] for row in await conn.fetch(_INVOICES.format(amount=amount), *who)}
 
 
 async def _credited(conn: Connection, case_id: str) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import case_word
 from domain.case import OpenStep
 from domain.errors import Refused
-from domain.money import Money
 from domain.return_lead import FinalDecision, Findings, LeadBilling, Reduction, Verdict
 from domain.rules.answer import CaseLead, Done
 from domain.rules.stored_acts import Trust, Word
@@ -63,7 +62,7 @@ class CaseFacts:
     effects: tuple[SentEffect, ...]
     confirmed_by: str
     confirmed_at: datetime | None
-    limit: Money
+    limit: str  # in words, such as GBP 500.00 with VAT
 
     @property
     def done(self) -> Done:
@@ -127,7 +126,7 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
         effects=await _effects(conn, case_id),
         confirmed_by=await _name(conn, confirmed.row.person_id) if confirmed else "",
         confirmed_at=datetime.fromtimestamp(confirmed.row.accepted_at, UTC) if confirmed else None,
-        limit=await policy.approval_limit(conn),
+        limit=f"{await policy.approval_limit(conn)} {await policy.vat(conn)} VAT",
     )
 
 

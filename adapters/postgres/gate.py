@@ -241,26 +241,27 @@ class _Court:
             if isinstance(effect, DraftCreditNote):
                 await self.conn.execute(_TREAT, lead_id, self.case_id, treatment, *where)
             return
-        gbp = next(one.gbp for one in self.judged.leads if one.lead_id == lead_id)
+        worth = next(one for one in self.judged.leads if one.lead_id == lead_id)
         # Without a price or a rate it is granted under an approval only, and counts in no sum.
-        amount = (billed.gross or Decimal(0), billed.currency, gbp or Decimal(0))
+        amount = (billed.gross or Decimal(0), billed.currency, worth.gbp or Decimal(0), billed.net, worth.gbp_net)
         row = (lead_id, self.case_id, contact_id, treatment, *amount, *where, effect.key, approved_jti)
         if not await self.conn.fetchval(_RESERVE, *row):
             raise Refused("already-granted", GATE_REFUSALS["already-granted"])
         self.grants[lead_id] = _Grant(self.case_id, billed.gross or Decimal(0), billed, bool(approved_jti))
 
 
-_RESERVE = """INSERT INTO grants (lead_id, case_id, client_id, contact_id, treatment, gross, currency, gbp,
-                                  invoice_id, invoice_number, effect_key, approved_jti)
-    SELECT $1, $2, c.client_id, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM cases c WHERE c.case_id = $2
+_RESERVE = """INSERT INTO grants (lead_id, case_id, client_id, contact_id, treatment, gross, currency, gbp, net,
+                                  gbp_net, invoice_id, invoice_number, effect_key, approved_jti)
+    SELECT $1, $2, c.client_id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM cases c WHERE c.case_id = $2
     ON CONFLICT (lead_id) DO UPDATE SET treatment = EXCLUDED.treatment, gross = EXCLUDED.gross,
-        currency = EXCLUDED.currency, gbp = EXCLUDED.gbp, invoice_id = EXCLUDED.invoice_id,
+        currency = EXCLUDED.currency, gbp = EXCLUDED.gbp, net = EXCLUDED.net, gbp_net = EXCLUDED.gbp_net,
+        invoice_id = EXCLUDED.invoice_id,
         invoice_number = EXCLUDED.invoice_number, approved_jti = EXCLUDED.approved_jti, granted_at = holdfast_now()
     WHERE grants.case_id = EXCLUDED.case_id RETURNING true"""
 _TREAT = """UPDATE grants SET treatment = $3, invoice_id = $4, invoice_number = $5
     WHERE lead_id = $1 AND case_id = $2 AND (treatment, invoice_id) IS DISTINCT FROM ($3, $4)"""
-_GRANTS = """SELECT lead_id, case_id, treatment, gross, currency, invoice_id, invoice_number, approved_jti FROM grants
-    WHERE lead_id = ANY($2) OR case_id = $1"""
+_GRANTS = """SELECT lead_id, case_id, treatment, gross, net, currency, invoice_id, invoice_number, approved_jti
+    FROM grants WHERE lead_id = ANY($2) OR case_id = $1"""
 _SENT = """SELECT e.key, e.body, array_agg(ea.jti) AS jtis
     FROM effects e JOIN effect_acts ea ON ea.key = e.key AND ea.attempt = e.attempts
     WHERE e.case_id = $1 AND e.gated AND e.state = 'sent' GROUP BY e.key"""
@@ -376,6 +377,7 @@ async def _grants(conn: Connection, case_id: str, lead_ids: Sequence[str]) -> di
                 invoice_id=row["invoice_id"],
                 invoice_number=row["invoice_number"],
                 gross=row["gross"],
+                net=row["net"],
                 currency=row["currency"],
             ),
             bool(row["approved_jti"]),
@@ -399,7 +401,7 @@ async def _assess(
     """
     own = {lead_id: grant.billing for lead_id, grant in grants.items() if grant.case_id == case_id}
     try:
-        prices = await lead_rows(conn, case_id, [line.lead_id for line in signed])
+        prices = await lead_rows(conn, case_id, [line.lead_id for line in signed], trust)
         context = await money_context(conn, case_id, trust)
     except Permanent as error:
         return {}, Billing(leads=()), error.code
@@ -409,12 +411,12 @@ async def _assess(
 
 
 def _as_recorded(billed: dict[str, LeadBilling], prices: Sequence[LeadRow]) -> dict[str, LeadBilling]:
-    """An unbilled lead's amount is the price recorded when it arrived, whatever anybody says."""
+    """An unbilled lead's amount is the price recorded when it arrived or ordered since, whatever anybody says."""
     for row in prices:
         lead = billed.get(row.lead_id)
         if lead and lead.state in _UNBILLED:
             price = {"gross": row.price.amount, "currency": row.price.currency} if row.price else {"gross": None}
-            billed[row.lead_id] = lead.model_copy(update=price | {"gbp": None})
+            billed[row.lead_id] = lead.model_copy(update=price | {"net": None, "gbp": None, "gbp_net": None})
     return billed
 
 
@@ -426,6 +428,7 @@ def _as_signed(line: SubjectLine) -> LeadBilling:
         invoice_id=line.invoice_id,
         invoice_number=line.invoice_number,
         gross=line.gross,
+        net=line.net if line.invoice_id else None,
         currency=line.currency,
     )
 

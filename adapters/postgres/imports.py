@@ -1,7 +1,7 @@
 """Writing imported directories and leads: one transaction a file, idempotent, and never a way to money.
 
-Identities of approvers, partners and Accounts are out of reach, a person's identity never changes, and a price that
-changes after it was first recorded is kept as it was and marked: it then needs an approver.
+Identities of approvers, partners and Accounts are out of reach, a person's identity never changes, and a price other
+than the one recorded is kept as a version that no order proves: the lead then needs an approver.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,6 +23,7 @@ from adapters.postgres.directory_book import (
     set_channels,
     write_department,
 )
+from adapters.postgres.orders import NEXT_PRICE
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import EventKind
 from domain.errors import Refused
@@ -343,16 +344,25 @@ async def _lead(conn: Connection, row: LeadIn) -> Outcome:
         return "added"
     if before["client_id"] != row.client_id:
         raise _RowError("client_id: a lead can't move to another client")
-    repriced = (before["price"], before["currency"]) != (row.price, row.currency)
-    marked = before["price_changed"] or repriced
-    old = (before["chat_id"], before["thread_id"], before["price_changed"])
-    await conn.execute(_KNOWN_LEAD, row.lead_id, row.chat_id, row.thread_id, marked)
-    return "same" if old == (row.chat_id, row.thread_id, marked) else "changed"
+    repriced = await _reprice(conn, row)
+    await conn.execute(_KNOWN_LEAD, row.lead_id, row.chat_id, row.thread_id)
+    old = (before["chat_id"], before["thread_id"])
+    return "same" if old == (row.chat_id, row.thread_id) and not repriced else "changed"
+
+
+async def _reprice(conn: Connection, row: LeadIn) -> bool:
+    """Keeps another price as a version that no order proves: such a lead needs the approver."""
+    query = "SELECT price, currency FROM lead_prices WHERE lead_id = $1 ORDER BY version DESC LIMIT 1"
+    newest = await conn.fetchrow(query, row.lead_id)
+    if newest and tuple(newest) == (row.price, row.currency):
+        return False
+    await conn.execute(NEXT_PRICE, row.lead_id, row.price, row.currency, "")
+    return True
 
 
 _NEW_LEAD = """INSERT INTO leads (lead_id, client_id, received_at, price, currency, chat_id, thread_id)
     VALUES ($1, $2, $3, $4, $5, $6, $7)"""
-_KNOWN_LEAD = "UPDATE leads SET chat_id = $2, thread_id = $3, price_changed = $4 WHERE lead_id = $1"
+_KNOWN_LEAD = "UPDATE leads SET chat_id = $2, thread_id = $3 WHERE lead_id = $1"
 
 
 def _outcome(before: Record | None, old: Sequence[object], new: Sequence[object], more: bool = False) -> Outcome:

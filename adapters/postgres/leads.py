@@ -1,14 +1,16 @@
 """The leads of a case: which may be investigated, and how they stand in the tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asyncpg import Record
 
+from adapters.postgres.orders_proven import OrderedPrice, proven_prices
 from adapters.postgres.pool import Connection
 from domain.errors import Permanent
 from domain.gate import LeadRow
 from domain.money import Money
 from domain.return_lead import ClaimProblem, Findings, LeadClaim, Reduction, Verdict
+from domain.rules.stored_acts import Trust
 
 
 async def claim_leads(conn: Connection, case_id: str, client_id: str, lead_ids: Sequence[str]) -> tuple[LeadClaim, ...]:
@@ -36,8 +38,13 @@ async def claims(conn: Connection, case_id: str) -> tuple[LeadClaim, ...]:
     return tuple(_claim(row) for row in rows)
 
 
-async def lead_rows(conn: Connection, case_id: str, lead_ids: Sequence[str]) -> tuple[LeadRow, ...]:
-    """The case's own leads in the order asked for. Raises Permanent `unknown-lead` if one is not among them."""
+async def lead_rows(
+    conn: Connection, case_id: str, lead_ids: Sequence[str], trust: Trust | None = None
+) -> tuple[LeadRow, ...]:
+    """The case's own leads in the order asked for. With `trust` only those prices count that a signed order proves.
+
+    Raises Permanent `unknown-lead` if one is not among them.
+    """
     query = """SELECT l.* FROM leads l JOIN cases c ON c.client_id = l.client_id
                WHERE c.case_id = $1 AND l.lead_id = ANY($2)
                  AND EXISTS (SELECT FROM case_leads cl WHERE cl.case_id = $1 AND cl.lead_id = l.lead_id)"""
@@ -45,7 +52,37 @@ async def lead_rows(conn: Connection, case_id: str, lead_ids: Sequence[str]) -> 
     missing = [lead_id for lead_id in lead_ids if lead_id not in found]
     if missing:
         raise Permanent("holdfast", "unknown-lead", f"{', '.join(missing)}: not a lead of this case and client")
-    return tuple(_lead(found[lead_id]) for lead_id in lead_ids)
+    prices = await prices_in_force(conn, lead_ids, trust)
+    return tuple(_lead(found[lead_id], *prices[lead_id]) for lead_id in lead_ids)
+
+
+async def prices_in_force(
+    conn: Connection, lead_ids: Sequence[str], trust: Trust | None = None
+) -> dict[str, tuple[Money | None, bool]]:
+    """Each lead's price, that it arrived with or the latest order's; and whether it was changed since by no order."""
+    query = "SELECT * FROM lead_prices WHERE lead_id = ANY($1) ORDER BY lead_id, version"
+    versions: dict[str, list[Record]] = {}
+    for row in await conn.fetch(query, list(lead_ids)):
+        versions.setdefault(row["lead_id"], []).append(row)
+    proven = await proven_prices(conn, trust, lead_ids) if trust else _as_named(versions)
+    return {lead_id: _in_force(rows, proven.get(lead_id)) for lead_id, rows in versions.items()}
+
+
+def _as_named(versions: Mapping[str, Sequence[Record]]) -> dict[str, OrderedPrice]:
+    """The latest version of each lead that says it is an order's."""
+    named = [row for rows in versions.values() for row in rows if row["act_jti"] and row["price"] is not None]
+    return {row["lead_id"]: OrderedPrice(_money(row), row["act_jti"], row["since"]) for row in named}
+
+
+def _in_force(rows: Sequence[Record], order: OrderedPrice | None) -> tuple[Money | None, bool]:
+    first, *later = rows
+    if order is None:
+        return (None if first["price"] is None else _money(first)), bool(later)
+    return order.price, any(row["act_jti"] != order.jti and row["since"] > order.at for row in later)
+
+
+def _money(row: Record) -> Money:
+    return Money(amount=row["price"], currency=row["currency"])
 
 
 async def tracking_row(conn: Connection, case_id: str, key: str, lead_id: str) -> tuple[str, ...]:
@@ -129,13 +166,12 @@ def _claim(row: Record) -> LeadClaim:
     return LeadClaim(lead_id=row["lead_id"], problem=ClaimProblem(row["problem"]))
 
 
-def _lead(row: Record) -> LeadRow:
-    price = None if row["price"] is None else Money(amount=row["price"], currency=row["currency"])
+def _lead(row: Record, price: Money | None, changed: bool) -> LeadRow:
     return LeadRow(
         lead_id=row["lead_id"],
         client_id=row["client_id"],
         price=price,
-        price_changed=row["price_changed"],
+        price_changed=changed,
         chat_id=row["chat_id"],
         thread_id=row["thread_id"],
         received_at=row["received_at"],

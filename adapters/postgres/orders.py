@@ -1,4 +1,6 @@
-"""Orders: limits, rates and stand-ins, changed only by signed acts of the approver or a partner who is not involved."""
+"""Orders: limits, VAT, prices, rates and stand-ins, changed only by signed acts of the approver or a partner who is not
+involved.
+"""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -14,7 +16,7 @@ from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import EventKind, Model
 from domain.errors import Refused
 from domain.messages import SignedAct
-from domain.orders import APPROVAL_LIMIT, PolicyOrder, Present, RatesOrder, StandInOrder
+from domain.orders import PolicyOrder, Present, PricesOrder, RatesOrder, StandInOrder
 from domain.people import Identity, Role
 from domain.rules import acts as rules
 from domain.rules.acts import Opened
@@ -140,12 +142,19 @@ async def _put_in_force(conn: Connection, opened: Opened) -> None:
         case RatesOrder(rates=rates):
             rows = [(one.currency, one.on, one.gbp, opened.body.jti) for one in rates]
             await conn.executemany("INSERT INTO rates (currency, on_date, gbp, act_jti) VALUES ($1, $2, $3, $4)", rows)
+        case PricesOrder(prices=prices):
+            jti = opened.body.jti
+            said = [(one.lead_id, one.price.amount, one.price.currency, jti) for one in prices]
+            await conn.executemany(NEXT_PRICE, said)
         case _:
             pass  # who stands in is read out of the orders themselves
 
 
 _NEXT_VERSION = """INSERT INTO policy (name, version, value, act_jti)
     SELECT $1, coalesce(max(version), 0) + 1, $2, $3 FROM policy WHERE name = $1"""
+NEXT_PRICE = "INSERT INTO lead_prices (lead_id, version, price, currency, act_jti) VALUES ($1, 0, $2, $3, $4)"
+_PRICES = """SELECT DISTINCT ON (lead_id) lead_id, price, currency, version FROM lead_prices WHERE lead_id = ANY($1)
+    ORDER BY lead_id, version DESC"""
 _INVOLVED = """SELECT true FROM acts a JOIN cases c USING (case_id)
     WHERE a.issuer = $1 AND a.sub = $2 AND a.kind IN ('return.findings', 'return.confirm', 'return.decided')
       AND c.status = 'open' LIMIT 1"""
@@ -162,6 +171,10 @@ async def _present(conn: Connection, result: Model) -> Present:
             query = "SELECT DISTINCT ON (currency) currency, on_date, gbp FROM rates ORDER BY currency, on_date DESC"
             rows = await conn.fetch(query)
             return Present(of="rates", facts={row["currency"]: f"{row['gbp']} {row['on_date']}" for row in rows})
+        case PricesOrder(prices=prices):
+            rows = await conn.fetch(_PRICES, [one.lead_id for one in prices])
+            now = {row["lead_id"]: f"{row['currency']} {row['price']} version {row['version']}" for row in rows}
+            return Present(of="prices", facts=dict(now))
         case _:
             count = await conn.fetchval("SELECT count(*) FROM orders WHERE kind = 'standin.set'")
             return Present(of="stand-ins", facts={"orders": count})
@@ -173,14 +186,22 @@ async def _unfit(conn: Connection, result: Model, who: Identity, now: datetime, 
     if await conn.fetchval(_INVOLVED, who.issuer, who.sub):
         return "involved"
     match result:
-        case PolicyOrder(name=name, value=value):
-            return "" if name == APPROVAL_LIMIT and value.currency == "GBP" else "unknown-policy"
+        case PolicyOrder():
+            return "" if result.fits else "unknown-policy"
+        case PricesOrder():
+            return await _unfit_prices(conn, result)
         case RatesOrder():
             return await _unfit_rates(conn, result, now)
         case StandInOrder():
             return _unfit_stand_in(result, who, now, people)
         case _:
             return "unknown-kind"
+
+
+async def _unfit_prices(conn: Connection, order: PricesOrder) -> str:
+    named = [one.lead_id for one in order.prices]
+    known = await conn.fetchval("SELECT count(*) FROM leads WHERE lead_id = ANY($1)", named)
+    return "" if named and len(set(named)) == len(named) == known else "prices-do-not-fit"
 
 
 async def _unfit_rates(conn: Connection, order: RatesOrder, now: datetime) -> str:

@@ -1,4 +1,5 @@
-"""Orders that prove themselves: what a signed act of the approver or a partner says about limits, rates, stand-ins.
+"""Orders that prove themselves: what a signed act of the approver or a partner says about limits, VAT, prices, rates,
+stand-ins.
 
 The rows of `policy` and `rates` prove nothing by being there; each counts only through its order.
 """
@@ -15,8 +16,8 @@ from adapters.postgres.pool import Connection
 from domain.errors import Refused
 from domain.gate import Rate
 from domain.messages import ActBody, ActKind, SignedAct
-from domain.money import Money
-from domain.orders import APPROVAL_LIMIT, PolicyOrder, RateIn, RatesOrder, StandInOrder
+from domain.money import Money, Vat
+from domain.orders import APPROVAL_LIMIT, PolicyOrder, PricesOrder, RateIn, RatesOrder, StandInOrder, VatBasis
 from domain.people import Identity, Role
 from domain.rules.acts import Authority, Opened, open_act, untimely
 from domain.rules.authority import ORDERS, may_sign
@@ -49,6 +50,15 @@ class Order:
     opened: Opened
     at: datetime
     person_id: str
+
+
+@dataclass(frozen=True)
+class OrderedPrice:
+    """What an order says a lead costs. `at`: when it was accepted."""
+
+    price: Money
+    jti: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -111,10 +121,37 @@ async def limit_in_force(conn: Connection, trust: Trust, since: datetime | None)
     limit = Money.model_validate(first).amount
     for order in await _orders(conn, trust, ActKind.SET_POLICY):
         said = order.opened.result
-        if isinstance(said, PolicyOrder) and said.name == APPROVAL_LIMIT:
+        if isinstance(said, PolicyOrder) and isinstance(said.value, Money) and said.fits:
             earlier = since is None or order.at <= since
             limit = said.value.amount if earlier else min(limit, said.value.amount)
     return limit
+
+
+async def vat_in_force(conn: Connection, trust: Trust, since: datetime | None) -> Vat:
+    """Whether amounts count with VAT: if they did at any time since `since`, and unless an order says otherwise."""
+    vat: Vat = "with"
+    for order in await _orders(conn, trust, ActKind.SET_POLICY):
+        said = order.opened.result
+        if isinstance(said, PolicyOrder) and isinstance(said.value, VatBasis) and said.fits:
+            earlier = since is None or order.at <= since
+            vat = said.value.vat if earlier or said.value.vat == "with" else vat
+    return vat
+
+
+async def proven_prices(conn: Connection, trust: Trust, lead_ids: Sequence[str]) -> dict[str, OrderedPrice]:
+    """The price of the latest order about each lead that there is one about."""
+    if not lead_ids:
+        return {}
+    named = [f'%"lead_id":"{lead_id}"%' for lead_id in lead_ids]
+    query = "SELECT * FROM orders WHERE kind = $1 AND payload LIKE ANY($2) ORDER BY seq"
+    rows = await conn.fetch(query, ActKind.SET_PRICES.value, named)
+    found: dict[str, OrderedPrice] = {}
+    for order in _standing(rows, await tenures(conn), trust) if rows else ():
+        said = order.opened.result
+        if isinstance(said, PricesOrder):
+            jti = order.opened.body.jti
+            found |= {lead: OrderedPrice(price, jti, order.at) for lead in lead_ids if (price := said.of(lead))}
+    return found
 
 
 async def proven_rates(conn: Connection, trust: Trust) -> tuple[Rate, ...]:

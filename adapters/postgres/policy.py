@@ -12,7 +12,8 @@ from adapters.postgres.crypto import Vault
 from adapters.postgres.pool import Connection
 from domain.case import EventKind
 from domain.errors import Refused
-from domain.money import Money
+from domain.money import Money, Vat
+from domain.orders import APPROVAL_LIMIT, VAT_BASIS, VatBasis
 
 Mode = Literal["off", "allowlist", "on"]
 EVERYONE = "*"
@@ -53,7 +54,12 @@ async def current(conn: Connection, name: str) -> JsonValue:
 
 async def approval_limit(conn: Connection) -> Money:
     """Strictly above this a return needs the approver (RL-14)."""
-    return Money.model_validate(await current(conn, "approval-limit"))
+    return Money.model_validate(await current(conn, APPROVAL_LIMIT))
+
+
+async def vat(conn: Connection) -> Vat:
+    """Whether amounts are compared with the limit with VAT or without."""
+    return VatBasis.model_validate(await current(conn, VAT_BASIS)).vat
 
 
 async def outbound(conn: Connection) -> Outbound:

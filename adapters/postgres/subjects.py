@@ -68,7 +68,11 @@ _ACTS = """SELECT a.*, coalesce(p.person_id, a.issuer || '|' || a.sub) AS who,
         floor(extract(epoch FROM a.accepted_at))::bigint AS at
     FROM acts a LEFT JOIN signers p ON p.issuer = a.issuer AND p.sub = a.sub
     WHERE a.case_id = $1 AND a.workflow_id = $2 ORDER BY a.seq"""
-_CLAIMED = """SELECT cl.lead_id, l.price, l.currency, cl.billing FROM case_leads cl LEFT JOIN leads l USING (lead_id)
+_CLAIMED = """SELECT cl.lead_id, cl.billing,
+        coalesce(p.price, l.price) AS price, coalesce(p.currency, l.currency) AS currency
+    FROM case_leads cl LEFT JOIN leads l USING (lead_id) LEFT JOIN LATERAL (
+        SELECT price, currency FROM lead_prices WHERE lead_id = cl.lead_id AND act_jti <> ''
+        ORDER BY version DESC LIMIT 1) p ON true
     WHERE cl.case_id = $1 AND cl.problem = '' ORDER BY cl.ordinal"""
 
 
@@ -83,7 +87,7 @@ async def _of_step(conn: Connection, case_id: str, step_id: str) -> Subject:
 async def _of_approval(conn: Connection, about: Subject, trust: Trust) -> Subject:
     try:
         context = await money_context(conn, about.case_id, trust)
-        rows = await lead_rows(conn, about.case_id, about.lead_ids)
+        rows = await lead_rows(conn, about.case_id, about.lead_ids, trust)
     except Permanent as error:
         raise Refused(error.code, str(error)) from None
     billed = {row["lead_id"]: _billing(row) for row in await conn.fetch(_CLAIMED, about.case_id)}
@@ -94,6 +98,7 @@ async def _of_approval(conn: Connection, about: Subject, trust: Trust) -> Subjec
         total_gbp=judged.total_gbp if rated else None,
         granted_gbp=judged.granted_gbp,
         limit_gbp=judged.limit_gbp,
+        vat=judged.vat,
         rules=RULES_VERSION,
         granted=await earlier_grants(conn, about.case_id, [one.invoice_id for one in about.lines if one.invoice_id]),
     )
@@ -103,7 +108,7 @@ async def _of_approval(conn: Connection, about: Subject, trust: Trust) -> Subjec
 def _as_billed(line: SubjectLine, billed: LeadBilling | None) -> LeadBilling:
     """As last read from the books; what it is in GBP is found out anew."""
     found = billed or LeadBilling(lead_id=line.lead_id, state=BillingState.UNBILLED)
-    return found.model_copy(update={"gbp": None})
+    return found.model_copy(update={"gbp": None, "gbp_net": None})
 
 
 def _of(case: Record, name: SetName, lines: tuple[SubjectLine, ...]) -> Subject:

@@ -17,7 +17,7 @@ from domain import api_keys
 from domain.case import Model
 from domain.errors import Refused
 from domain.messages import ACT_DOMAIN, MOST_ACT_BYTES, ActBody, ActKind, Auth, SignedAct
-from domain.orders import PolicyOrder, RatesOrder, StandInOrder
+from domain.orders import PolicyOrder, PricesOrder, RatesOrder, StandInOrder
 from domain.people import Identity, Role
 from domain.return_lead import (
     Authorisation,
@@ -72,6 +72,7 @@ PAYLOADS: dict[ActKind, type[Model]] = {
     ActKind.DECIDED: FinalDecision,
     ActKind.SET_POLICY: PolicyOrder,
     ActKind.IMPORT_RATES: RatesOrder,
+    ActKind.SET_PRICES: PricesOrder,
     ActKind.SET_STAND_IN: StandInOrder,
 }
 
@@ -128,9 +129,10 @@ REFUSALS: dict[str, str] = {
     "reason-missing": "It needs a reason. The reason stays internal.",
     "nothing-to-withdraw": "There is no approval in this case that could be withdrawn.",
     "already-carried-out": "What was approved has been carried out: it can't be withdrawn any more.",
-    "not-a-setter": "Limits, rates and stand-ins are set by the approver or a partner only.",
+    "not-a-setter": "Limits, prices, rates and stand-ins are set by the approver or a partner only.",
     "involved": "Whoever has a hand in an open case, or gains by it, can't set this.",
     "unknown-policy": "There is no such setting of the rules that could be set.",
+    "prices-do-not-fit": "Each lead has one price, and must be known here.",
     "rates-do-not-fit": "Each currency has one rate a day, newer than those before it and not of the future.",
     "backdated": "Nobody stands in for a time that is over.",
     "not-an-approver": "There is no such approver to stand in for.",

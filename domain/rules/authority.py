@@ -56,9 +56,10 @@ ACT_RULES: dict[ActKind, ActRule] = {
     ActKind.DECIDED: ActRule(money=True, auth=_PEOPLE, role=Role.ACCOUNT_MANAGER),  # RL-10
     ActKind.SET_POLICY: ActRule(money=True, auth=_PEOPLE),
     ActKind.IMPORT_RATES: ActRule(money=True, auth=_PEOPLE),
+    ActKind.SET_PRICES: ActRule(money=True, auth=_PEOPLE),
     ActKind.SET_STAND_IN: ActRule(money=True, auth=_PEOPLE),
 }
-ORDERS = frozenset({ActKind.SET_POLICY, ActKind.IMPORT_RATES, ActKind.SET_STAND_IN})
+ORDERS = frozenset({ActKind.SET_POLICY, ActKind.IMPORT_RATES, ActKind.SET_PRICES, ActKind.SET_STAND_IN})
 """Kinds about the deployment itself: no step of a case ever takes one."""
 
 
@@ -88,13 +89,23 @@ def _counts(rate: Rate, context: MoneyContext) -> bool:
 
 def in_gbp(lead: LeadBilling, context: MoneyContext) -> LeadBilling:
     rate = rate_in_gbp(lead.currency, context)
-    return lead if rate is None or lead.gross is None else lead.model_copy(update={"gbp": lead.gross * rate})
+    if rate is None or lead.gross is None:
+        return lead
+    net = None if lead.net is None else lead.net * rate
+    return lead.model_copy(update={"gbp": lead.gross * rate, "gbp_net": net})
+
+
+def counted(lead: LeadBilling, context: MoneyContext) -> Decimal:
+    """What a lead adds to the sum: with VAT, or without where the rules say so and the books say how much that is."""
+    if context.vat == "without" and lead.gbp_net is not None:
+        return lead.gbp_net
+    return lead.gbp or Decimal(0)
 
 
 def judge(billed: Sequence[LeadBilling], rows: Sequence[LeadRow], context: MoneyContext) -> Billing:
     """What the leads come to, and why an approver is needed ("" if none is)."""
     leads = tuple(in_gbp(lead, context) for lead in billed)
-    total = sum((lead.gbp or Decimal(0) for lead in leads), Decimal(0))
+    total = sum((counted(lead, context) for lead in leads), Decimal(0))
     invoices = dict.fromkeys(lead.invoice_id for lead in leads if lead.invoice_id)
     granted = context.granted_month_gbp + sum(
         (context.granted_invoice_gbp.get(one, Decimal(0)) for one in invoices), Decimal(0)
@@ -105,6 +116,7 @@ def judge(billed: Sequence[LeadBilling], rows: Sequence[LeadRow], context: Money
         total_gbp=total,
         granted_gbp=granted,
         limit_gbp=context.limit_gbp,
+        vat=context.vat,
         approval=_why(leads, total + granted, changed, context),
     )
 

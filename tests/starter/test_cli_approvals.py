@@ -36,7 +36,7 @@ async def test_a_return_above_the_limit_is_decided_from_the_command_line(
     async def run(*words: str, given: str = "") -> Said:
         return await holdfast(agency.settings, *words, temporal=temporal.address, given=given)
 
-    await agency.database.execute("UPDATE leads SET price = 300 WHERE lead_id = ANY($1)", LEADS)
+    await agency.database.arrived_at("300", *LEADS)
     case_id = await agency.receive(letter(" ".join(LEADS)))
     await agency.find(case_id, LEADS)
     await agency.parked(case_id, "approval")
@@ -83,6 +83,13 @@ async def test_limits_rates_and_stand_ins_are_set_with_a_signature(
     assert (await run("import", "rates", str(rates), "--as", "P-9")).code == 0
     again = await run("import", "rates", str(rates), "--as", "P-9")
     assert (again.code, "newer" in again.err) == (2, True)
+    assert (await run("policy", "set", "vat-basis", "without", "--as", "P-9")).code == 0
+    prices = tmp_path / "prices.csv"
+    prices.write_text("lead_id,price\nL-1005,50.00\n")
+    assert (await run("import", "prices", str(prices), "--as", "P-9")).code == 0
     shown = (await run("policy", "show", "--json")).data
     assert shown["settings"][0]["value"]["amount"] == "400.00"
-    assert [one["kind"] for one in shown["orders"]] == ["rates.import", "standin.set", "policy.set"]
+    in_force = {one["name"]: one["value"] for one in reversed(shown["settings"])}
+    assert in_force["vat-basis"] == {"vat": "without"}
+    kinds = ["prices.set", "policy.set", "rates.import", "standin.set", "policy.set"]
+    assert [one["kind"] for one in shown["orders"]] == kinds

@@ -1,6 +1,7 @@
 """Imports of whole files into a real database, under the door's own role."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -117,14 +118,17 @@ async def test_json_is_taken_with_amounts_as_text_only(files: Files) -> None:
     assert "is not JSON" in await files.refused("leads", "[" * 100_000, "c.json")
 
 
-async def test_a_changed_price_keeps_the_recorded_one_and_marks_the_lead(files: Files, database: Database) -> None:
+async def test_another_price_is_a_version_that_no_order_proves(files: Files, database: Database) -> None:
     await files.samples()
     row = "L-2001,oakfield,2026-11-02T09:00:00+00:00,{price},GBP\n"
     assert (await files.take("leads", LEAD + row.format(price="850.00"))).changed == 1
-    (lead,) = await database.fetch("SELECT price, price_changed FROM leads WHERE lead_id = 'L-2001'")
-    assert (str(lead["price"]), lead["price_changed"]) == ("85.00", True)
-    assert (await files.take("leads", LEAD + row.format(price="85.00"))).same == 1
-    assert await database.value("SELECT price_changed FROM leads WHERE lead_id = 'L-2001'")
+    assert (await files.take("leads", LEAD + row.format(price="850.00"))).same == 1
+    assert (await files.take("leads", LEAD + row.format(price="85.00"))).changed == 1
+    assert await database.value("SELECT price FROM leads WHERE lead_id = 'L-2001'") == Decimal("85.00")
+    versions = await database.fetch(
+        "SELECT version, price, act_jti FROM lead_prices WHERE lead_id = 'L-2001' ORDER BY version"
+    )
+    assert [tuple(one) for one in versions] == [(n, Decimal(price), "") for n, price in ((1, 85), (2, 850), (3, 85))]
 
 
 PEOPLE = "person_id,name,email,issuer,sub,roles\n"

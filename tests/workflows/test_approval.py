@@ -12,7 +12,7 @@ LEADS = ["L-1005", "L-1006", "L-1007", "L-1008"]
 
 async def priced(agency: Agency, price: str) -> str:
     """A request whose four unbilled leads cost so much each, found valid."""
-    await agency.database.execute("UPDATE leads SET price = $1::text::numeric WHERE lead_id = ANY($2)", price, LEADS)
+    await agency.database.arrived_at(price, *LEADS)
     case_id = await agency.receive(letter(", ".join(LEADS)))
     await agency.find(case_id, LEADS)
     return case_id

@@ -228,7 +228,7 @@ async def test_an_overturned_lead_is_settled_in_a_linked_case(agency: Agency) ->
 
 
 async def test_an_overturned_lead_needs_the_approver_like_any_other(agency: Agency) -> None:
-    await agency.database.execute("UPDATE leads SET price = 501.00 WHERE lead_id = 'L-1005'")
+    await agency.database.arrived_at("501.00", "L-1005")
     case_id = await refused(agency, cc=AMY)
     await disputes(agency, case_id)
     await decides(agency, case_id, overturned=["L-1005"], upheld=["L-1006"])

@@ -19,7 +19,7 @@ from adapters.postgres.subjects import subject
 from domain.effects import Effect
 from domain.messages import ActBody, ActKind, SignedAct
 from domain.money import Money
-from domain.orders import PolicyOrder, StandInOrder
+from domain.orders import PolicyOrder, StandInOrder, VatBasis
 from domain.return_lead import (
     Billing,
     BillingState,
@@ -51,7 +51,7 @@ from tests.adapters.postgres.test_gate import (
     verdicts,
 )
 from tests.conftest import Database
-from tests.signing import CASE, CONFIRMATION, Agency, findings, identity, issued, make_agency, unbilled
+from tests.signing import CASE, CONFIRMATION, Agency, findings, identity, issued, make_agency, prices, unbilled
 
 OTHER = "return-lead/fedcba9876543210"
 BIG = [issued("L-1001", "400.00"), issued("L-1002", "400.00")]
@@ -1043,10 +1043,52 @@ async def test_a_rate_that_jumped_needs_the_approver(agency: Agency) -> None:
 async def test_a_price_changed_to_slip_under_the_limit(agency: Agency) -> None:
     billed = [unbilled("L-1001", "600.00")]
     await agency.add_lead("L-1001", "600.00")
-    await agency.database.execute("UPDATE leads SET price_changed = true")
+    await (await agency.database.pool("door")).execute("UPDATE leads SET price = 1")
     await found(agency, billed)
     await confirmed(agency)
     assert await verdicts(agency, [unbilled("L-1001", "1.00")], listing()) == ["price-missing-or-changed"]
+
+
+async def test_a_price_of_an_order_that_was_never_given(agency: Agency) -> None:
+    """Written as a version that names no order, a made-up one, or one that was given for another lead."""
+    billed = [unbilled("L-1001", "600.00")]
+    await agency.add_lead("L-1001", "600.00")
+    await agency.add_lead("L-9", "600.00")
+    jti = await agency.order("pia", ActKind.SET_PRICES, prices("L-9", "1.00"))
+    await found(agency, billed)
+    await confirmed(agency)
+    door = await agency.database.pool("door")
+    for name in ("", "made-up", jti):
+        insert = "INSERT INTO lead_prices (lead_id, price, currency, act_jti) VALUES ('L-1001', 1, 'GBP', $1)"
+        await door.execute(insert, name)
+        assert await verdicts(agency, [unbilled("L-1001", "1.00")], listing()) == ["price-missing-or-changed"]
+
+
+async def test_a_price_that_was_ordered_before_brought_up_again(agency: Agency) -> None:
+    await agency.add_lead("L-1001", "700.00")
+    first = await agency.order("pia", ActKind.SET_PRICES, prices("L-1001", "1.00"))
+    await agency.order("pia", ActKind.SET_PRICES, prices("L-1001", "600.00"))
+    billed = [unbilled("L-1001", "600.00")]
+    await found(agency, billed)
+    await confirmed(agency)
+    assert await verdicts(agency, billed, listing()) == ["above-the-limit"]
+    insert = "INSERT INTO lead_prices (lead_id, price, currency, act_jti) VALUES ('L-1001', 1, 'GBP', $1)"
+    await (await agency.database.pool("door")).execute(insert, first)
+    assert await verdicts(agency, billed, listing()) == ["price-missing-or-changed"]
+
+
+async def test_a_vat_setting_changed_to_slip_under_the_limit(agency: Agency) -> None:
+    """A row without an order, and an order's row with another value: neither counts."""
+    billed = [issued("L-1001", "600.00")]  # 500.00 without VAT
+    await found(agency, billed)
+    await confirmed(agency)
+    jti = await agency.order("pia", ActKind.SET_POLICY, PolicyOrder(name="vat-basis", value=VatBasis(vat="with")))
+    door = await agency.database.pool("door")
+    for version, name in ((3, None), (4, "made-up"), (5, jti)):
+        insert = """INSERT INTO policy (name, version, value, act_jti)
+            VALUES ('vat-basis', $1, '{"vat": "without"}', $2)"""
+        await door.execute(insert, version, name)
+        assert await verdicts(agency, billed, confirm()) == ["above-the-limit"]
 
 
 @pytest.mark.parametrize(("gross", "code"), [("500.00", "go"), ("500.01", "above-the-limit")])

@@ -26,6 +26,8 @@ from domain.effects import (
     ListDoNotInvoice,
 )
 from domain.messages import ActBody, ActKind, SignedAct
+from domain.money import Vat
+from domain.orders import PolicyOrder, VatBasis
 from domain.return_lead import Authorisation, Billing, BillingState, LeadBilling, Reduction, StepResult, Withdrawal
 from domain.rules.acts import written
 from domain.rules.permits import GATE_REFUSALS
@@ -43,6 +45,7 @@ from tests.signing import (
     identity,
     issued,
     make_agency,
+    prices,
     unbilled,
 )
 
@@ -369,16 +372,75 @@ async def test_an_unbilled_leads_price_is_the_recorded_one_whatever_the_worker_r
 async def test_a_price_raised_after_signing_is_refused(agency: Agency) -> None:
     billed = [unbilled("L-1001", "60.00")]
     await open_case(agency, billed)
-    await agency.database.execute("UPDATE leads SET price = 61")
+    await agency.database.arrived_at("61")
     assert await verdicts(agency, billed, listing()) == ["amount-above-signed"]
 
 
 async def test_a_price_that_was_ever_changed_needs_approval(agency: Agency) -> None:
     billed = [unbilled("L-1001", "60.00")]
     await open_case(agency, billed)
-    await agency.database.execute("UPDATE leads SET price_changed = true")
+    await agency.database.execute("UPDATE leads SET price = 59")
     (one,) = await claim(agency, billed, listing())
     assert (one.verdict, one.code) == ("needs_approval", "price-missing-or-changed")
+    await agency.database.execute("UPDATE leads SET price = 60")
+    assert await verdicts(agency, billed, listing()) == ["price-missing-or-changed"]
+
+
+async def test_a_price_of_a_signed_order_counts_until_an_import_says_otherwise(agency: Agency) -> None:
+    billed = [unbilled("L-1001", "60.00")]
+    await open_case(agency, billed)
+    order = prices("L-1001", "50.00")
+    await agency.order("pia", ActKind.SET_PRICES, order)
+    assert await verdicts(agency, billed, listing()) == ["go"]
+    assert await grants(agency) == {"L-1001": ("no-charge", Decimal("50.00"))}
+    await agency.database.execute("DELETE FROM grants")
+    await agency.database.execute("UPDATE effects SET state = 'prepared'")
+    await agency.database.execute(
+        "INSERT INTO lead_prices (lead_id, price, currency) SELECT lead_id, 55, 'GBP' FROM leads"
+    )
+    assert await verdicts(agency, billed, listing()) == ["price-missing-or-changed"]
+    await agency.order("pia", ActKind.SET_PRICES, prices("L-1001", "55.00"))
+    assert await verdicts(agency, billed, listing()) == ["go"]
+
+
+async def without_vat(agency: Agency, vat: Vat = "without") -> None:
+    await agency.order("pia", ActKind.SET_POLICY, PolicyOrder(name="vat-basis", value=VatBasis(vat=vat)))
+
+
+@pytest.mark.clause("RL-14")
+@pytest.mark.parametrize(("gross", "code"), [("600.00", "go"), ("600.02", "above-the-limit")])
+async def test_without_vat_only_by_a_signed_order(agency: Agency, gross: str, code: str) -> None:
+    await without_vat(agency)
+    billed = [issued("L-1001", gross)]
+    await open_case(agency, billed)
+    assert await verdicts(agency, billed, confirm()) == [code]
+
+
+async def test_an_unbilled_leads_price_counts_whole_whatever_the_vat_basis(agency: Agency) -> None:
+    await without_vat(agency)
+    billed = [unbilled("L-1001", "500.01", net=Decimal("1.00"))]
+    await open_case(agency, billed)
+    assert await verdicts(agency, billed, listing()) == ["above-the-limit"]
+
+
+async def test_an_open_case_keeps_the_stricter_vat_basis(agency: Agency) -> None:
+    billed = [issued("L-1001", "600.00")]
+    await open_case(agency, billed)
+    await without_vat(agency)
+    assert await verdicts(agency, billed, confirm()) == ["above-the-limit"]
+
+
+async def test_what_was_granted_without_vat_counts_with_it_once_it_is_counted_with_vat(agency: Agency) -> None:
+    await without_vat(agency)
+    await open_case(agency, [issued("L-1001", "300.00")])
+    await carry_out(agency, [issued("L-1001", "300.00")], confirm())
+    second = [issued("L-2001", "300.00", "inv-2")]
+    await open_case(agency, second, OTHER)
+    assert await verdicts(agency, second, confirm(OTHER), case_id=OTHER) == ["go"]
+    await agency.database.execute("DELETE FROM grants WHERE case_id = $1", OTHER)
+    await agency.database.execute("UPDATE effects SET state = 'prepared' WHERE case_id = $1", OTHER)
+    await without_vat(agency, "with")
+    assert await verdicts(agency, second, confirm(OTHER), case_id=OTHER) == ["above-the-limit"]
 
 
 async def test_a_lead_without_a_price_is_not_granted(agency: Agency) -> None:

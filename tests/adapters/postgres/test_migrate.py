@@ -26,7 +26,7 @@ async def test_applying_again_changes_nothing_and_sets_a_new_password(
     try:
         await migrate.apply(url, {**PASSWORDS, "door": "quote ' and %I \\"})
         connection = await asyncpg.connect(url, user="holdfast_door", password="quote ' and %I \\")
-        assert await connection.fetchval("SELECT count(*) FROM policy") == 3
+        assert await connection.fetchval("SELECT count(*) = count(DISTINCT name) AND count(*) > 0 FROM policy")
         await connection.close()
     finally:
         await migrate.apply(url, PASSWORDS)

@@ -1,6 +1,6 @@
 """Limits, rates and stand-ins change only by signed acts of the approver or a partner who is not involved."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -11,16 +11,16 @@ from adapters.postgres.audit import verify
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import PostgresDirectory
 from adapters.postgres.orders import read_orders, read_settings
-from adapters.postgres.orders_proven import hierarchy, limit_in_force, proven_rates
+from adapters.postgres.orders_proven import hierarchy, limit_in_force, proven_rates, vat_in_force
 from adapters.postgres.pool import transaction
 from domain.errors import Refused
 from domain.messages import ActBody, ActKind
 from domain.money import Money
-from domain.orders import PolicyOrder, RateIn, RatesOrder, StandInOrder
+from domain.orders import PolicyOrder, PriceIn, PricesOrder, RateIn, RatesOrder, StandInOrder, VatBasis
 from domain.return_lead import StepResult
 from runtime.keys import Signer, local_signer, rotate, signed_act
 from tests.conftest import Database
-from tests.signing import CASE, DEPLOYMENT, Agency, findings, identity, make_agency
+from tests.signing import CASE, DEPLOYMENT, Agency, findings, identity, make_agency, prices
 
 
 @pytest.fixture
@@ -99,6 +99,36 @@ async def test_the_very_same_order_again_changes_nothing(agency: Agency) -> None
         await agency.orders.record(other)
 
 
+async def vat(agency: Agency, since: datetime | None = None) -> str:
+    async with transaction(agency.money, reading=True) as conn:
+        return await vat_in_force(conn, agency.trust, since)
+
+
+async def test_amounts_count_with_vat_unless_an_order_says_otherwise(agency: Agency) -> None:
+    began = datetime.fromtimestamp(await agency.clock(), UTC)
+    assert await vat(agency) == "with"
+    await agency.order("shobhit", ActKind.SET_POLICY, PolicyOrder(name="vat-basis", value=VatBasis(vat="without")))
+    assert await vat(agency) == "without"
+    assert await vat(agency, began) == "with"  # a case that began with VAT keeps it
+    newest = next(one for one in await read_settings(agency.money) if one["name"] == "vat-basis")
+    assert (newest["version"], newest["value"]) == (2, {"vat": "without"})
+
+
+async def test_an_ordered_price_is_a_version_of_its_own(agency: Agency) -> None:
+    await agency.add_lead("L-1001", "60.00")
+    jti = await agency.order("pia", ActKind.SET_PRICES, prices("L-1001", "50.00"))
+    rows = await agency.database.fetch("SELECT version, price, act_jti FROM lead_prices ORDER BY version")
+    assert [tuple(row) for row in rows] == [(1, Decimal("60.00"), ""), (2, Decimal("50.00"), jti)]
+    assert await agency.told("act.accepted", "") == 1
+
+
+@pytest.mark.parametrize("named", [(), ("L-1001", "L-1001"), ("L-9999",)])
+async def test_prices_of_nothing_twice_or_of_unknown_leads_are_refused(agency: Agency, named: tuple[str, ...]) -> None:
+    await agency.add_lead("L-1001", "60.00")
+    order = PricesOrder(prices=tuple(PriceIn(lead_id=one, price=Money(amount=Decimal(1))) for one in named))
+    await refused(agency, "prices-do-not-fit", "pia", ActKind.SET_PRICES, order)
+
+
 async def test_rates_hold_with_the_one_before_them(agency: Agency) -> None:
     await agency.rate("0.85", 2)
     await agency.rate("0.86", 1)
@@ -168,9 +198,11 @@ async def test_a_partner_with_a_hand_in_an_open_case_sets_nothing(agency: Agency
     [
         PolicyOrder(name="chase-every", value=Money(amount=Decimal(1))),
         PolicyOrder(name="approval-limit", value=Money(amount=Decimal(1), currency="EUR")),
+        PolicyOrder(name="approval-limit", value=VatBasis(vat="without")),
+        PolicyOrder(name="vat-basis", value=Money(amount=Decimal(1))),
     ],
 )
-async def test_only_the_limit_is_set_and_in_pounds(agency: Agency, result: PolicyOrder) -> None:
+async def test_only_the_limit_is_set_in_pounds_and_the_vat_basis(agency: Agency, result: PolicyOrder) -> None:
     await refused(agency, "unknown-policy", "pia", ActKind.SET_POLICY, result)
 
 

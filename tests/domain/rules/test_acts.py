@@ -15,7 +15,7 @@ from domain.case import Model
 from domain.errors import Refused
 from domain.messages import ACT_DOMAIN, ActBody, ActKind, Auth, SignedAct
 from domain.money import Money
-from domain.orders import PolicyOrder, RateIn, RatesOrder, StandInOrder
+from domain.orders import PolicyOrder, PriceIn, PricesOrder, RateIn, RatesOrder, StandInOrder
 from domain.people import Identity, Role
 from domain.return_lead import (
     Authorisation,
@@ -92,6 +92,7 @@ RESULTS: dict[ActKind, Model] = {
     ActKind.MARK: Mark(mark=ReplyMark.DISPUTES, lead_ids=("L-1001",)),
     ActKind.DECIDED: FinalDecision(upheld=(Withdrawal(lead_id="L-1001", text_sha256=SHA),)),
     ActKind.SET_POLICY: PolicyOrder(name="approval-limit", value=Money(amount=Decimal(400))),
+    ActKind.SET_PRICES: PricesOrder(prices=(PriceIn(lead_id="L-1", price=Money(amount=Decimal("50.00"))),)),
     ActKind.IMPORT_RATES: RatesOrder(rates=(RateIn(currency="EUR", on=date(2026, 3, 9), gbp=Decimal("0.8612")),)),
     ActKind.SET_STAND_IN: StandInOrder(
         approver=Identity(issuer="i", sub="shobhit"),
