@@ -4,6 +4,7 @@ from temporalio import activity
 
 from activities.beating import beating
 from activities.effects import EffectActivities
+from activities.own import only_its_own
 from activities.ports import Acts, Ledger
 from domain.acts import ActAnswer, RecordActs
 from domain.messages import ActKind
@@ -17,6 +18,9 @@ class ActActivities:
     async def record_acts(self, request: RecordActs) -> ActAnswer:
         """Judges a batch of acts against one step. Refusals are recorded and visible; at most one act is accepted."""
         async with beating():
+            then = [effect for candidate in request.candidates for effect in candidate.then]
+            views = (request.view, request.view_after)
+            await only_its_own(self.effects.world.cases, request.case_id, request.workflow_id, views, then)
             answer = await self.acts.record(request)
             if answer.accepted < 0:
                 return answer

@@ -12,6 +12,7 @@ from activities.billing import read_billing
 from activities.books_check import read_charge
 from activities.carry import carry_out
 from activities.hands import World, hand_for
+from activities.own import only_its_own
 from activities.ports import Ledger
 from domain.effects import (
     AdmitRequest,
@@ -49,7 +50,10 @@ class EffectActivities:
         async with beating():
             if stage.started and (code := await self.world.cases.why_not_admitted(stage.view, stage.started)):
                 return StageDone(refused=code)
-            await self.world.cases.record(stage.view, stage.events)
+            view = stage.view
+            views = (view, stage.closing)
+            await only_its_own(self.world.cases, view.case_id, view.workflow_id, views, stage.effects)
+            await self.world.cases.record(view, stage.events)
             receipts = await self.carry_out(stage.view.case_id, stage.effects)
             if stage.closing and all(receipt.done for receipt in receipts):
                 await self.world.cases.record(stage.closing, ())

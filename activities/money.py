@@ -8,6 +8,7 @@ from activities.beating import beating
 from activities.billing import read_billing
 from activities.carry import Needs, carry_out
 from activities.hands import Hand, World, hand_for
+from activities.own import only_its_own
 from activities.ports import Claim, Gate, Intent, Settled
 from domain.effects import (
     AnswerClient,
@@ -44,6 +45,7 @@ class MoneyActivities:
     async def grant(self, grant: Grant) -> StageDone:
         """Carries out gated effects whose acts, amounts and sum hold now; what does not hold comes back as data."""
         async with beating():
+            await only_its_own(self.world.cases, grant.case_id, grant.workflow_id, (grant.view,))
             await self.world.cases.record(grant.view, grant.events)
             permits = await self.gate.plan(grant.case_id, grant.workflow_id, grant.keys)
             stopped = [_stopped(permit) for permit in permits if permit.code]

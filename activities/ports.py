@@ -295,6 +295,14 @@ class CaseStore(Protocol):
         """Why a workflow is not the case that a door took in (a stable code), "" if it is. `started`: its stamp."""
         ...
 
+    async def workflow_of(self, case_id: str) -> str:
+        """The id of the case's own workflow, "" if there is no such case."""
+        ...
+
+    async def intruded(self, case_id: str, caller: str, asked: str, code: str) -> None:
+        """Tells in the audit trail that another workflow asked an activity for something; a flood is told briefly."""
+        ...
+
     async def claims(self, case_id: str) -> tuple[LeadClaim, ...]: ...
 
     async def admit(self, case_id: str, triage: Triage) -> tuple[LeadClaim, ...]:

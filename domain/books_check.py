@@ -53,6 +53,7 @@ class Charge(Model):
     state: InvoiceStatus
     gross: Decimal  # what is charged and not credited
     currency: Currency
+    invoice_id: str = ""  # the one issued or paid invoice that charges it whole; "": Accounts credit it by hand
 
 
 class StrangeNote(Model):

@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     PAUSED = "paused"
     RAN_AGAIN = "ran-again"
     MET = "met"
+    INTRUDED = "intruded"  # somebody else's workflow asked one of our activities for something
     ACT_ACCEPTED = "act.accepted"
     ACT_REFUSED = "act.refused"
     EFFECT_SENT = "effect.sent"
@@ -125,7 +126,7 @@ class CaseView(Model):
     broken: tuple[str, ...] = ()  # effect keys that are being mended
     refused: int = 0  # acts and signals that were refused
     clocks: tuple[Clock, ...] = ()
-    version: int = 0  # how many views this workflow has made: an older one never overwrites a newer
+    version: int = 0  # grows with each view, through resets too: an older one never overwrites a newer
 
     @property
     def next(self) -> OpenStep | None:

@@ -49,6 +49,11 @@ def effect_key(case_id: str, name: str, ordinal: int | str = 1) -> str:
     return f"{case_id}/{name}/{ordinal}"
 
 
+def is_of_case(key: str, case_id: str) -> bool:
+    """Whether an effect's key is one of this case, and not of a case that was linked to it."""
+    return key.startswith(f"{case_id}/") and key.count("/", len(case_id) + 1) == 1
+
+
 def message_id(key: str, domain: str) -> str:
     """The Message-ID of a mail we send: derived from its effect key, so that a retry carries the same one."""
     return f"<{sha256(key.encode()).hexdigest()[:32]}@{domain}>"

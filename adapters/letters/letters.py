@@ -126,14 +126,27 @@ class _Writer:
     def letter(self, effect: Effect) -> OutgoingMail:
         match effect:
             case SendLetter(template=template, audience=audience):
-                return self._make(effect.key, self.texts.templates[template], audience, loop_in=template == "loop-in")
+                return self._make(effect.key, self._plain(template), audience, loop_in=template == "loop-in")
             case AnswerClient():
                 return self._make(effect.key, sop.ANSWER, Audience.ALL_RECIPIENTS)
             case ConfirmToAccounts():
                 values = self.values(foreseen=True)
-                return self._internal(effect.key, sop.CONFIRM_TO_ACCOUNTS, values, self._team(Audience.ACCOUNTS))
+                template = self.texts.templates["confirm-to-accounts"]
+                return self._internal(effect.key, template, values, self._team(Audience.ACCOUNTS))
             case _:
                 raise Permanent("letters", "not-a-letter", f"{effect.kind} is not a letter")
+
+    def _plain(self, name: str) -> sop.Template:
+        """A template that may be sent as a plain letter, whoever asks: nothing that promises or confirms money."""
+        template = self.texts.templates.get(name)
+        if template is None:
+            raise Permanent("letters", "unknown-template", "there is no such letter")
+        if template.gated:
+            raise Permanent("letters", "gated", "this letter is about money: only the money worker sends it")
+        answered = any(one.kind == "answer-client" and one.state == "sent" for one in self.facts.effects)
+        if template.after_answer and not answered:
+            raise Permanent("letters", "not-answered", "what was granted is told after the client has been answered")
+        return template
 
     def _make(self, key: str, template: sop.Template, audience: Audience, *, loop_in: bool = False) -> OutgoingMail:
         if template.internal != (audience in {Audience.ACCOUNTS, Audience.RETURNS_INBOX}):

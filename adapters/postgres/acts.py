@@ -18,7 +18,7 @@ from adapters.postgres.ledger import is_gated, prepare_rows
 from adapters.postgres.locks import lock_case, lock_client
 from adapters.postgres.orders_proven import Hierarchy, hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
-from adapters.postgres.subjects import case_word, subject_after
+from adapters.postgres.subjects import case_word, past_of, subject_after
 from domain.acts import ActAnswer, Candidate, RecordActs
 from domain.case import CaseView, EventKind, OpenStep
 from domain.errors import Refused
@@ -172,20 +172,13 @@ class _Hearing:
         code = rules.refusal(opened, asked, about.sha256)
         if not code:
             code = rules.entitlement(opened.kind, who, "", Ownership(), self.past) if who else "unknown-person"
-        code = code or await self._unwithdrawable()
+        code = code or await unwithdrawable(self.conn, self.request.case_id, self.word)
         if code or who is None:
             self._refuse(opened, code, who)
             return
         if at := await self._keep(opened, who, about):
             self.entries.append(_told(opened, who, about, at, "RL-14"))
             self.withdrawn = opened.body.jti
-
-    async def _unwithdrawable(self) -> str:
-        said = self.word.decision
-        if said is None or said.kind is not ActKind.APPROVE:
-            return "nothing-to-withdraw"
-        carried_out = await self.conn.fetchval(_CARRIED_OUT, self.request.case_id, said.row.jti)
-        return "already-carried-out" if carried_out else ""
 
     async def _judge(self, index: int, opened: Opened, candidate: Candidate) -> None:
         if opened.kind in rules.DECISIONS:
@@ -300,12 +293,19 @@ _CARRIED_OUT = """SELECT true FROM effects e JOIN effect_acts ea ON ea.key = e.k
     WHERE e.case_id = $1 AND e.kind = 'answer-client' AND e.state IN ('sending', 'sent') AND ea.jti = $2 LIMIT 1"""
 
 
+async def unwithdrawable(conn: Connection, case_id: str, said: Word) -> str:
+    """Why there is no approval in a case that could be taken back; "" if there is."""
+    if said.decision is None or said.decision.kind is not ActKind.APPROVE:
+        return "nothing-to-withdraw"
+    return "already-carried-out" if await conn.fetchval(_CARRIED_OUT, case_id, said.decision.row.jti) else ""
+
+
 async def _open(conn: Connection, vault: Vault, request: RecordActs, trust: Trust) -> _Hearing:
     await lock_case(conn, request.case_id)
     now = await conn.fetchval("SELECT holdfast_now()")
     said = await case_word(conn, request.case_id, trust)
     own = await own_today(conn, ownership(said, request.step_id), request.role, request.case_id)
-    past = said.past
+    past = await past_of(conn, request.case_id, said, trust)
     past = replace(past, requesters=past.requesters | await requesters(conn, vault, request.case_id))
     repeats, chain = await _repeats(conn, request), await hierarchy(conn, trust)
     return _Hearing(conn, request, trust, now, said, own, repeats, chain, past)

@@ -72,11 +72,14 @@ async def _case(conn: Connection, client_id: str, finding: BooksFinding) -> tupl
     linked_to = finding.promised_in if isinstance(finding, Charge) else ""
     row = (case_id, kind, client_id, finding.model_dump(mode="json"), linked_to)
     if await conn.fetchval(_INSERT, *row):
+        if isinstance(finding, Charge):  # never under review here: its promise stands
+            await conn.execute(_ITS_LEAD, case_id, finding.lead_id)
         return case_id, True
     return (case_id if await conn.fetchval(_IS_OPEN, case_id) else ""), False
 
 
 _OF_LEAD = "SELECT case_id, status FROM cases WHERE kind = $1 AND request ->> 'lead_id' = $2 ORDER BY opened_at"
+_ITS_LEAD = "INSERT INTO case_leads (case_id, ordinal, lead_id, active) VALUES ($1, 1, $2, false)"
 _IS_OPEN = "SELECT true FROM cases WHERE case_id = $1 AND status = 'open'"
 _INSERT = """
     INSERT INTO cases (case_id, workflow_id, kind, client_id, status, owner, waiting_for, request, linked_to)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pydantic import JsonValue
+
 from adapters.postgres import leads
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.context import money_context
@@ -9,16 +11,20 @@ from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import owner_today
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.starts import why_not_admitted
-from domain.case import CaseEvent, CaseStatus, CaseView, OpenStep
+from domain.case import CaseEvent, CaseStatus, CaseView, EventKind, OpenStep
 from domain.errors import Refused
 from domain.gate import LeadRow, MoneyContext
 from domain.owners import OwnerToday, StepOwner
 from domain.return_lead import Billing, LeadClaim, Triage
+from domain.texts import digest
 
 HOLDFAST = "holdfast"
 """The owner of an open case in which no person is waited for."""
 
+MOST_INTRUSIONS = 50  # of a case: more of them tell nothing new
+
 _TOLD_BY_ACTIVITIES = ("act.", "effect.")
+_INTRUSIONS = "SELECT count(*) FROM case_events WHERE case_id = $1 AND kind = $2"
 
 
 class PostgresCases:
@@ -43,6 +49,17 @@ class PostgresCases:
     async def why_not_admitted(self, view: CaseView, started: str) -> str:
         async with transaction(self._pool, reading=True) as conn:
             return await why_not_admitted(conn, view.case_id, view.workflow_id, started)
+
+    async def workflow_of(self, case_id: str) -> str:
+        async with transaction(self._pool, reading=True) as conn:
+            return await conn.fetchval("SELECT workflow_id FROM cases WHERE case_id = $1", case_id) or ""
+
+    async def intruded(self, case_id: str, caller: str, asked: str, code: str) -> None:
+        async with transaction(self._pool) as conn:
+            known = await conn.fetchval("SELECT case_id FROM cases WHERE case_id = $1", case_id) or ""
+            told = await conn.fetchval(_INTRUSIONS, known, EventKind.INTRUDED.value)
+            if told < MOST_INTRUSIONS:
+                await append_events(conn, self._vault, known, [await _intrusion(conn, caller, asked, code)])
 
     async def claims(self, case_id: str) -> tuple[LeadClaim, ...]:
         async with transaction(self._pool) as conn:
@@ -87,6 +104,15 @@ class PostgresCases:
             return await leads.tracking_row(conn, case_id, key, lead_id)
 
 
+async def _intrusion(conn: Connection, caller: str, asked: str, code: str) -> Entry:
+    """Once for each workflow, activity and reason. Whoever starts workflows chooses their ids: only a part is kept."""
+    now = await conn.fetchval("SELECT holdfast_now()")
+    name = caller.encode("ascii", "replace").decode()[:100]
+    text = f"Another workflow called {asked} for this case and was refused ({code.replace('-', ' ')})."
+    data: dict[str, JsonValue] = {"workflow": name, "activity": asked, "code": code}
+    return Entry(EventKind.INTRUDED, "", now, text=text, data=data, dedupe=f"intruded:{asked}:{code}:{digest(caller)}")
+
+
 async def write_view(conn: Connection, view: CaseView) -> bool:
     """Upserts the case and its steps; False if a newer view of this workflow is there already, and nothing was changed.
 
@@ -112,7 +138,7 @@ _UPSERT_CASE = """
         view = EXCLUDED.view,
         closed_at = CASE WHEN EXCLUDED.status = 'open' THEN NULL ELSE coalesce(cases.closed_at, EXCLUDED.closed_at) END
     WHERE cases.workflow_id <> EXCLUDED.workflow_id
-       OR coalesce((cases.view ->> 'version')::int, 0) <= (EXCLUDED.view ->> 'version')::int
+       OR coalesce((cases.view ->> 'version')::bigint, 0) <= (EXCLUDED.view ->> 'version')::bigint
     RETURNING true"""
 
 _UPSERT_STEP = """

@@ -9,7 +9,7 @@ from typing import Any
 from adapters.postgres import policy
 from adapters.postgres.crypto import ClientKey, SealedError, Vault
 from adapters.postgres.pool import Connection, Pool, transaction
-from adapters.postgres.subjects import case_word
+from adapters.postgres.subjects import case_word, ground_of
 from domain.case import OpenStep
 from domain.errors import Refused
 from domain.return_lead import FinalDecision, Findings, LeadBilling, Reduction, Verdict
@@ -102,7 +102,7 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
     if row is None:
         raise Refused("no-such-case", f"there is no case {case_id}")
     key = await vault.known_key(conn, row["client_id"])
-    said = await case_word(conn, case_id, trust)
+    said = await case_word(conn, await ground_of(conn, case_id) or case_id, trust)
     found = _findings(said)
     reduced = tuple(one for act in said.acts if isinstance(one := act.opened.result, Reduction))
     final = tuple(last for act in said.acts if isinstance(last := act.opened.result, FinalDecision))

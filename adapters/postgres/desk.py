@@ -9,12 +9,13 @@ from typing import Any
 from pydantic import JsonValue
 
 from adapters.postgres.actors import roles_that_count, unknown_assignee
+from adapters.postgres.acts import unwithdrawable
 from adapters.postgres.approvers import authority, requesters, signer
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import own_today, people_by_id
 from adapters.postgres.orders_proven import hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
-from adapters.postgres.subjects import case_word, subject_after
+from adapters.postgres.subjects import case_word, past_of, subject_after
 from domain.case import Model
 from domain.errors import Refused
 from domain.messages import ActKind
@@ -104,7 +105,7 @@ class Desk:
             said = await case_word(conn, step.case_id, self._trust)
             name, at = rules.subject_name(kind), await conn.fetchval("SELECT holdfast_now()")
             about = await subject_after(conn, step.case_id, name, step.step_id, said, self._trust)
-            past = said.past
+            past = await past_of(conn, step.case_id, said, self._trust)
             past = replace(past, requesters=past.requesters | await requesters(conn, self._vault, step.case_id))
             may = authority(await hierarchy(conn, self._trust), who, at, past)
             signed = await signer(conn, who, step.case_id, roles_that_count(kind, step.role), may)
@@ -113,9 +114,8 @@ class Desk:
             own = await own_today(conn, ownership(said, step.step_id), step.role, step.case_id)
             code = rules.entitlement(kind, signed, step.role, own, past)
             code = code or rules.beyond(kind, may, about.asking.sum_gbp if about.asking else None)
-            approved = said.decision is not None and said.decision.kind is ActKind.APPROVE
-            if kind is ActKind.WITHDRAW and not code and not approved:
-                code = "nothing-to-withdraw"
+            if kind is ActKind.WITHDRAW and not code:
+                code = await unwithdrawable(conn, step.case_id, said)
             if not code and result is not None:
                 code = rules.unfit(result, about.lead_ids, now)
                 code = code or await unknown_assignee(conn, result, step.case_id, step.role, step.kinds)

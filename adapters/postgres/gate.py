@@ -18,7 +18,7 @@ from adapters.postgres.ledger import claim_rows, held_events, is_gated, read_row
 from adapters.postgres.locks import lock_case, lock_client
 from adapters.postgres.orders_proven import Hierarchy, hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
-from adapters.postgres.subjects import stored_acts
+from adapters.postgres.subjects import ground_of, stored_acts
 from domain.case import EventKind
 from domain.effects import AnswerClient, ConfirmToAccounts, DraftCreditNote, Effect, ListDoNotInvoice
 from domain.errors import Permanent, Refused
@@ -28,7 +28,8 @@ from domain.people import Role
 from domain.return_lead import Billing, BillingState, LeadBilling
 from domain.rules.acts import Authority, beyond, excluded
 from domain.rules.authority import judge
-from domain.rules.permits import GATE_REFUSALS, Done, Facts, misfit, permit, unapproved
+from domain.rules.permits import GATE_REFUSALS, Done, Facts, unapproved
+from domain.rules.promised import Basis
 from domain.rules.stored_acts import Standing, StoredAct, Trust, Word, word
 from domain.subject import Subject, SubjectLine
 
@@ -57,11 +58,11 @@ class PostgresGate:
     async def plan(self, case_id: str, workflow_id: str, keys: Sequence[str]) -> tuple[Permit, ...]:
         """One permit a key, in order. An effect that was sent keeps its permit, so that its receipt can be read."""
         async with transaction(self._pool) as conn:
-            facts = await _facts(conn, self._vault, case_id, self._trust)
+            basis = await _basis(conn, self._vault, case_id, self._trust)
             rows = await _rows(conn, case_id, keys)
             ours = await conn.fetchval("SELECT workflow_id FROM cases WHERE case_id = $1", case_id) == workflow_id
             pending = [effect for effect, _ in rows.values()]
-            permits = [_planned(key, rows.get(key), facts, pending, ours=ours) for key in keys]
+            permits = [_planned(key, rows.get(key), basis, pending, ours=ours) for key in keys]
             refused = [(one.effect, one.code) for one in permits if one.code]
             await append_events(conn, self._vault, case_id, await _refusals(conn, refused))
         return tuple(permits)
@@ -74,9 +75,9 @@ class PostgresGate:
         async with transaction(self._pool) as conn:
             await lock_case(conn, case_id)
             await lock_client(conn, case_id)
-            facts = await _facts(conn, self._vault, case_id, self._trust)
+            basis = await _basis(conn, self._vault, case_id, self._trust)
             keys = [intent.effect.key for intent in intents]
-            court = await _Court.open(conn, case_id, facts, self._trust, billing, keys)
+            court = await _Court.open(conn, case_id, basis, self._trust, billing, keys)
             verdicts = {
                 intent.effect.key: court.verdict(intent.effect, planned.get(intent.effect.key)) for intent in intents
             }
@@ -115,7 +116,7 @@ class _Court:
 
     conn: Connection
     case_id: str
-    facts: Facts
+    basis: Basis
     rows: dict[str, tuple[Effect, str]]
     billed: dict[str, LeadBilling]
     grants: dict[str, _Grant]
@@ -124,12 +125,15 @@ class _Court:
 
     @classmethod
     async def open(
-        cls, conn: Connection, case_id: str, facts: Facts, trust: Trust, billing: Billing, keys: Sequence[str]
+        cls, conn: Connection, case_id: str, basis: Basis, trust: Trust, billing: Billing, keys: Sequence[str]
     ) -> "_Court":
-        signed = facts.word.confirmation.subject.lines if facts.word.confirmation else ()
-        grants = await _grants(conn, case_id, [line.lead_id for line in signed])
-        billed, judged, fault = await _assess(conn, case_id, signed, grants, billing, trust)
-        return cls(conn, case_id, facts, await _rows(conn, case_id, keys), billed, grants, judged, fault)
+        confirmation = basis.signed.word.confirmation
+        signed = confirmation.subject.lines if confirmation else ()
+        grants = await _grants(conn, basis.case_id, [line.lead_id for line in signed])
+        billed, judged, fault = await _assess(conn, basis.case_id, signed, grants, billing, trust)
+        credited = await conn.fetchval(_CREDITED, [line.lead_id for line in signed], basis.lead_id, case_id)
+        fault = fault or ("already-granted" if credited else "")
+        return cls(conn, case_id, basis, await _rows(conn, case_id, keys), billed, grants, judged, fault)
 
     def verdict(self, effect: Effect, planned: Permit | None) -> Claim | None:
         """Why the effect may not go; None if it may, or if its row is settled and only has to be read."""
@@ -138,12 +142,12 @@ class _Court:
             return Claim(effect.key, "refused", code="another-effect" if stored else "no-such-effect")
         if stored[1] in _SETTLED:
             return None
-        found = permit(effect, self.facts)
+        found = self.basis.permit(effect)
         changed = "" if planned and planned.leads == found.leads else "lines-changed"
         if code := found.code or changed or self._misfit(effect, found.leads):
             return Claim(effect.key, "refused", code=code)
         if (why := self._needs_approver(found.leads)) and not found.approved_jti:
-            said = unapproved(self.facts)
+            said = unapproved(self.basis.signed)
             return Claim(effect.key, "needs_approval", code=why if said == "not-approved" else said)
         return None
 
@@ -185,14 +189,14 @@ class _Court:
         """The latest signed word about an open effect since its last attempt ended: each word counts for one try."""
         words = [
             act
-            for act in self.facts.word.acts
+            for act in self.basis.facts.word.acts
             if act.kind in _MENDING and act.subject.reference == key and act.opened.body.auth in _IN_PERSON
         ]
         latest = await self.conn.fetchval(_SAID_SINCE, key, [act.row.jti for act in words])
-        return self.facts.word.by_jti(latest) if latest else None
+        return self.basis.facts.word.by_jti(latest) if latest else None
 
     async def _adopt(self, effect: Effect, said: Standing) -> list[Entry]:
-        found = permit(effect, self.facts)
+        found = self.basis.permit(effect)
         attempt = await self.conn.fetchval("SELECT attempts FROM effects WHERE key = $1", effect.key)
         await self._rests_on(effect.key, attempt, (*found.jtis, said.row.jti))
         for lead in found.leads:
@@ -204,7 +208,7 @@ class _Court:
         if claim.verdict not in {"go", "look"}:
             return
         effect = self.rows[claim.key][0]
-        found = permit(effect, self.facts)
+        found = self.basis.permit(effect)
         for lead in found.leads:
             await self._reserve(effect, lead.lead_id, found.approved_jti)
         if claim.verdict == "go":
@@ -222,19 +226,31 @@ class _Court:
         lines = {line.lead_id: line for line in self._lines()}
         for lead in leads:
             grant = self.grants.get(lead.lead_id)
-            if grant and grant.case_id != self.case_id:
+            if grant and grant.case_id != self.basis.case_id:
                 return "already-granted"
+            if self.basis.ground and grant is None:
+                return "not-promised"
             billed = self.billed.get(lead.lead_id)
-            if code := misfit(effect, lead, lines.get(lead.lead_id), billed):
+            if code := self.basis.misfit(effect, lead, lines.get(lead.lead_id), billed):
                 return code
         return ""
 
     def _lines(self) -> tuple[SubjectLine, ...]:
-        confirmation = self.facts.word.confirmation
+        confirmation = self.basis.signed.word.confirmation
         return confirmation.subject.lines if confirmation else ()
 
+    async def _credit_promise(self, effect: Effect, lead_id: str) -> None:
+        """The grant is there since the promise; what is kept now is that a note is made for it, once for ever."""
+        if isinstance(effect, DraftCreditNote):
+            billed = self.billed[lead_id]
+            where = (self.basis.case_id, self.case_id, effect.key, billed.invoice_id, billed.invoice_number)
+            await self.conn.execute(_CREDIT, lead_id, *where, billed.gross, billed.currency)
+
     async def _reserve(self, effect: Effect, lead_id: str, approved_jti: str) -> None:
-        billed, contact_id = self.billed[lead_id], self.facts.contact_id
+        if self.basis.ground:
+            await self._credit_promise(effect, lead_id)
+            return
+        billed, contact_id = self.billed[lead_id], self.basis.facts.contact_id
         treatment = "credit-note" if billed.state in _INVOICED else "no-charge"
         where = (billed.invoice_id, billed.invoice_number) if billed.state in _INVOICED else ("", "")
         if not self._is_new(lead_id):
@@ -260,6 +276,11 @@ _RESERVE = """INSERT INTO grants (lead_id, case_id, client_id, contact_id, treat
     WHERE grants.case_id = EXCLUDED.case_id RETURNING true"""
 _TREAT = """UPDATE grants SET treatment = $3, invoice_id = $4, invoice_number = $5
     WHERE lead_id = $1 AND case_id = $2 AND (treatment, invoice_id) IS DISTINCT FROM ($3, $4)"""
+_CREDIT = """INSERT INTO promise_credits (lead_id, promised_in, case_id, effect_key, invoice_id, invoice_number, gross,
+                                      currency)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (lead_id) DO UPDATE SET gross = EXCLUDED.gross"""
+_CREDITED = """SELECT true FROM promise_credits
+    WHERE lead_id = ANY($1) AND ($2 = '' OR lead_id = $2) AND case_id <> $3 LIMIT 1"""
 _GRANTS = """SELECT lead_id, case_id, treatment, gross, net, currency, invoice_id, invoice_number, approved_jti
     FROM grants WHERE lead_id = ANY($2) OR case_id = $1"""
 _SENT = """SELECT e.key, e.body, array_agg(ea.jti) AS jtis
@@ -277,6 +298,16 @@ _SAID_SINCE = """SELECT a.jti FROM effects e JOIN acts a ON a.jti = ANY($2)
 _TRY_AGAIN = "UPDATE effects SET state = 'prepared', settled_at = NULL WHERE key = $1 AND state = 'unknown'"
 _RESTS_ON = """SELECT a.subject FROM effects e JOIN effect_acts ea ON ea.key = e.key AND ea.attempt = e.attempts
     JOIN acts a ON a.jti = ea.jti WHERE e.key = $1 AND a.kind = $2"""
+
+
+async def _basis(conn: Connection, vault: Vault, case_id: str, trust: Trust) -> Basis:
+    """The case's own acts, or those of the case that promised the lead it is about."""
+    facts = await _facts(conn, vault, case_id, trust)
+    ground = await ground_of(conn, case_id)
+    if not ground:
+        return Basis(case_id, facts)
+    lead_id = facts.case_leads[0] if len(facts.case_leads) == 1 else ""
+    return Basis(ground, facts, await _facts(conn, vault, ground, trust), lead_id)
 
 
 async def _facts(conn: Connection, vault: Vault, case_id: str, trust: Trust) -> Facts:
@@ -353,12 +384,12 @@ async def _rows(conn: Connection, case_id: str, keys: Sequence[str]) -> dict[str
 
 
 def _planned(
-    key: str, row: tuple[Effect, str] | None, facts: Facts, pending: Sequence[Effect], *, ours: bool
+    key: str, row: tuple[Effect, str] | None, basis: Basis, pending: Sequence[Effect], *, ours: bool
 ) -> Permit:
     if row is None:
         return Permit(key=key, effect=AnswerClient(key=key, clause=""), code="no-such-effect")
     effect, state = row
-    found = permit(effect, facts, [one for one in pending if one.key != key])
+    found = basis.permit(effect, [one for one in pending if one.key != key])
     if not ours:
         return found.model_copy(update={"code": "wrong-workflow"})
     readable = state in _SETTLED and (found.leads or isinstance(effect, AnswerClient))

@@ -26,9 +26,7 @@ class PostgresPromises:
 
     async def confirmed(self, client_id: str) -> Confirmed:
         async with transaction(self._pool, reading=True) as conn:
-            rows = await conn.fetch(
-                "SELECT lead_id, case_id, invoice_number FROM grants WHERE client_id = $1", client_id
-            )
+            rows = await conn.fetch(_CONFIRMED, client_id)
         return Confirmed(
             lead_ids=frozenset(row["lead_id"] for row in rows),
             numbers=frozenset(
@@ -57,6 +55,11 @@ _PROMISED = """
     SELECT lead_id, case_id, client_id FROM do_not_invoice d
     WHERE since > holdfast_now() - $1::interval AND NOT EXISTS (SELECT FROM grants g WHERE g.lead_id = d.lead_id)
     ORDER BY lead_id"""
+_CONFIRMED = """
+    SELECT lead_id, case_id, invoice_number FROM grants WHERE client_id = $1
+    UNION
+    SELECT lead_id, p.case_id, p.invoice_number FROM promise_credits p JOIN grants g USING (lead_id)
+    WHERE client_id = $1"""
 _CLIENTS = """SELECT client_id, contact_id, (holdfast_now() AT TIME ZONE 'Europe/London')::date AS today
     FROM clients WHERE contact_id <> '' ORDER BY client_id"""
 _LISTED = """

@@ -10,10 +10,13 @@ from asyncpg import Record
 from adapters.postgres.context import earlier_grants, money_context
 from adapters.postgres.leads import lead_rows
 from adapters.postgres.pool import Connection
+from domain.books_check import INVOICED
 from domain.errors import Permanent, Refused
 from domain.messages import SignedAct
 from domain.return_lead import BillingState, LeadBilling
+from domain.rules.acts import Past
 from domain.rules.authority import RULES_VERSION, judge
+from domain.rules.promised import joined
 from domain.rules.stored_acts import StoredAct, Trust, Word, word
 from domain.subject import Asking, SetName, Subject, SubjectLine, is_issued, line_of, notes_of
 
@@ -27,6 +30,18 @@ async def case_word(conn: Connection, case_id: str, trust: Trust) -> Word:
     """What counts of what people signed about a case, in its present cycle."""
     workflow_id = await conn.fetchval("SELECT workflow_id FROM cases WHERE case_id = $1", case_id)
     return word(await stored_acts(conn, case_id, workflow_id), trust) if workflow_id else Word()
+
+
+async def ground_of(conn: Connection, case_id: str) -> str:
+    """The case whose acts a case rests on: that which promised a lead that is invoiced all the same; "" for others."""
+    query = "SELECT linked_to FROM cases WHERE case_id = $1 AND kind = $2"
+    return await conn.fetchval(query, case_id, INVOICED) or ""
+
+
+async def past_of(conn: Connection, case_id: str, said: Word, trust: Trust) -> Past:
+    """Who had a hand in a case, or in the one it rests on."""
+    ground = await ground_of(conn, case_id)
+    return joined(said.past, (await case_word(conn, ground, trust)).past) if ground else said.past
 
 
 async def subject(conn: Connection, case_id: str, name: str, step_id: str, trust: Trust) -> Subject:
@@ -49,14 +64,14 @@ async def subject_after(conn: Connection, case_id: str, name: str, step_id: str,
         case "all":
             return _of(case, "all", await _claimed_lines(conn, case_id))
         case "valid":
-            return _of(case, "valid", await _valid_lines(conn, case_id, said))
+            return _of(case, "valid", await _valid_lines(conn, case_id, await _grounds(conn, case_id, said, trust)))
         case "refused":
             lines = await _claimed_lines(conn, case_id)
             return _of(case, "refused", tuple(line for line in lines if line.lead_id not in said.valid))
         case "approval":
             return await _of_approval(conn, _of(case, "approval", await _valid_lines(conn, case_id, said)), trust)
         case "issued":
-            lines = await _valid_lines(conn, case_id, said, is_issued)
+            lines = await _valid_lines(conn, case_id, await _grounds(conn, case_id, said, trust), is_issued)
             return _of(case, "issued", lines).model_copy(update={"notes": notes_of(case_id, lines)})
         case _:
             raise Refused("unknown-set", f"a case has no set called {name}")
@@ -74,6 +89,12 @@ _CLAIMED = """SELECT cl.lead_id, cl.billing,
         SELECT price, currency FROM lead_prices WHERE lead_id = cl.lead_id AND act_jti <> ''
         ORDER BY version DESC LIMIT 1) p ON true
     WHERE cl.case_id = $1 AND cl.problem = '' ORDER BY cl.ordinal"""
+
+
+async def _grounds(conn: Connection, case_id: str, said: Word, trust: Trust) -> Word:
+    """Where it was said which leads are valid."""
+    ground = await ground_of(conn, case_id)
+    return await case_word(conn, ground, trust) if ground else said
 
 
 async def _of_step(conn: Connection, case_id: str, step_id: str) -> Subject:

@@ -33,7 +33,7 @@ def charges(
         lead_id: (gross, currency) for (lead_id, currency), gross in owed.items() if gross > 0
     }
     return tuple(
-        _charge(promise, live, *charged[promise.lead_id]) for promise in promises if promise.lead_id in charged
+        _charge(promise, live, notes, *charged[promise.lead_id]) for promise in promises if promise.lead_id in charged
     )
 
 
@@ -50,7 +50,9 @@ def _shares(lines: Iterable[BookLine]) -> Iterator[tuple[str, Decimal]]:
             yield lead_id, share(line.gross, position, len(leads))
 
 
-def _charge(promise: Promise, live: Iterable[Invoice], gross: Decimal, currency: Currency) -> Charge:
+def _charge(
+    promise: Promise, live: Iterable[Invoice], notes: Sequence[CreditNote], gross: Decimal, currency: Currency
+) -> Charge:
     on = [one for one in live if any(promise.lead_id in named(line) for line in one.lines)]
     return Charge(
         lead_id=promise.lead_id,
@@ -59,7 +61,15 @@ def _charge(promise: Promise, live: Iterable[Invoice], gross: Decimal, currency:
         state=max((one.status for one in on), key=_WEIGHT.index),
         gross=gross,
         currency=currency,
+        invoice_id=_creditable(promise.lead_id, on, notes),
     )
+
+
+def _creditable(lead_id: str, on: Sequence[Invoice], notes: Sequence[CreditNote]) -> str:
+    """The invoice, if there is one alone, it is issued, and no note, be it a draft, says anything of the lead yet."""
+    noted = any(lead_id in named(line) for note in notes if note.status is not NoteStatus.VOIDED for line in note.lines)
+    issued = [one.invoice_id for one in on if one.status is not InvoiceStatus.DRAFT]
+    return issued[0] if not noted and len(on) == 1 and issued else ""
 
 
 def _never_granted(note: CreditNote, confirmed: Confirmed) -> tuple[str, ...]:

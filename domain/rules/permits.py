@@ -41,6 +41,7 @@ GATE_REFUSALS: dict[str, str] = {
     "not-accounts": "Whoever authorised was not one of Accounts' people at that time.",
     "may-not-confirm": "Whoever confirmed is an approver.",
     "may-not-authorise": "Whoever authorised had investigated or confirmed, or is an approver.",
+    "not-promised": "The client was not told, on a confirmation that stands, that this lead is not charged.",
     "not-credited-yet": "A credit note that would be promised is not authorised yet.",
     "unknown-lead": "A signed lead is not one of this case and client.",
     "unknown-client": "The case has no client that is known.",
@@ -105,7 +106,7 @@ def permit(effect: Effect, facts: Facts, pending: Sequence[Effect] = ()) -> Perm
         case ConfirmToAccounts() | DraftCreditNote() | AuthoriseCreditNote() | ListDoNotInvoice() | AnswerClient():
             lines = _lines(effect, facts)
             code = (
-                _unconfirmed(facts) or ("" if lines else "nothing-confirmed") or _unready(effect, facts, lines, pending)
+                unconfirmed(facts) or ("" if lines else "nothing-confirmed") or _unready(effect, facts, lines, pending)
             )
             return _permit(effect, facts, lines, code)
         case _:
@@ -227,7 +228,7 @@ def _unfound(facts: Facts) -> str:
     return "" if set(facts.case_leads) <= set(found.subject.lead_ids) else "findings-incomplete"
 
 
-def _unconfirmed(facts: Facts) -> str:
+def unconfirmed(facts: Facts) -> str:
     """Findings, and a confirmation of exactly the leads that are valid now, contact and evidence included."""
     if code := _unfound(facts):
         return code
@@ -250,10 +251,10 @@ def _unready(effect: Effect, facts: Facts, lines: Sequence[SubjectLine], pending
     """What has to have happened before this effect, for exactly these lines."""
     match effect:
         case DraftCreditNote():
-            done = _coming(ConfirmToAccounts, pending) or _sent_for(ConfirmToAccounts, facts, lines)
+            done = coming(ConfirmToAccounts, pending) or sent_for(ConfirmToAccounts, facts, lines)
             return "" if done else "not-confirmed-to-accounts"
         case AuthoriseCreditNote():
-            drafted = _sent_for(DraftCreditNote, facts, lines)
+            drafted = sent_for(DraftCreditNote, facts, lines)
             return _unauthorised(facts, lines) or ("" if drafted else "not-drafted")
         case AnswerClient():
             return _uncredited(facts, lines, pending)
@@ -281,15 +282,15 @@ def _uncredited(facts: Facts, lines: Sequence[SubjectLine], pending: Sequence[Ef
     for line in lines:
         by_invoice.setdefault(line.invoice_id, []).append(line)
     by_invoice.pop("", None)
-    done = all(_sent_for(AuthoriseCreditNote, facts, on_it) for on_it in by_invoice.values())
-    return "" if done or _coming(AuthoriseCreditNote, pending) else "not-credited-yet"
+    done = all(sent_for(AuthoriseCreditNote, facts, on_it) for on_it in by_invoice.values())
+    return "" if done or coming(AuthoriseCreditNote, pending) else "not-credited-yet"
 
 
-def _coming(kind: type[Effect], pending: Sequence[Effect]) -> bool:
+def coming(kind: type[Effect], pending: Sequence[Effect]) -> bool:
     return any(isinstance(one, kind) for one in pending)
 
 
-def _sent_for(kind: type[Effect], facts: Facts, lines: Sequence[SubjectLine]) -> bool:
+def sent_for(kind: type[Effect], facts: Facts, lines: Sequence[SubjectLine]) -> bool:
     """Whether an effect of this kind was sent for exactly these lines, resting on a confirmation that said the same."""
     return any(isinstance(one.effect, kind) and _rests_on_same(one, facts.word, lines) for one in facts.sent)
 
@@ -300,6 +301,14 @@ def _rests_on_same(done: Done, word: Word, lines: Sequence[SubjectLine]) -> bool
         return False
     acts = [act for jti in done.jtis if (act := word.by_jti(jti)) and act.kind is ActKind.CONFIRM]
     return any(_alike(act.subject.on_invoice(invoice), lines) for act in acts)
+
+
+def covered_by(signed: Subject, line: SubjectLine | None) -> SubjectLine | None:
+    """A lead's line as it was signed elsewhere, if that is for no more."""
+    named = next((one for one in signed.lines if line and one.lead_id == line.lead_id), None)
+    if line is None or named is None or named.gross is None or line.gross is None:
+        return None
+    return named if named.gross <= line.gross else line
 
 
 def _alike(some: Sequence[SubjectLine], others: Sequence[SubjectLine]) -> bool:

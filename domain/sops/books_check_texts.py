@@ -18,8 +18,8 @@ Who confirmed the return, and when, is in the case in which it was promised:
      holdfast case show {{ linked_to }}
 {% endif %}
 
-Holdfast does not change anything in Xero here: what was confirmed was that the lead is not charged, not an amount to be
-credited. So this is done in Xero by you.
+Holdfast makes no credit note here: the invoice is a draft, charges more than was confirmed, or is not the only one, a
+note names the lead already, or the draft was declined. So this is done in Xero by you.
 
 1. Look at the lead on each of these invoices:
 {% for number in found.invoices %}
@@ -69,5 +69,39 @@ Our reference: {{ token }}
 """,
 )
 
-TEMPLATES: dict[str, Template] = {"unconfirmed-note": UNCONFIRMED_NOTE}
+CONFIRM_CREDIT = Template(  # RL-12, RL-13
+    clause="RL-13",
+    internal=True,
+    gated=True,
+    subject="[{{ token }}] Confirmed return of {{ client_name }}, invoiced all the same: {{ found.lead_id }}",
+    text="""\
+Hello Accounts,
+
+The Return Lead Team confirmed that {{ found.lead_id }} is a valid return of {{ client_name }}, who was told that it is
+not charged. It is on an invoice all the same. This e-mail is the confirmation without which no credit note is issued
+(RL-13). It covers exactly this lead and this amount, VAT included, and no other:
+
+{% for credit in answer.credits %}
+Invoice {{ credit.invoice_number }}, credit note {{ credit.number }}, {{ credit.total | money(credit.currency) }} in all
+{% for lead in credit.leads %}
+  {{ lead.lead_id }}  {{ lead.gross | money(credit.currency) }}
+{% endfor %}
+{% if credit.paid %}
+  This invoice is already paid: after the credit note, its amount has to be allocated or refunded in the books.
+{% endif %}
+
+{% endfor %}
+Confirmed by: {{ confirmed_by }}
+Confirmed at: {{ confirmed_at }}
+Promised in: {{ linked_to }}
+Case: {{ case_id }}
+
+A draft of the credit note is put into the books under the number above. You will be asked to authorise it as a step of
+its own; until then nothing is credited. If anything here looks wrong, decline that step and say why.
+
+The Return Lead Team
+""",
+)
+
+TEMPLATES: dict[str, Template] = {"unconfirmed-note": UNCONFIRMED_NOTE, "confirm-to-accounts": CONFIRM_CREDIT}
 INSTRUCTIONS: dict[str, Instruction] = {"invoiced-all-the-same": _INVOICED}

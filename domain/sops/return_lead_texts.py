@@ -10,12 +10,18 @@ from domain.return_lead import ClaimProblem, Doubt
 
 
 class Template(Model):
-    """An e-mail's words. `internal` ones go to our own people only, with the case's token in the subject."""
+    """An e-mail's words. `internal` ones go to our own people only, with the case's token in the subject.
+
+    `gated` ones promise or confirm money: they go out through the money gate, never as a plain letter. What is sent
+    `after_answer` tells of what was granted.
+    """
 
     clause: str
     subject: str
     text: str
     internal: bool = False
+    gated: bool = False
+    after_answer: bool = False
 
 
 class Instruction(Model):
@@ -119,6 +125,7 @@ We will look again.
 
 ANSWER = Template(  # RL-5, RL-6, RL-9 in one coherent reply
     clause="RL-5",
+    gated=True,
     subject="{{ reply_subject }}",
     text="""\
 Hello,
@@ -185,6 +192,7 @@ We will look again.
 
 CONFIRM_TO_ACCOUNTS = Template(  # RL-12, RL-13
     clause="RL-13",
+    gated=True,
     internal=True,
     subject="[{{ token }}] Confirmed returns of {{ client_name }}: please issue {{ answer.credits | length | notes }}",
     text="""\
@@ -217,6 +225,7 @@ The Return Lead Team
 
 FINAL_ACTION = Template(  # RL-8
     clause="RL-8",
+    after_answer=True,
     internal=True,
     subject="[{{ token }}] Final action on the returned leads of {{ client_name }}",
     text="""\

@@ -13,6 +13,8 @@ from domain.sops.return_lead_texts import Instruction, Template
 
 SHARED = {name: return_lead_texts.INSTRUCTIONS[name] for name in ("could-not", "not-reached", "reply")}
 
+CREDITING = {name: return_lead_texts.INSTRUCTIONS[name] for name in ("authorise", "allocate")}
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -24,7 +26,7 @@ class Texts:
 
 TEXTS: dict[str, Texts] = {
     RETURN_LEAD: Texts(return_lead_texts.TEMPLATES, return_lead_texts.INSTRUCTIONS),
-    INVOICED: Texts(books_check_texts.TEMPLATES, SHARED | books_check_texts.INSTRUCTIONS),
+    INVOICED: Texts(books_check_texts.TEMPLATES, SHARED | CREDITING | books_check_texts.INSTRUCTIONS),
     UNCONFIRMED: Texts(books_check_texts.TEMPLATES, SHARED),
 }
 INSTRUCTIONS: dict[str, Instruction] = {name: one for sop in TEXTS.values() for name, one in sop.instructions.items()}

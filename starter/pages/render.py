@@ -55,6 +55,7 @@ APPROVAL_REASONS = {
     "no-valid-rate": "There is no exchange rate that counts: it is missing, too old, or jumped.",
     "already-credited-in-the-books": "The books already hold a credit for a lead.",
     "already-granted": "A lead was granted before in another case.",
+    "put-to-the-approver-before": "A lead was put to an approver before: then it always needs one.",
     "amount-below-zero": "An amount is below zero.",
     "client-has-no-contact-in-the-books": "The client has no contact in the books.",
 }

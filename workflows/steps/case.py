@@ -118,8 +118,11 @@ class Case:
         self.events[:0] = events
 
     def view(self, *, without: str = "") -> CaseView:
-        """The case as it stands; `without` leaves out a step that is about to end."""
-        self.version += 1
+        """The case as it stands; `without` leaves out a step that is about to end.
+
+        Its version grows with the clock, so that what a reset run shows is newer than what it overtakes.
+        """
+        self.version = max(self.version + 1, int(workflow.now().timestamp() * 1000))
         return CaseView(
             case_id=self.request.case_id,
             workflow_id=self.workflow_id,

@@ -240,6 +240,7 @@ async def test_the_confirmation_names_leads_invoice_amounts_and_who_confirmed(of
 async def test_accounts_are_told_the_final_action_of_each_lead(office: Office) -> None:
     await office.mixed()
     await office.effect("authorise-credit-note", {"invoice_id": "inv"}, "sent", NOTE)
+    await office.effect("answer-client", {}, "sent")
     text = (await office.compose(letter("final-action", Audience.ACCOUNTS))).text
     assert f"L-2  valid, credited: GBP 72.00 of invoice INV-7, credit note {NOTE}" in text
     assert "L-1  valid, not to be invoiced" in text
@@ -250,13 +251,31 @@ async def test_accounts_are_told_the_final_action_of_each_lead(office: Office) -
 async def test_an_internal_mail_that_would_reach_the_client_is_stopped(office: Office) -> None:
     await office.case()
     await office.database.execute("INSERT INTO client_addresses VALUES ('accounts@commversion.com', 'c1')")
+    await office.effect("answer-client", {}, "sent")
     with pytest.raises(Permanent) as caught:
         await office.compose(letter("final-action", Audience.ACCOUNTS))
     assert caught.value.code == "internal-mail-to-client"
 
 
+@pytest.mark.parametrize(
+    ("template", "code"),
+    [
+        ("answer", "gated"),
+        ("confirm-to-accounts", "gated"),
+        ("final-action", "not-answered"),
+        ("cheque", "unknown-template"),
+    ],
+)
+async def test_nothing_about_money_is_sent_as_a_plain_letter(office: Office, template: str, code: str) -> None:
+    await office.mixed()
+    with pytest.raises(Permanent) as caught:
+        await office.compose(letter(template, Audience.ACCOUNTS))
+    assert caught.value.code == code
+
+
 async def test_an_internal_letter_is_never_made_for_the_clients_thread(office: Office) -> None:
     await office.case()
+    await office.effect("answer-client", {}, "sent")
     with pytest.raises(Permanent) as caught:
         await office.compose(letter("final-action", Audience.CLIENT_THREAD))
     assert caught.value.code == "wrong-audience"
