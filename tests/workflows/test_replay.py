@@ -23,7 +23,7 @@ PATHS = {
     "four-issued", "unbilled", "refused", "mixed", "all-problems", "take-off", "paid", "approved", "rejected",
     "asked-back", "client-wrote", "declined", "triage", "turned-away", "looked-at", "chased", "holding-note",
     "forged-and-malformed", "failed-effects", "bounced", "held", "claimed-and-moved", "continued-1", "continued-2",
-    "cancelled", "accepted", "disputed", "overturned", "linked", "invoiced-on-a-draft",
+    "cancelled", "accepted", "disputed", "overturned", "linked", "invoiced-on-a-draft", "invoiced-and-credited",
     "unconfirmed-note", "books-check", "passed-on",
 }  # fmt: skip
 
