@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
 import pytest_asyncio
+from temporalio.client import WorkflowFailureError
 
 from domain.acts import ActAnswer, Candidate, RecordActs
 from domain.case import CaseEvent, CaseStatus, CaseView, EventKind
@@ -397,11 +398,30 @@ async def in_flight(agency: Agency, case_id: str, activity: str) -> str:
 async def test_replay_after_a_reset_of_the_workflow(agency: Agency) -> None:
     """From its very beginning: people are asked anew, and nothing is done, mailed, granted or credited twice."""
     case_id = await investigated(agency)
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    before = await everything(agency, case_id)
+    await reset(agency.client, agency.handle(case_id), 4)
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    assert await everything(agency, case_id) == before
+    await agency.authorise(case_id)
+    assert (await agency.result(case_id)).valid == len(LEADS)
+    assert len(agency.outside.xero.credit_notes) == 1
+    assert len([one for one in agency.mails("Confirmed returns") if ACCOUNTS in str(one["To"])]) == 1
+    assert (await agency.audited()).whole
+
+
+async def test_a_reset_of_a_case_that_has_ended(agency: Agency) -> None:
+    """It begins nothing anew: what is over stays over."""
+    case_id = await investigated(agency)
     await goes_on(agency, case_id)
     before = await everything(agency, case_id)
     await reset(agency.client, agency.handle(case_id), 4)
-    await goes_on(agency, case_id)
+    with suppress(WorkflowFailureError):
+        await agency.result(case_id)
     assert await everything(agency, case_id) == before
+    assert await agency.database.value("SELECT status FROM cases WHERE case_id = $1", case_id) == "closed"
     assert (await agency.audited()).whole
 
 
