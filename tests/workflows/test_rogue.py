@@ -33,7 +33,7 @@ from domain.messages import ActKind
 from domain.return_lead import Billing, BillingState, LeadBilling
 from runtime.keys import local_signer
 from runtime.temporal_server import TemporalServer
-from tests.agency import CLIENT_MAIL, Agency, letter, open_agency
+from tests.agency import ACCOUNTS, CLIENT_MAIL, Agency, letter, open_agency
 from tests.conftest import Database
 from tests.workflows.rogue import Call, complete, complete_by_id, polled, reset, rogue, take_over
 from worker import money_worker, sops_worker
