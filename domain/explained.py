@@ -61,11 +61,8 @@ def of_deadline(name: str, deadline: Deadline) -> Explained:
     )
 
 
-def of_clock(
-    clock: Clock, now: datetime, targets: Mapping[str, Target] | None = None, calendar: Calendar | None = None
-) -> Explained:
-    """A clock at the moment `now`; `targets` and `calendar`: the rules as they are today, to be shown beside."""
-    today = (targets or {}).get(clock.target.name)
+def of_clock(clock: Clock, now: datetime, today: Target | None = None, calendar: Calendar | None = None) -> Explained:
+    """A clock at the moment `now`; `today` and `calendar`: its target and calendar as they are today, shown beside."""
     over = clock.met_at or now
     return Explained(
         name=clock.clock_id,
@@ -88,30 +85,40 @@ def of_clock(
 
 
 def of_case(
-    view: CaseView, now: datetime, targets: Mapping[str, Target] | None = None, calendar: Calendar | None = None
+    view: CaseView, now: datetime, targets: Mapping[str, Target], calendars: Mapping[str, Calendar]
 ) -> tuple[Explained, ...]:
-    """Every deadline of a case: those of its open steps, and its clocks."""
+    """Every deadline of a case: those of its open steps, and its clocks beside the rules of today."""
     steps = (of_deadline(step.step_id, step.deadline) for step in view.steps)
-    return (*steps, *(of_clock(one, now, targets, calendar) for one in view.clocks))
+    clocks = (
+        of_clock(
+            one, now, targets.get(one.target.name), calendars.get(one.calendar.calendar_id if one.calendar else "")
+        )
+        for one in view.clocks
+    )
+    return (*steps, *clocks)
 
 
-def lines(told: Explained, zone: ZoneInfo | None = None) -> tuple[str, ...]:
-    """An explanation as people read it, a line a stretch, in a zone's own time (UTC if none is given)."""
-    shown = [_stretch(one, zone) for one in told.segments]
-    return (*shown, _sum(told, zone), *told.moved, *_became(told, zone), *_beside(told, zone))
+def lines(told: Explained, zone: ZoneInfo | None = None, names: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """An explanation as people read it, a line a stretch, in a zone's own time (UTC if none is given).
+
+    `names`: what people and teams are called, by their ids.
+    """
+    known = names or {}
+    shown = [_stretch(one, zone, known) for one in told.segments]
+    return (*shown, _sum(told, zone), *told.moved, *_became(told, zone, known), *_beside(told, zone))
 
 
-def _stretch(one: Segment, zone: ZoneInfo | None) -> str:
-    return f"{_at(one.since, zone)} to {_at(one.until, zone)}: {_what(one)}"
+def _stretch(one: Segment, zone: ZoneInfo | None, names: Mapping[str, str]) -> str:
+    return f"{_at(one.since, zone)} to {_at(one.until, zone)}: {_what(one, names)}"
 
 
-def _what(one: Segment) -> str:
+def _what(one: Segment, names: Mapping[str, str]) -> str:
     length = duration_in_words(one.length)
     match one.kind:
         case SegmentKind.RAN:
             return f"{length} run"
         case SegmentKind.PAUSED:
-            by = f", says {one.by}" if one.by else ""
+            by = f", says {names.get(one.by, one.by)}" if one.by else ""
             return f"stands still {length}: the {one.why.replace('-', ' ')} is waited for{by}"
         case SegmentKind.OUT_OF_HOURS:
             return f"stands still {length}: out of hours"
@@ -131,14 +138,14 @@ def _sum(told: Explained, zone: ZoneInfo | None) -> str:
     return f"{parts}{so}: due {_at(told.due, zone)} ({told.clause})"
 
 
-def _became(told: Explained, zone: ZoneInfo | None) -> Iterable[str]:
+def _became(told: Explained, zone: ZoneInfo | None, names: Mapping[str, str]) -> Iterable[str]:
     if told.breached_at:
         yield f"not met by {_at(told.due, zone)}" + (f": {duration_in_words(told.late)} late" if told.late else "")
     if told.met_at:
         yield f"met {_at(told.met_at, zone)}" + ("" if told.breached_at else ", in time")
     if told.held_minutes:
-        hands = (f"{owner} {duration_in_words(timedelta(minutes=one))}" for owner, one in told.held_minutes.items())
-        yield f"held by {', '.join(hands)}"
+        lengths = {owner: duration_in_words(timedelta(minutes=one)) for owner, one in told.held_minutes.items()}
+        yield "held by " + ", ".join(f"{names.get(owner, owner)} {length}" for owner, length in lengths.items())
 
 
 def _beside(told: Explained, zone: ZoneInfo | None) -> Iterable[str]:

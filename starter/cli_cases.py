@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import typer
 from rich.text import Text
 
+from adapters.postgres.calendars import PostgresCalendars
 from adapters.postgres.reader import CaseDetail, CaseRow, Line, StepRow
-from starter.cli_world import Case, Json, console, moment, office, run, show, table
+from domain.explained import Explained, lines
+from starter.cli_world import LONDON, Case, Json, console, moment, office, run, show, table
 
 cases = typer.Typer(no_args_is_help=True, help="Cases: a list, and one with its whole story.")
 
@@ -53,11 +55,12 @@ async def _show(case: str, *, as_json: bool) -> None:
     async with office() as here:
         case_id = await here.reader.find_case(case)
         detail, timeline = await here.reader.case(case_id), await here.reader.timeline(case_id)
-    data = {"case": detail, "timeline": timeline}
-    show(data, as_json=as_json, human=lambda: _print_case(detail, timeline))
+        deadlines = await PostgresCalendars(here.pool, here.vault).explain(detail.view)
+    data = {"case": detail, "deadlines": deadlines, "timeline": timeline}
+    show(data, as_json=as_json, human=lambda: _print_case(detail, deadlines, timeline))
 
 
-def _print_case(detail: CaseDetail, timeline: Sequence[Line]) -> None:
+def _print_case(detail: CaseDetail, deadlines: Sequence[Explained], timeline: Sequence[Line]) -> None:
     row = detail.row
     console.print(Text(f"{row.kind} {row.case_id}", style="bold"))
     outcome = f": {row.outcome}" if row.outcome else ""
@@ -68,6 +71,7 @@ def _print_case(detail: CaseDetail, timeline: Sequence[Line]) -> None:
         took = str(row.looped_in_at - row.arrived_at).partition(".")[0]
         console.print(f"Looped in {took} after the client's mail (RL-2)")
     print_steps([step for step in detail.steps if step.state == "open"], detail)
+    _print_deadlines(deadlines)
     _print_leads(detail)
     _print_effects(detail)
     print_timeline(timeline)
@@ -84,6 +88,16 @@ def print_steps(steps: Sequence[StepRow], detail: CaseDetail | None = None) -> N
         reminded = f", reminded {what.chased}x" if what.chased else ""
         console.print(f"  {what.owner}: {what.waiting_for} [{what.step_id}] ({what.clause})", markup=False)
         console.print(f"    by {moment(what.deadline.due)}{reminded}; {step.why}", markup=False)
+
+
+def _print_deadlines(deadlines: Sequence[Explained]) -> None:
+    """Every stretch of every deadline: they add up."""
+    if deadlines:
+        console.print(Text("\nDeadlines, explained (London time)", style="bold"))
+    for one in deadlines:
+        console.print(f"  {one.label} [{one.name}]", markup=False)
+        for line in lines(one, LONDON):
+            console.print(f"    {line}", markup=False)
 
 
 def _print_leads(detail: CaseDetail) -> None:

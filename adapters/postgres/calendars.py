@@ -13,8 +13,9 @@ from pydantic import JsonValue
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.crypto import DEPLOYMENT, Vault
 from adapters.postgres.pool import Connection, Pool, transaction
-from domain.case import EventKind
+from domain.case import CaseView, EventKind
 from domain.errors import Refused
+from domain.explained import Explained, of_case
 from domain.rules.calendar import (
     Calendar,
     Closure,
@@ -84,6 +85,16 @@ async def targets(conn: Connection, *names: str) -> tuple[Target, ...]:
     return tuple(rows[name] for name in names)
 
 
+async def explain(conn: Connection, view: CaseView | None) -> tuple[Explained, ...]:
+    """Every deadline of a case, beside what it would be by the targets and calendars of today."""
+    if view is None:
+        return ()
+    now = await conn.fetchval("SELECT holdfast_now()")
+    known = {row["name"]: _target(row).target for row in await conn.fetch(_TARGETS, None)}
+    named = {one.calendar.calendar_id for one in view.clocks if one.calendar}
+    return of_case(view, now, known, {one: await snapshot(conn, one) for one in sorted(named)})
+
+
 class PostgresCalendars:
     """What the command line shows and sets. What is set twice is one version."""
 
@@ -99,6 +110,11 @@ class PostgresCalendars:
         """As `targets`, in a transaction of its own."""
         async with transaction(self._pool, reading=True) as conn:
             return await targets(conn, *names)
+
+    async def explain(self, view: CaseView | None) -> tuple[Explained, ...]:
+        """As `explain`, in a transaction of its own."""
+        async with transaction(self._pool, reading=True) as conn:
+            return await explain(conn, view)
 
     async def now(self) -> datetime:
         """Database time, by which days off are still to come."""

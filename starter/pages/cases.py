@@ -11,17 +11,19 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from adapters.postgres.audit import verify
+from adapters.postgres.calendars import explain
 from adapters.postgres.correspondence import read_case
 from adapters.postgres.page_reader import ShownAct
 from adapters.postgres.pool import transaction
 from adapters.postgres.reader import Line
 from domain.case import EventKind
 from domain.errors import Refused
+from domain.explained import lines
 from domain.mail import IncomingMail
 from domain.subject import Subject
 from starter.mime import parse
 from starter.pages.house import House
-from starter.pages.render import did, page
+from starter.pages.render import LONDON, did, page
 from starter.pages.uploads import KNOWN_TYPES
 from starter.pages.visitor import Who
 
@@ -117,8 +119,11 @@ async def show(who: Who, case_id: str, act: str = "") -> Response:
     detail = await house.cases.case(case_id)
     facts = await read_case(house.pool, house.vault, house.letters.trust, case_id)
     acts, names = await house.pages.acts(case_id), await house.pages.names()
+    async with transaction(house.pool, reading=True) as conn:
+        deadlines = await explain(conn, detail.view)
     values: dict[str, Any] = {
         "detail": detail,
+        "deadlines": [(one, lines(one, LONDON, names)) for one in deadlines],
         "thread": facts.thread,
         "verdicts": {one.lead_id: one.verdict.value for one in facts.findings.findings},
         "acts": acts,

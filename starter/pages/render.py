@@ -24,7 +24,7 @@ from starter.pages.visitor import Visitor
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
-_LONDON = ZoneInfo("Europe/London")
+LONDON = ZoneInfo("Europe/London")
 
 WORDS = {
     "step.claim": "took the step",
@@ -62,7 +62,7 @@ APPROVAL_REASONS = {
 
 
 def _moment(at: datetime | None) -> str:
-    return f"{at.astimezone(_LONDON):%a %d %b %Y, %H:%M}" if at else "-"
+    return f"{at.astimezone(LONDON):%a %d %b %Y, %H:%M}" if at else "-"
 
 
 def _money(amount: Decimal | None, currency: str = "GBP") -> str:

@@ -19,6 +19,14 @@ async def test_every_page_of_a_case_opens(town: Town) -> None:
         assert answer.status_code == 200, f"{path}: {answer.text}"
 
 
+async def test_a_case_explains_its_deadlines_stretch_by_stretch(town: Town) -> None:
+    case_id = await town.opened("L-1001")
+    visit = await town.signed_in("P-2")
+    shown = (await visit.get(f"/cases/{case_id}")).text
+    assert "Deadlines, explained" in shown
+    assert "48 h run</li>" in shown
+
+
 async def test_a_return_is_settled_on_the_pages(town: Town) -> None:
     case_id = await town.opened("L-1001", "L-1002")
     step = f"/cases/{case_id}/steps/investigate"

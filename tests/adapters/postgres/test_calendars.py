@@ -9,11 +9,14 @@ from adapters.postgres.audit import verify
 from adapters.postgres.calendars import AGENCY, PostgresCalendars
 from adapters.postgres.crypto import Vault
 from adapters.postgres.pool import transaction
+from domain.case import CaseView
 from domain.errors import Refused
 from domain.rules.calendar import Closure, Region
 from domain.rules.clock import Cause, ClockKind, PauseRule, Target, TargetName
 from domain.rules.hours import hours_in_words, parse_hours
+from domain.rules.running_clock import start
 from runtime.settings import Role
+from tests.adapters.postgres.conftest import NOW, step, view
 from tests.conftest import Database
 
 CHRISTMAS_EVE = Closure(day=date(2026, 12, 24), name="Christmas Eve", since=time(13))
@@ -181,3 +184,14 @@ async def test_workers_only_read_them(database: Database, role: Role) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await pool.execute("INSERT INTO closures (calendar_id, day, name) VALUES ('agency', '2026-12-24', 'x')")
     assert await pool.fetchval("SELECT count(*) FROM targets") == 4
+
+
+async def test_a_case_is_explained_beside_the_rules_of_today(calendars: PostgresCalendars) -> None:
+    (before,) = await calendars.targets("resolved")
+    clock = start("resolved", before.model_copy(update={"clock": ClockKind.BUSINESS}), NOW, await calendars.snapshot())
+    shown = view(step()).model_copy(update={"clocks": (clock,)})
+    await calendars.set_target(before.model_copy(update={"after": timedelta(hours=72)}), by="otto")
+    plain, promise = await calendars.explain(CaseView.model_validate_json(shown.model_dump_json()))
+    assert (plain.name, plain.due) == ("investigate", NOW + timedelta(hours=48))
+    assert (promise.due, promise.of_today) == (clock.due, NOW + timedelta(hours=72))
+    assert await calendars.explain(None) == ()

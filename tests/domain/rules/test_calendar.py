@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.tseries.offsets import CustomBusinessHour
 
@@ -180,6 +180,7 @@ def test_a_calendar_that_never_opens_says_so() -> None:
         round_to_end_of_day(date(2026, 11, 25), never)
 
 
+@settings(deadline=None)
 @given(calendars(), moments())
 def test_time_is_cut_up_without_gap_or_overlap(calendar: Calendar, since: datetime) -> None:
     cut = list(islice(tiles(calendar, since), 30))
@@ -189,6 +190,7 @@ def test_time_is_cut_up_without_gap_or_overlap(calendar: Calendar, since: dateti
     assert all(one.why for one in cut if one.kind in {TileKind.HOLIDAY, TileKind.CLOSURE})
 
 
+@settings(deadline=None)
 @given(calendars(), moments())
 def test_a_working_moment_is_never_before_and_is_its_own_next(calendar: Calendar, since: datetime) -> None:
     moment = next_working_moment(calendar, since)
@@ -196,6 +198,7 @@ def test_a_working_moment_is_never_before_and_is_its_own_next(calendar: Calendar
     assert next_working_moment(calendar, moment) == moment
 
 
+@settings(deadline=None)
 @given(calendars(), st.dates(*YEARS))
 def test_the_end_of_a_working_day_is_a_closing(calendar: Calendar, day: date) -> None:
     end = round_to_end_of_day(day, calendar)
@@ -205,6 +208,7 @@ def test_the_end_of_a_working_day_is_a_closing(calendar: Calendar, day: date) ->
     )
 
 
+@settings(deadline=None)
 @given(calendars())
 def test_a_snapshot_survives_its_journey_through_a_history(calendar: Calendar) -> None:
     assert Calendar.model_validate_json(calendar.model_dump_json()) == calendar

@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -63,6 +63,7 @@ def stories(draw: st.DrawFn) -> tuple[Target, datetime, Calendar, tuple[Pause, .
 # What holds of every deadline -----------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(stories())
 def test_the_segments_that_ran_add_up_to_the_target_exactly_when_it_is_due(
     story: tuple[Target, datetime, Calendar, tuple[Pause, ...]],
@@ -77,6 +78,7 @@ def test_the_segments_that_ran_add_up_to_the_target_exactly_when_it_is_due(
     assert all((one.kind, one.why, one.by) != (next_.kind, next_.why, next_.by) for one, next_ in pairwise(told))
 
 
+@settings(deadline=None)
 @given(stories(), st.integers(1, 10_000))
 def test_what_begins_later_or_lasts_longer_is_never_due_earlier(
     story: tuple[Target, datetime, Calendar, tuple[Pause, ...]], minutes: int
@@ -88,6 +90,7 @@ def test_what_begins_later_or_lasts_longer_is_never_due_earlier(
     assert due(what, since + more, calendar, pauses) >= promised
 
 
+@settings(deadline=None)
 @given(stories(), st.integers(0, 20_000), st.sampled_from(Cause))
 def test_a_pause_never_makes_anything_due_earlier_and_never_holds_longer_than_its_longest(
     story: tuple[Target, datetime, Calendar, tuple[Pause, ...]], minutes: int, cause: Cause
@@ -105,6 +108,7 @@ def test_a_pause_never_makes_anything_due_earlier_and_never_holds_longer_than_it
     assert held <= (rule.longest if rule else timedelta())
 
 
+@settings(deadline=None)
 @given(stories())
 def test_working_time_is_never_due_before_elapsed_time(
     story: tuple[Target, datetime, Calendar, tuple[Pause, ...]],
@@ -115,6 +119,7 @@ def test_working_time_is_never_due_before_elapsed_time(
     assert due(business, since, calendar, pauses) >= due(elapsed, since, calendar, pauses)
 
 
+@settings(deadline=None)
 @given(stories())
 def test_warnings_come_in_order_before_the_deadline_and_say_what_is_used(
     story: tuple[Target, datetime, Calendar, tuple[Pause, ...]],
@@ -129,6 +134,7 @@ def test_warnings_come_in_order_before_the_deadline_and_say_what_is_used(
         assert used(what, since, moment, calendar, pauses) == pytest.approx(point, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(stories(), st.integers(0, 60 * 24 * 20), st.integers(0, 60 * 24 * 20))
 def test_a_clock_never_runs_back(
     story: tuple[Target, datetime, Calendar, tuple[Pause, ...]], one: int, other: int
@@ -139,6 +145,7 @@ def test_a_clock_never_runs_back(
     assert timedelta() <= after - before <= late - early
 
 
+@settings(deadline=None)
 @given(stories())
 def test_a_target_and_its_pauses_survive_their_journey_through_a_history(
     story: tuple[Target, datetime, Calendar, tuple[Pause, ...]],

@@ -1,7 +1,7 @@
 from datetime import time, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from domain.errors import Refused
 from domain.rules.calendar import Calendar, Window
@@ -39,6 +39,7 @@ def test_what_are_no_hours_is_refused(text: str, said: str) -> None:
         parse_hours(text)
 
 
+@settings(deadline=None)
 @given(calendars())
 def test_hours_in_words_are_read_back_as_they_were(calendar: Calendar) -> None:
     assert set(parse_hours(hours_in_words(calendar.windows))) == set(calendar.windows)
