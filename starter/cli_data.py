@@ -12,6 +12,7 @@ from temporalio.service import RPCError
 from adapters.postgres.imports import PostgresImports
 from domain.errors import Refused
 from domain.intake import Acceptance
+from starter.cli_directory import tell_cases
 from starter.cli_world import As, Json, Office, console, file_text, office, operator, run, show
 from starter.handover import Handover
 from starter.imports import KINDS, Kind, import_file
@@ -37,6 +38,8 @@ for _kind in KINDS:
 async def _import(kind: Kind, file: Path, person: str, *, as_json: bool) -> None:
     async with office() as here:
         report = await import_file(PostgresImports(here.pool, here.vault), kind, file, operator(person))
+        if kind in {"people", "directory", "pairs"} and (report.added or report.changed):
+            await tell_cases(here)
     line = f"{kind}: {report.added} new, {report.changed} changed, {report.same} as before"
     show(report, as_json=as_json, human=lambda: console.print(line))
 

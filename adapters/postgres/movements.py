@@ -9,19 +9,24 @@ from asyncpg import Record
 from adapters.postgres.directory import owner_today, presence
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.owners import StepOwner
-from domain.people import AGENCY_SERVICES_DEPARTMENT, Role, department_in, department_role
+from domain.people import AGENCY_SERVICES_DEPARTMENT, Role, department_in, department_role, managed_in
 from domain.rules.routing import Presence
 
+_OF_A_CASE = frozenset({Role.CSM.value, Role.CSS.value, Role.ACCOUNT_MANAGER.value, Role.AGENCY_SERVICES.value})
 _OVERLAP = timedelta(minutes=10)  # what was committed late is seen all the same; a case hears of each movement once
 
 
 @dataclass(frozen=True)
 class Told:
-    """A case that is told of a movement. `event_id` is the same however often it is found."""
+    """A case that is told of a movement. `event_id` is the same however often it is found.
+
+    `step_id` is asked of others than before, and they are to hear of it; "" where the case finds that out itself.
+    """
 
     case_id: str
     workflow_id: str
     event_id: str
+    step_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,21 @@ async def _concerned(conn: Connection, movement: Record, there: Presence) -> lis
     """Open cases with a step that is another's today than the case believes, or that asks a department."""
     people = _with_those_they_cover(movement["people"], there)
     steps = await conn.fetch(_STEPS, list(people), await _roles(conn, people, movement["role"]))
+    return [_told(movement, step) for step in steps if _asks_others(movement, step) or await _is_another_s(conn, step)]
+
+
+def _told(movement: Record, step: Record) -> Told:
     event_id = f"owners:{movement['event']}"
-    return [Told(step["case_id"], step["workflow_id"], event_id) for step in steps if await _is_another_s(conn, step)]
+    if _asks_others(movement, step):
+        return Told(step["case_id"], step["workflow_id"], f"{event_id}:{step['step_id']}", step["step_id"])
+    return Told(step["case_id"], step["workflow_id"], event_id)
+
+
+def _asks_others(movement: Record, step: Record) -> bool:
+    """A change for good (the directory, a pair, a successor) of whom a step asks that nobody has taken."""
+    role = step["role"]
+    by_name = department_in(role) is not None or managed_in(role) or role in _OF_A_CASE
+    return bool(by_name) and movement["for_good"] and not (step["claimed_by"] or step["reassigned_to"])
 
 
 def _with_those_they_cover(people: Iterable[str], there: Presence) -> frozenset[str]:
@@ -97,7 +115,7 @@ async def _is_another_s(conn: Connection, step: Record) -> bool:
 _MOVED = """
     WITH london AS (SELECT *, starts::timestamp AT TIME ZONE 'Europe/London' AS first,
                            (ends + 1)::timestamp AT TIME ZONE 'Europe/London' AS after FROM absences)
-    SELECT event, people, role FROM (
+    SELECT event, people, role, event ~ '^(left|department|pair)-' AS for_good FROM (
         SELECT 'absence-' || absence_id || '-begins' AS event, ARRAY[person_id] AS people, '' AS role,
             greatest(set_at, first) AS at FROM london WHERE ended_at IS NULL OR ended_at > first
         UNION ALL SELECT 'absence-' || absence_id || '-ends', ARRAY[person_id], '', least(ended_at, after) FROM london
@@ -105,8 +123,8 @@ _MOVED = """
             starts::timestamp AT TIME ZONE 'Europe/London' FROM stand_ins
         UNION ALL SELECT 'stood-in-' || person_id || '-' || stand_in_id || '-' || ends, ARRAY[person_id], '',
             (ends + 1)::timestamp AT TIME ZONE 'Europe/London' FROM stand_ins
-        UNION ALL SELECT 'left-' || person_id || '-' || extract(epoch FROM left_at)::bigint, ARRAY[person_id], '',
-            left_at FROM people WHERE left_at IS NOT NULL
+        UNION ALL SELECT 'left-' || person_id || '-' || extract(epoch FROM left_at)::bigint,
+            array_remove(ARRAY[person_id, successor_id], NULL), '', left_at FROM people WHERE left_at IS NOT NULL
         UNION ALL SELECT 'department-' || slug || '-' || version, ARRAY[]::text[], 'department:' || slug,
             greatest(set_at, since::timestamp AT TIME ZONE 'Europe/London') FROM directory
         UNION ALL SELECT 'pair-' || csm_id || '-' || version, ARRAY[csm_id], '',

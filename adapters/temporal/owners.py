@@ -27,7 +27,7 @@ class TemporalMovements:
         return len({one.case_id for one in sweep.told})
 
     async def _signal(self, told: Told) -> None:
-        fact = Fact(event_id=told.event_id, kind=FactKind.OWNERS)
+        fact = Fact(event_id=told.event_id, kind=FactKind.OWNERS, reference=told.step_id)
         handle = self._client.get_workflow_handle(told.workflow_id)
         try:
             await handle.signal("event", fact, rpc_timeout=RPC_TIMEOUT)

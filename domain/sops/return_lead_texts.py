@@ -841,7 +841,7 @@ This is reminder number {{ chase }}: the step below is still open.
 
 {% endif %}
 {% if passed_on %}
-This step is yours from now on: whoever had it is away or left, or you are back.
+This step is yours from now on: whoever had it is away or left, the directory names you instead, or you are back.
 
 {% endif %}
 {% if replied %}

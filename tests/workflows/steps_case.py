@@ -39,8 +39,8 @@ class Ended(Model):
     said: tuple[str, ...] = ()
 
 
-def letter(case_id: str, name: str, after: str = "") -> SendLetter:
-    key = effect_key(case_id, name)
+def letter(case_id: str, name: str, after: str = "", word: str = "1") -> SendLetter:
+    key = effect_key(case_id, name, word)
     return SendLetter(key=key, clause="RL-9", template=name, audience="client-thread", after=after)  # pyright: ignore[reportArgumentType]
 
 
@@ -95,4 +95,5 @@ def asked() -> PersonStep[StepResult]:
         waiting_for="an answer",
         due=DUE,
         check=lambda result: "Not this one." if result.note_sha256 == "refused" else "",
+        passed_on=lambda step, word: (letter("passed-on", f"assignees-of-{step.owner}", word=word),),
     )

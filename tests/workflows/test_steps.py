@@ -14,14 +14,15 @@ from temporalio.common import RawValue
 from temporalio.exceptions import CancelledError
 
 from domain.case import CaseEvent, CaseStatus, EventKind
-from domain.effects import ReceiptState
+from domain.effects import Receipt, ReceiptState
 from domain.ids import part_of
 from domain.messages import ClientMessage, Fact, FactKind
+from domain.owners import OwnersToday, OwnerToday
 from runtime.connect import connect
 from runtime.settings import Settings
 from runtime.temporal_server import TemporalServer, temporal_server
 from tests.workflows.steps_case import DUE, NOTE_AFTER
-from tests.workflows.steps_stand_in import Vendors, scripted
+from tests.workflows.steps_stand_in import WITHIN, Vendors, scripted
 
 HOURS_48 = timedelta(hours=48)
 A_BIT = timedelta(minutes=1)
@@ -474,3 +475,53 @@ async def test_a_cancelled_case_closes_its_steps_and_says_so(client: Client, scr
         assert any("cancelled by a person" in event.text for event in vendors.events)
         assert set(refused_steps(vendors)) == {"nothing"}
         await case.replayed()
+
+
+# Whose a step is ------------------------------------------------------------------------------------------------------
+def found(covered_by: str) -> Receipt:
+    """What is read: who covers for the owner of the step `ask` today."""
+    owners = OwnersToday(owners=(OwnerToday(step_id="ask", covered_by=covered_by),))
+    return Receipt(key="", kind="", clause="", state=ReceiptState.SENT, data=owners.model_dump(mode="json"))
+
+
+async def test_what_follows_for_the_sop_is_done_with_whoever_has_the_step_now(client: Client) -> None:
+    async with scripted(client, {}) as case:
+        case.vendors.states["owners"] = [found("P-2")]
+        await case.waits_for("ask")
+        await case.handle.signal("event", fact(FactKind.OWNERS))
+        view = await case.until(lambda view: view.steps[0].owner == "P-2")
+        assert (view.steps[0].belongs_to, view.steps[0].covered_by) == ("team:return-leads", "P-2")
+        await case.do("ask")
+        await case.result()
+        assert case.vendors.asked[1:4] == ["owners", "passed-on-ask", "assignees-of-P-2"]
+        assert any("P-2 covers for team:return-leads." in one.text for one in case.vendors.events)
+        await case.replayed()
+
+
+async def test_facts_that_come_while_it_is_looked_up_are_looked_up_once_more_together(client: Client) -> None:
+    async with scripted(client, {}) as case:
+        await case.waits_for("ask")
+        await case.until(lambda _: case.vendors.calls["perform"] == 1)
+        case.vendors.busy.clear()
+        await case.handle.signal("event", fact(FactKind.OWNERS, "e-1"))
+        async with asyncio.timeout(WITHIN):
+            while not (await case.handle.describe()).raw_description.pending_activities:
+                await asyncio.sleep(0.03)
+        for event in ("e-2", "e-3", "e-4", "e-2"):
+            await case.handle.signal("event", fact(FactKind.OWNERS, event, "ask no-such-step"))
+        case.vendors.busy.set()
+        await case.until(lambda _: "passed-on-ask" in case.vendors.asked)
+        await case.do("ask")
+        await case.result()
+        assert case.vendors.asked.count("owners") == 2
+        assert case.vendors.asked.count("passed-on-ask") == 1
+        await case.replayed()
+
+
+async def test_a_case_in_which_nobody_is_waited_for_looks_nothing_up(client: Client) -> None:
+    async with scripted(client, {"moments": ("note",)}) as case:
+        await case.until(lambda view: not view.steps)
+        await case.handle.signal("event", fact(FactKind.OWNERS))
+        await case.forward(NOTE_AFTER + timedelta(hours=1))
+        await case.result()
+        assert "owners" not in case.vendors.asked

@@ -15,7 +15,7 @@ from domain.steps import PersonStep, StepResult
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
 from workflows.steps.deadline import BESIDE, wait
-from workflows.steps.owners import OWNERS, look_up_owners
+from workflows.steps.owners import OWNERS, heard_of, look_up_owners
 from workflows.steps.person import person
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
@@ -75,7 +75,7 @@ def _sort_facts(case: Case) -> None:
         if fact.kind in case.desk.hears:
             case.tell(fact)
         if fact.kind is FactKind.OWNERS:
-            case.beside[OWNERS] = fact.model_dump_json()
+            heard_of(case, fact)
         if fact.kind in LOOKS and not _is_looked_at(case, fact):
             case.beside[fact.event_id] = fact.model_dump_json()
 

@@ -7,6 +7,7 @@ from domain.effects import Effect, Nudge, Receipt, ResolveOwners, Stage
 from domain.ids import effect_key, part_of
 from domain.messages import Fact
 from domain.owners import OwnersToday, OwnerToday, StepOwner
+from domain.steps import no_more
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
 from workflows.steps.stage import break_down
@@ -16,19 +17,28 @@ OWNERS = "owners"
 """The name under which the latest such fact waits beside the case: what comes meanwhile is looked up once more."""
 
 
+def heard_of(case: Case, fact: Fact) -> None:
+    """Facts that wait together are one, about all the steps that they name."""
+    waiting = Fact.model_validate_json(case.beside[OWNERS]).reference if OWNERS in case.beside else ""
+    steps = sorted({*waiting.split(), *fact.reference.split()} & set(case.open))
+    case.beside[OWNERS] = fact.model_copy(update={"reference": " ".join(steps)}).model_dump_json()
+
+
 async def look_up_owners(case: Case) -> None:
     """Each open step goes to whoever covers for its owner, to the successor, or back; each of them is told."""
-    looked_at = ""
+    looked_at, told = "", set[str]()
     while case.beside[OWNERS] != looked_at:
         looked_at = case.beside[OWNERS]
-        await _look_up(case, part_of(Fact.model_validate_json(looked_at).event_id))
+        fact = Fact.model_validate_json(looked_at)
+        told |= await _look_up(case, part_of(fact.event_id), set(fact.reference.split()) - told)
     del case.beside[OWNERS]
 
 
-async def _look_up(case: Case, word: str) -> None:
+async def _look_up(case: Case, word: str, asks_others: set[str]) -> set[str]:
+    """Which steps' people were told. `asks_others`: those whose role means others than before."""
     asked = dict(case.open)
     if not asked:
-        return
+        return set()
     effect = ResolveOwners(
         key=effect_key(case.request.case_id, "owners", word),
         clause=case.desk.trail,
@@ -36,14 +46,14 @@ async def _look_up(case: Case, word: str) -> None:
     )
     (receipt,) = await _perform(case, "owners", (effect,))
     found = OwnersToday.model_validate(receipt.data).owners if receipt.done else ()
-    moved = [one.step_id for one in found if _takes(case, asked, one)]
-    follows = [
-        one for key, step in case.open.items() if key in case.passed_on for one in case.passed_on[key](step, word)
-    ]
+    moved = {one.step_id for one in found if _takes(case, asked, one)}
+    moved |= {key for key in asks_others & set(case.open) if case.open[key].owner == case.open[key].role}
+    follows = [effect for key, step in case.open.items() for effect in case.passed_on.get(key, no_more)(step, word)]
     if moved or follows:
         show(case)
-        effects = (*(_nudge(case, case.open[key], word) for key in moved), *follows)
+        effects = (*(_nudge(case, case.open[key], word) for key in sorted(moved)), *follows)
         break_down(case, effects, await _perform(case, "passed on", effects))
+    return moved
 
 
 async def _perform(case: Case, name: str, effects: Sequence[Effect]) -> tuple[Receipt, ...]:
