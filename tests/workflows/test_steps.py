@@ -21,8 +21,9 @@ from domain.owners import OwnersToday, OwnerToday
 from runtime.connect import connect
 from runtime.settings import Settings
 from runtime.temporal_server import TemporalServer, temporal_server
+from tests.agency import eventually
 from tests.workflows.steps_case import DUE, NOTE_AFTER
-from tests.workflows.steps_stand_in import WITHIN, Vendors, scripted
+from tests.workflows.steps_stand_in import Running, Vendors, scripted
 
 HOURS_48 = timedelta(hours=48)
 A_BIT = timedelta(minutes=1)
@@ -504,9 +505,7 @@ async def test_facts_that_come_while_it_is_looked_up_are_looked_up_once_more_tog
         await case.until(lambda _: case.vendors.calls["perform"] == 1)
         case.vendors.busy.clear()
         await case.handle.signal("event", fact(FactKind.OWNERS, "e-1"))
-        async with asyncio.timeout(WITHIN):
-            while not (await case.handle.describe()).raw_description.pending_activities:
-                await asyncio.sleep(0.03)
+        await eventually(lambda: _is_busy(case), "nothing is looked up")
         for event in ("e-2", "e-3", "e-4", "e-2"):
             await case.handle.signal("event", fact(FactKind.OWNERS, event, "ask no-such-step"))
         case.vendors.busy.set()
@@ -516,6 +515,10 @@ async def test_facts_that_come_while_it_is_looked_up_are_looked_up_once_more_tog
         assert case.vendors.asked.count("owners") == 2
         assert case.vendors.asked.count("passed-on-ask") == 1
         await case.replayed()
+
+
+async def _is_busy(case: Running) -> bool:
+    return bool((await case.handle.describe()).raw_description.pending_activities)
 
 
 async def test_a_case_in_which_nobody_is_waited_for_looks_nothing_up(client: Client) -> None:
