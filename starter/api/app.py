@@ -1,6 +1,11 @@
-"""The HTTP API: OpenAPI 3.1, version 1, under /api/v1 of the process of the pages."""
+"""The HTTP API: OpenAPI 3.1, version 1, under /api/v1 of the process of the pages.
 
+python -m starter.api.app > docs/api/openapi.json
+"""
+
+import json
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +54,11 @@ def document() -> dict[str, Any]:
     return _app().openapi()
 
 
+def written() -> str:
+    """The description as it is kept in docs/api/openapi.json."""
+    return json.dumps(document(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def _app() -> FastAPI:
     app = FastAPI(
         title="Holdfast", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None,
@@ -58,7 +68,7 @@ def _app() -> FastAPI:
         app.include_router(
             cases.starts(opening), prefix=API, tags=["cases"], responses=_problems(400, 409, 413, 415, 422)
         )
-    app.include_router(cases.routes, prefix=API, tags=["cases"], responses=_problems(400, 404, 422))
+    app.include_router(cases.routes, prefix=API, tags=["cases"], responses=_problems(400, 404, 409, 413, 415, 422))
     app.include_router(about.routes, prefix=API, tags=["about"], responses=_problems(400, 404, 422))
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
@@ -149,3 +159,7 @@ _HANDLERS = {
     RuntimeError: _gone,
     Exception: _broken,
 }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(written())

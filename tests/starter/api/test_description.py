@@ -1,0 +1,76 @@
+"""The API against its own description: what it says is what is there, whatever is sent."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+
+from starter.api.app import document, written
+from starter.client import case_path
+from starter.openings import OPENINGS
+from tests.starter.api.office import ApiOffice
+from tests.starter.api.test_cases import opened
+
+ROOT = Path(__file__).parents[3]
+# That data of the right form is accepted: whether a client, a lead or a cursor is there, is no matter of form.
+WITHIN_THE_TABLES = "positive_data_acceptance"
+KEPT = ROOT / "docs" / "api" / "openapi.json"
+
+
+def test_the_description_that_is_kept_is_the_present_one() -> None:
+    """`python -m starter.api.app > docs/api/openapi.json` renews it."""
+    assert KEPT.read_text() == written()
+
+
+def test_every_way_to_start_and_every_error_is_described() -> None:
+    said = document()
+    assert said["openapi"].startswith("3.1")
+    for slug, opening in OPENINGS.items():
+        start = said["paths"][f"/api/v1/cases/{slug}"]["post"]
+        schema = start["requestBody"]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": f"#/components/schemas/{opening.request.__name__}"}
+        assert said["components"]["schemas"][opening.request.__name__]["additionalProperties"] is False
+        assert {"200", "201", "400", "401", "403", "409", "413", "415", "422", "429", "503"} <= set(start["responses"])
+    assert "HTTPValidationError" not in json.dumps(said)
+
+
+def operations() -> int:
+    return sum(len(methods) for methods in document()["paths"].values())
+
+
+async def fuzzed(api: ApiOffice, folder: Path, seconds: int) -> str:
+    """Runs schemathesis as a process of its own against the real API; returns what it says."""
+    key = await api.key(per_minute=60_000)
+    case_id = await opened(api, "L-1001", "L-1002")
+    described = folder / "openapi.json"
+    described.write_text(written().replace("return-lead~1e197f5c04326aab", case_path(case_id)))
+    words = [
+        "run", str(described), "--url", api.address, "--header", f"Authorization: Bearer {key.token}",
+        "--max-time", str(seconds), "--checks", "all", "--exclude-checks", WITHIN_THE_TABLES, "--workers", "2", "--no-color", "--request-timeout", "20",
+        "--seed", os.environ.get("HOLDFAST_SEED", "20261125"), "--suppress-health-check", "all",
+    ]  # fmt: skip
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "schemathesis.cli", *words], cwd=folder, capture_output=True, text=True,
+        timeout=seconds * 3 + 60, check=False,
+    )  # fmt: skip
+    (folder / f"said-{token_hex(2)}.txt").write_text(done.stdout + done.stderr)
+    assert done.returncode == 0, done.stdout[-12_000:] + done.stderr[-2_000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_nothing_that_is_sent_breaks_it_or_its_description(api: ApiOffice, tmp_path: Path) -> None:
+    """A fixed seed and some thirty seconds; HOLDFAST_SEED tries another one."""
+    assert f"Tested: {operations()}" in await fuzzed(api, tmp_path, 30)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3000)
+async def test_nothing_that_is_sent_for_long_breaks_it(api: ApiOffice, tmp_path: Path) -> None:
+    assert f"Tested: {operations()}" in await fuzzed(api, tmp_path, 600)
