@@ -1,5 +1,7 @@
 """`holdfast`: the whole of it from a command line."""
 
+from typing import Annotated
+
 import typer
 
 from starter import cli_ops
@@ -13,14 +15,13 @@ from starter.cli_directory import directory, people, reassign
 from starter.cli_keys import keys
 from starter.cli_policy import policy
 from starter.cli_steps import acts, steps
-from starter.cli_world import guarded
+from starter.cli_world import guarded, use_server
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,
-    help="Standard operating procedures as durable workflows. Begin with `holdfast demo`, or `holdfast up`.",
 )
 app.command(epilog="Example: holdfast up")(cli_ops.up)
 app.command()(cli_ops.down)
@@ -46,6 +47,20 @@ app.add_typer(schedules, name="schedules")
 app.add_typer(keys, name="api-key")
 app.add_typer(cli_ops.outbound, name="outbound")
 app.add_typer(cli_ops.inbox, name="inbox")
+
+
+@app.callback()
+def world(
+    server: Annotated[
+        str, typer.Option(envvar="HOLDFAST_SERVER", metavar="URL", help="A Holdfast elsewhere, such as https://...")
+    ] = "",
+    api_key: Annotated[
+        str, typer.Option(envvar="HOLDFAST_API_KEY", metavar="KEY", help="The key it is asked by.")
+    ] = "",
+) -> None:
+    """Standard operating procedures as durable workflows. Begin with `holdfast demo`, or `holdfast up`."""
+    if server:
+        use_server(server, api_key)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

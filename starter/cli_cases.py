@@ -1,14 +1,19 @@
 """`holdfast case`: what is going on, who must act, by when and why then."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, cast
+from uuid import uuid4
 
 import typer
 from rich.text import Text
 
-from adapters.postgres.calendars import PostgresCalendars
 from adapters.postgres.reader import CaseDetail, CaseRow, Line, StepRow
+from domain.errors import Refused
 from domain.explained import Explained, lines
-from starter.cli_world import LONDON, Case, Json, console, moment, office, run, show, table
+from starter.cli_world import LONDON, Case, Json, console, file_text, holdfast, moment, run, show, table
+from starter.openings import OPENINGS
 
 cases = typer.Typer(no_args_is_help=True, help="Cases: a list, and one with its whole story.")
 
@@ -27,8 +32,8 @@ def list_cases(
 
 
 async def _list(status: str, client: str, owner: str, limit: int, cursor: str, *, as_json: bool) -> None:
-    async with office() as here:
-        page = await here.reader.list_cases(status=status, client_id=client, owner=owner, limit=limit, cursor=cursor)
+    async with holdfast() as here:
+        page = await here.cases(status=status, client_id=client, owner=owner, limit=limit, cursor=cursor)
     show(page, as_json=as_json, human=lambda: _print_list(page.rows, page.cursor))
 
 
@@ -45,6 +50,40 @@ def _print_list(rows: Sequence[CaseRow], cursor: str) -> None:
         console.print(f"More: holdfast case list --cursor '{cursor}'")
 
 
+@cases.command("start", epilog="Example: holdfast case start return-leads samples/request.json")
+def start_case(
+    slug: Annotated[str, typer.Argument(metavar="WHAT", help=f"One of: {', '.join(OPENINGS)}.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The request, in JSON.")],
+    as_json: Json = False,
+) -> None:
+    """Start a case from a file. The same request again is the same case."""
+    run(start(slug, parse_json(file_text(file).decode("utf-8-sig", errors="replace")), as_json=as_json))
+
+
+async def start(slug: str, data: object, *, as_json: bool) -> None:
+    """Starts a case and says which."""
+    async with holdfast() as here:
+        started = await here.start(slug, data, once=str(uuid4()))
+    again = " (it was opened before)" if started.repeated else ""
+    later = (
+        ""
+        if started.handed_over is not False
+        else "\nTemporal can't be reached now: the case starts as soon as it is back."
+    )
+    show(started, as_json=as_json, human=lambda: console.print(f"{started.case_id}{again}{later}"))
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """An object in JSON. Raises Refused."""
+    try:
+        data: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Refused("broken-json", f"that is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise Refused("broken-json", "that is not a JSON object")
+    return cast("dict[str, Any]", data)
+
+
 @cases.command("show", epilog="Example: holdfast case show return-lead/9bc5eb253069c483")
 def show_case(case: Case, as_json: Json = False) -> None:
     """Show a case: who must act, by when and why then; its leads; and everything that happened, by clause."""
@@ -52,10 +91,10 @@ def show_case(case: Case, as_json: Json = False) -> None:
 
 
 async def _show(case: str, *, as_json: bool) -> None:
-    async with office() as here:
-        case_id = await here.reader.find_case(case)
-        detail, timeline = await here.reader.case(case_id), await here.reader.timeline(case_id)
-        deadlines = await PostgresCalendars(here.pool, here.vault).explain(detail.view)
+    async with holdfast() as here:
+        case_id = await here.find_case(case)
+        detail, timeline = await here.case(case_id), await here.timeline(case_id)
+        deadlines = await here.clocks(case_id)
     data = {"case": detail, "deadlines": deadlines, "timeline": timeline}
     show(data, as_json=as_json, human=lambda: _print_case(detail, deadlines, timeline))
 

@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from temporalio.service import RPCError
 
 from adapters.postgres.imports import PostgresImports
 from domain.errors import Refused
-from domain.intake import Acceptance
+from starter.cli_cases import start
 from starter.cli_directory import tell_cases
-from starter.cli_world import As, Json, Office, console, file_text, office, operator, run, show
-from starter.handover import Handover
+from starter.cli_world import As, Json, console, file_text, office, operator, run, show
 from starter.imports import KINDS, Kind, import_file
-from starter.intake import Door
 
 imports = typer.Typer(no_args_is_help=True, help="Bring in clients, people, departments and leads: all rows or none.")
 returns = typer.Typer(no_args_is_help=True, help="Return-lead requests that did not come by e-mail.")
@@ -51,34 +48,7 @@ def open_return(file: File, as_json: Json = False) -> None:
     JSON: {"client_id", "leads": [...], "reference", "note"?, "reply_to"?, "recipients"?}. CSV: a row a lead with the
     columns client_id, lead_id, reference and, if you like, note. The same reference again is the same request.
     """
-    run(_open(read_file(file), as_json=as_json))
-
-
-async def _open(data: object, *, as_json: bool) -> None:
-    async with office() as here:
-        door = Door(here.pool, here.vault, here.settings)
-        accepted = await door.open_return(data)
-        started = await _hand_over(here, door)
-    again = " (it was opened before)" if accepted.repeated else ""
-    later = "" if started else "\nTemporal can't be reached now: the case starts as soon as it is back."
-    show(
-        _shown(accepted, started=started),
-        as_json=as_json,
-        human=lambda: console.print(f"{accepted.case_id}{again}{later}"),
-    )
-
-
-def _shown(accepted: Acceptance, *, started: bool) -> dict[str, object]:
-    return {**accepted.model_dump(mode="json"), "handed_over": started}
-
-
-async def _hand_over(here: Office, door: Door) -> bool:
-    """At once if Temporal is there; what is accepted is not lost if it isn't."""
-    try:
-        await Handover(door.intake, await here.temporal(), page_of=here.settings.page_of).run_once()
-    except (RPCError, RuntimeError):
-        return False
-    return True
+    run(start("return-leads", read_file(file), as_json=as_json))
 
 
 def read_file(file: Path) -> object:

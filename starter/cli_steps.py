@@ -1,19 +1,19 @@
 """`holdfast step`: what people do. Each act is signed by the gateway for whoever gave --as."""
 
-import json
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from adapters.postgres.correspondence import read_case
-from adapters.postgres.reader import StepRow
+from adapters.postgres.reader import StepFilters, StepRow
 from domain.errors import Refused
 from domain.mail import IncomingMail
 from domain.messages import ActKind
-from starter.cli_cases import print_steps
+from starter.cli_cases import parse_json, print_steps
 from starter.cli_world import (
     MISTAKE,
     As,
@@ -23,6 +23,7 @@ from starter.cli_world import (
     Step,
     complaints,
     console,
+    holdfast,
     moment,
     office,
     plain,
@@ -30,6 +31,7 @@ from starter.cli_world import (
     show,
     who,
 )
+from starter.client import Acted, acted, every_step
 from starter.evidence import with_evidence
 from starter.findings import parse_findings_csv, parse_findings_json
 from starter.gateway import Answer, Gateway, LocalLogin
@@ -52,9 +54,12 @@ def list_steps(
 
 
 async def _list(roles: list[str], person: str, case: str, *, as_json: bool) -> None:
-    async with office() as here:
-        case_id = await here.reader.find_case(case) if case else ""
-        found = await here.reader.open_steps(roles=roles, person=person, case_id=case_id)
+    async with holdfast() as here:
+        case_id = await here.find_case(case) if case else ""
+        wanted = [StepFilters(case_id=case_id, role=role) for role in roles]
+        wanted += [StepFilters(case_id=case_id, owner=person)] if person else []
+        lists = [await every_step(here, **one) for one in wanted or [StepFilters(case_id=case_id)]]
+    found = tuple(sorted(dict.fromkeys(chain(*lists)), key=lambda one: (one.step.deadline.due, one.case_id)))
     show(found, as_json=as_json, human=lambda: _print_list(found))
 
 
@@ -278,11 +283,9 @@ def _final_decision(file: Path) -> dict[str, Any]:
 
 
 async def _act(case: str, step: str, kind: ActKind, payload: dict[str, Any], person: str, *, as_json: bool) -> None:
-    by = who(person)
-    async with office() as here:
-        case_id = await here.reader.find_case(case)
-        answer = await (await here.gateway()).complete(case_id, step, kind, payload, by)
-    answered(answer, as_json=as_json)
+    async with holdfast(person) as here:
+        done = await here.act(await here.find_case(case), step, kind, payload)
+    said(done, as_json=as_json)
 
 
 async def _findings(case: str, step: str, file: Path, person: str, *, as_json: bool) -> None:
@@ -335,16 +338,19 @@ async def _confirm(case: str, step: str, person: str, *, yes: bool, as_json: boo
 
 def answered(answer: Answer, *, as_json: bool) -> None:
     """Says what became of an act; refused: exit code 2."""
-    outcome = answer.outcome
+    said(acted(answer), as_json=as_json)
+
+
+def said(done: Acted, *, as_json: bool) -> None:
+    """As `answered`, of whoever was asked."""
     lines = {
         "accepted": "Done.",
         "waiting": "Signed and sent. It is judged as soon as the worker is back; `holdfast step list` shows it then.",
     }
-    data = {"state": outcome.state, "code": outcome.code, "sentence": outcome.sentence, "jti": answer.signed.jti}
-    if outcome.state == "refused":
-        show(data, as_json=as_json, human=lambda: complaints.print(Text(f"holdfast: {outcome.sentence}", style="red")))
+    if done.state == "refused":
+        show(done, as_json=as_json, human=lambda: complaints.print(Text(f"holdfast: {done.sentence}", style="red")))
         raise typer.Exit(MISTAKE)
-    show(data, as_json=as_json, human=lambda: console.print(lines[outcome.state]))
+    show(done, as_json=as_json, human=lambda: console.print(lines[done.state]))
 
 
 def _bytes(file: Path) -> bytes:
@@ -377,14 +383,3 @@ async def _sign(case: str, step: str, kind: str, payload: str, person: str) -> N
         case_id = await here.reader.find_case(case)
         signed = await (await here.gateway()).sign(case_id, step, kind, data, by)
     console.print_json(signed.act.model_dump_json())
-
-
-def parse_json(text: str) -> dict[str, Any]:
-    """An object in JSON. Raises Refused."""
-    try:
-        data: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Refused("broken-json", f"that is not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise Refused("broken-json", "that is not a JSON object")
-    return cast("dict[str, Any]", data)

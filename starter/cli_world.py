@@ -32,6 +32,8 @@ from domain.errors import HoldfastError, Refused
 from runtime.connect import connect
 from runtime.processes import LocalServerError
 from runtime.settings import Settings
+from starter.client import Client as HoldfastClient
+from starter.client import DirectClient, HttpClient
 from starter.gateway import Gateway, LocalLogin
 
 T = TypeVar("T")
@@ -77,9 +79,44 @@ class Office:
         return Gateway(self.pool, self.vault, await self.temporal(), self.settings)
 
 
+@dataclass(frozen=True)
+class Server:
+    """A Holdfast elsewhere, reached over HTTP by an API key."""
+
+    url: str
+    key: str
+
+
+_server: list[Server] = []
+
+
+def use_server(url: str, key: str) -> None:
+    """All that follows asks this server. Raises Refused without a key."""
+    if not key:
+        raise Refused("api-key-missing", "a server is asked by an API key: --api-key, or set HOLDFAST_API_KEY")
+    _server[:] = [Server(url, key)]
+
+
+@asynccontextmanager
+async def holdfast(person: str = "") -> AsyncGenerator[HoldfastClient]:
+    """The server that was named, or the tables here, where `person` signs. Raises Refused."""
+    if _server:
+        there = HttpClient(_server[0].url, _server[0].key)
+        try:
+            yield there
+        finally:
+            await there.close()
+        return
+    async with office() as here:
+        by = LocalLogin(person) if person else None
+        yield DirectClient(here.pool, here.vault, here.settings, here.gateway, by=by, handover=here.temporal)
+
+
 @asynccontextmanager
 async def office(settings: Settings | None = None) -> AsyncGenerator[Office]:
-    """Opens the database. Raises DatabaseGoneError."""
+    """Opens the database. Raises DatabaseGoneError, and Refused where a server elsewhere was named."""
+    if _server:
+        raise Refused("not-over-http", "that is done beside the database, or signed in at the pages: not with --server")
     settings = settings or Settings()
     pool = await database.connect(settings.database_url_for("door"), application="holdfast-cli", maximum=4)
     try:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx2
 from pydantic import JsonValue, TypeAdapter, ValidationError
+from temporalio.client import Client as Temporal
 from temporalio.service import RPCError
 
 from adapters.postgres.crypto import Vault
@@ -22,13 +23,13 @@ from adapters.postgres.reader import (
     CaseFilters,
     CasePage,
     CaseReader,
-    Clock,
     Line,
     StepFilters,
     StepPage,
     StepRow,
 )
 from domain.errors import HoldfastError, Refused
+from domain.explained import Explained
 from domain.texts import canonical, digest
 from runtime.settings import Settings
 from starter.gateway import Answer, Gateway, LocalLogin, Login
@@ -46,13 +47,15 @@ API = "/api/v1"
 class Started:
     """What became of a request. `repeated`: this case had been opened before, by the same request under its own name.
 
-    `replayed`: this is the answer that the same Idempotency-Key got before.
+    `replayed`: this is the answer that the same Idempotency-Key got before. `handed_over`: whether
+    Temporal was told of it; None: that is left to the process at the inbox.
     """
 
     case_id: str
     kind: str
     repeated: bool = False
     replayed: bool = False
+    handed_over: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Client(Protocol):
 
     async def timeline(self, case_id: str) -> tuple[Line, ...]: ...
 
-    async def clocks(self, case_id: str) -> tuple[Clock, ...]: ...
+    async def clocks(self, case_id: str) -> tuple[Explained, ...]: ...
 
     async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage: ...
 
@@ -92,7 +95,8 @@ class NotReachedError(HoldfastError):
 class DirectClient:
     """Beside the tables. `gateway` is made when something is first signed; `by` signs, None: nobody does.
 
-    `key`: the name of the API key that asks, "" for people.
+    `key`: the name of the API key that asks, "" for people. `handover`: Temporal, told at once of what was started;
+    without it, the process at the inbox does that.
     """
 
     def __init__(
@@ -101,10 +105,13 @@ class DirectClient:
         vault: Vault,
         settings: Settings,
         gateway: Callable[[], Awaitable[Gateway]],
+        *,
         by: LocalLogin | Login | None = None,
         key: str = "",
+        handover: Callable[[], Awaitable[Temporal]] | None = None,
     ) -> None:
         self._reader, self._door = CaseReader(pool, vault), Door(pool, vault, settings)
+        self._settings, self._temporal = settings, handover
         self._gateway, self._by, self._key = gateway, by, key
 
     async def start(self, slug: str, request: object, *, once: str = "") -> Started:
@@ -112,7 +119,19 @@ class DirectClient:
         kind = opening(slug)
         named = Once(self._key, once, digest(canonical(request))) if self._key and once else None
         accepted = await kind.start(self._door, request, Caller(self._key, named))
-        return Started(accepted.case_id, kind.kind, accepted.repeated, accepted.replayed)
+        told = await self._hand_over()
+        return Started(accepted.case_id, kind.kind, accepted.repeated, accepted.replayed, told)
+
+    async def _hand_over(self) -> bool | None:
+        """At once if Temporal is there; what is accepted is not lost if it isn't."""
+        if self._temporal is None:
+            return None
+        try:
+            told = Handover(self._door.intake, await self._temporal(), page_of=self._settings.page_of)
+            await told.run_once()
+        except (RPCError, RuntimeError):
+            return False
+        return True
 
     async def cases(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[CaseFilters]) -> CasePage:
         return await self._reader.list_cases(cursor=cursor, limit=limit, **filters)
@@ -123,7 +142,7 @@ class DirectClient:
     async def timeline(self, case_id: str) -> tuple[Line, ...]:
         return await self._reader.timeline(case_id)
 
-    async def clocks(self, case_id: str) -> tuple[Clock, ...]:
+    async def clocks(self, case_id: str) -> tuple[Explained, ...]:
         return await self._reader.clocks(case_id)
 
     async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage:
@@ -164,8 +183,8 @@ class HttpClient:
     async def timeline(self, case_id: str) -> tuple[Line, ...]:
         return await self._ask(tuple[Line, ...], "GET", f"{_case(case_id)}/timeline")
 
-    async def clocks(self, case_id: str) -> tuple[Clock, ...]:
-        return await self._ask(tuple[Clock, ...], "GET", f"{_case(case_id)}/clocks")
+    async def clocks(self, case_id: str) -> tuple[Explained, ...]:
+        return await self._ask(tuple[Explained, ...], "GET", f"{_case(case_id)}/clocks")
 
     async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage:
         return await self._ask(StepPage, "GET", "/steps", _query(filters, cursor, limit))
@@ -203,8 +222,11 @@ class HttpClient:
 
 
 def _query(filters: Mapping[str, Any], cursor: str, limit: int) -> dict[str, str]:
-    asked = {**filters, "cursor": cursor, "limit": limit}
-    return {name: _word(value) for name, value in asked.items() if value}
+    asked = {**filters, "cursor": cursor, "limit": min(limit, MOST_ROWS)}
+    return {_PARAMETERS.get(name, name): _word(value) for name, value in asked.items() if value}
+
+
+_PARAMETERS = {"client_id": "client"}
 
 
 def _word(value: object) -> str:
@@ -243,12 +265,3 @@ async def every_step(client: Client, **filters: Unpack[StepFilters]) -> tuple[St
         page = await client.steps(limit=MOST_ROWS, cursor=page.cursor, **filters)
         rows += page.rows
     return rows
-
-
-async def hand_over(handover: Callable[[], Awaitable[Handover]]) -> bool:
-    """At once if Temporal is there; what is accepted is not lost if it isn't."""
-    try:
-        await (await handover()).run_once()
-    except (RPCError, RuntimeError):
-        return False
-    return True

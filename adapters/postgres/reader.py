@@ -11,10 +11,12 @@ from asyncpg import Record
 from pydantic import JsonValue
 
 from adapters.postgres import cursors
+from adapters.postgres.calendars import explain
 from adapters.postgres.crypto import ClientKey, SealedError, Vault
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import CaseView, OpenStep
 from domain.errors import Refused
+from domain.explained import Explained
 from domain.return_lead import ClaimProblem, LeadBilling
 
 _ERASED = "(erased)"
@@ -67,22 +69,6 @@ class StepPage:
 
     rows: tuple[StepRow, ...]
     cursor: str
-
-
-@dataclass(frozen=True)
-class Clock:
-    """A promise of a case, explained. `state`: running, late or stopped; `breached_at`: when it was found broken."""
-
-    step_id: str
-    clause: str
-    label: str
-    state: str
-    owner: str
-    since: datetime
-    due: datetime
-    breached_at: datetime | None
-    reminded: int
-    why: str
 
 
 class CaseFilters(TypedDict, total=False):
@@ -206,12 +192,13 @@ class CaseReader:
         place = cursors.Place(last.step.deadline.due, (last.case_id, last.step.step_id))
         return StepPage(shown[:most], cursors.written(listed, place))
 
-    async def clocks(self, case_id: str) -> tuple[Clock, ...]:
-        """The deadlines of a case's steps, as promised, the earliest first. Raises Refused `unknown-case`."""
+    async def clocks(self, case_id: str) -> tuple[Explained, ...]:
+        """Every deadline of a case, explained, as far as it is open. Raises Refused `unknown-case`."""
         async with transaction(self._pool, reading=True) as conn:
-            if not await conn.fetchval("SELECT true FROM cases WHERE case_id = $1", case_id):
+            view = await conn.fetchval("SELECT view FROM cases WHERE case_id = $1", case_id)
+            if view is None:
                 raise Refused("unknown-case", f"there is no case {case_id}")
-            return tuple(map(_clock, await conn.fetch(_CLOCKS, case_id)))
+            return await explain(conn, CaseView.model_validate(view) if view else None)
 
     async def find_case(self, name: str) -> str:
         """The case of a full id, of the end of one, of a Message-ID or of our reference (`RL#...`). Raises Refused."""
@@ -263,10 +250,6 @@ _NAMED = """SELECT case_id FROM cases
     WHERE case_id = $1 OR (regexp_replace(case_id, '^.*/', '') = regexp_replace($1, '^.*/', '')
                            AND right(case_id, length($1) + 1) = '/' || $1)
     ORDER BY case_id <> $1 LIMIT 3"""
-_CLOCKS = """SELECT s.step_id, s.state, s.owner, s.chased, s.view, holdfast_now() AS now, (
-        SELECT min(e.recorded_at) FROM case_events e
-        WHERE e.case_id = s.case_id AND e.kind = 'breached' AND e.step_id = s.step_id) AS breached_at
-    FROM case_steps s WHERE s.case_id = $1 ORDER BY s.due_at, s.step_id"""
 
 
 def _asked(filters: Mapping[str, object]) -> list[tuple[str, object]]:
@@ -337,24 +320,6 @@ def _case(row: Record) -> CaseRow:
 def _step(row: Record) -> StepRow:
     return StepRow(
         row["case_id"], row["client_id"], OpenStep.model_validate(row["view"]), row["state"], row["view"].get("why", "")
-    )
-
-
-def _clock(row: Record) -> Clock:
-    step = OpenStep.model_validate(row["view"])
-    line = step.deadline
-    late = "late" if line.due < row["now"] else "running"
-    return Clock(
-        step_id=row["step_id"],
-        clause=line.clause,
-        label=line.label,
-        state=late if row["state"] == "open" else "stopped",
-        owner=row["owner"],
-        since=line.since,
-        due=line.due,
-        breached_at=row["breached_at"],
-        reminded=row["chased"],
-        why=row["view"].get("why", ""),
     )
 
 

@@ -10,9 +10,10 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from adapters.postgres.reader import CaseDetail, CasePage, Clock, Line, StepPage, StepRow
+from adapters.postgres.reader import CaseDetail, CasePage, Line, StepPage, StepRow
 from domain.case import CaseStatus
 from domain.errors import Refused
+from domain.explained import Explained
 from domain.messages import ActKind
 from domain.rules.acts import refuse
 from domain.rules.authority import ACT_RULES
@@ -114,7 +115,7 @@ async def timeline(caller: Reads, case_id: CaseId) -> tuple[Line, ...]:
 
 
 @routes.get("/cases/{case_id:case}/clocks", summary="What was promised in a case, by when, and why then")
-async def clocks(caller: Reads, case_id: CaseId) -> tuple[Clock, ...]:
+async def clocks(caller: Reads, case_id: CaseId) -> tuple[Explained, ...]:
     return await caller.client.clocks(_id(case_id))
 
 

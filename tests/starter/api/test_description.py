@@ -51,8 +51,9 @@ async def fuzzed(api: ApiOffice, folder: Path, seconds: int) -> str:
     described.write_text(written().replace("return-lead~1e197f5c04326aab", case_path(case_id)))
     words = [
         "run", str(described), "--url", api.address, "--header", f"Authorization: Bearer {key.token}",
-        "--max-time", str(seconds), "--checks", "all", "--exclude-checks", WITHIN_THE_TABLES, "--workers", "2", "--no-color", "--request-timeout", "20",
-        "--seed", os.environ.get("HOLDFAST_SEED", "20261125"), "--suppress-health-check", "all",
+        "--max-time", str(seconds), "--checks", "all", "--exclude-checks", WITHIN_THE_TABLES, "--workers", "2",
+        "--no-color", "--request-timeout", "20", "--suppress-health-check", "all",
+        "--seed", os.environ.get("HOLDFAST_SEED", "20261125"),
     ]  # fmt: skip
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-m", "schemathesis.cli", *words], cwd=folder, capture_output=True, text=True,

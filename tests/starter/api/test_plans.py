@@ -1,6 +1,5 @@
 """Every query that the API makes has an index: looked at over tables of many rows, by the server's own plans."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,31 +17,24 @@ from tests.conftest import Database
 
 MANY = 20_000
 LARGE = {
-    "cases",
-    "case_steps",
-    "case_events",
-    "case_leads",
-    "effects",
-    "inbox",
-    "mail_threads",
-    "acts",
-    "api_key_secrets",
+    *["cases", "case_steps", "case_events", "case_leads", "effects", "inbox", "mail_threads", "acts", "api_key_secrets"]
 }
 MOST_TOUCHED = 2_000
 CASE = "return-lead/0000000000000007"
 FILL = (
     """INSERT INTO cases (case_id, workflow_id, kind, client_id, status, owner, due_at, opened_at)
-       SELECT 'return-lead/' || lpad(n::text, 16, '0'), 'w' || n, CASE n % 50 WHEN 0 THEN 'Other' ELSE 'ReturnLead' END,
-           'C-' || n % 200, CASE n % 20 WHEN 0 THEN 'open' ELSE 'closed' END,
+       SELECT 'return-lead/' || lpad(n::text, 16, '0'), 'w' || n, CASE n % 50 WHEN 0 THEN 'Other'
+           ELSE 'ReturnLead' END, 'C-' || n % 200, CASE n % 20 WHEN 0 THEN 'open' ELSE 'closed' END,
            CASE n % 20 WHEN 0 THEN 'P-' || n % 100 ELSE '' END,
            CASE n % 20 WHEN 0 THEN timestamptz '2026-01-01Z' + n * interval '1 minute' END,
            timestamptz '2026-01-01Z' + n * interval '1 minute' FROM generate_series(1, $1) n""",
-    """INSERT INTO case_steps (case_id, step_id, name, clause, kinds, role, owner, subject, waiting_for, asked_at, due_at,
-           state, view)
+    """INSERT INTO case_steps (case_id, step_id, name, clause, kinds, role, owner, subject, waiting_for,
+           asked_at, due_at, state, view)
        SELECT case_id, 'look', 'look', 'RL-4', '{}', 'team:t' || right(case_id, 1), coalesce(nullif(owner, ''), 'x'),
            'step', '', opened_at, opened_at, CASE status WHEN 'open' THEN 'open' ELSE 'done' END, $2::jsonb
        FROM cases WHERE $1 > 0""",
-    """INSERT INTO case_events (seq, case_id, recorded_at, kind, clause, step_id, client_id, body_ct, dedupe, previous, hash)
+    """INSERT INTO case_events (seq, case_id, recorded_at, kind, clause, step_id, client_id, body_ct, dedupe,
+           previous, hash)
        SELECT n, 'return-lead/' || lpad((n % 20000 + 1)::text, 16, '0'), now(),
            CASE n % 400 WHEN 0 THEN 'breached' ELSE 'noted' END, 'RL-' || n % 15, 'look', '', '', n::text, '', n::text
        FROM generate_series(1, $1 * 3) n""",
@@ -50,7 +42,8 @@ FILL = (
        SELECT 'api', 'website/' || n, 'x', 'handed', 'return-lead/' || n FROM generate_series(1, $1) n""",
     """INSERT INTO effects (key, case_id, kind, clause, gated, body, state) SELECT case_id || '/e/1', case_id, 'x', '',
            false, '{}', 'sent' FROM cases WHERE $1 > 0""",
-    "INSERT INTO case_leads (case_id, ordinal, lead_id, active) SELECT case_id, 1, right(case_id, 8), false FROM cases WHERE $1 > 0",
+    """INSERT INTO case_leads (case_id, ordinal, lead_id, active)
+       SELECT case_id, 1, right(case_id, 8), false FROM cases WHERE $1 > 0""",
     "INSERT INTO mail_threads SELECT 'm' || n, 'c' || n FROM generate_series(1, $1) n",
     """INSERT INTO api_keys (name, role, scopes, per_minute, tokens, created_by)
        SELECT 'k' || n, 'team:t', '{}', 1, 1, '' FROM generate_series(1, $1 / 10) n""",
@@ -59,9 +52,10 @@ FILL = (
 )  # fmt: skip
 AT = datetime(2026, 1, 14, 10, 0, tzinfo=UTC)
 STEP = {
-    "step_id": "look", "name": "look", "clause": "RL-4", "kinds": [], "role": "team:t", "subject": "step", "waiting_for": "",
-    "asked_at": "2026-01-01T00:00:00Z",
-    "deadline": {"label": "due", "clause": "RL-4", "since": "2026-01-01T00:00:00Z", "after": "PT48H", "due": "2026-01-03T00:00:00Z"},
+    "step_id": "look", "name": "look", "clause": "RL-4", "kinds": [], "role": "team:t", "subject": "step",
+    "waiting_for": "", "asked_at": "2026-01-01T00:00:00Z",
+    "deadline": {"label": "due", "clause": "RL-4", "since": "2026-01-01T00:00:00Z", "after": "PT48H",
+                 "due": "2026-01-03T00:00:00Z"},
 }  # fmt: skip
 
 Logged = list[tuple[str, tuple[Any, ...]]]
@@ -79,9 +73,7 @@ async def filled(database: Database) -> Database:
 
 
 @pytest.fixture
-async def asked(
-    filled: Database, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[DirectClient, ApiKeys, Logged]]:
+async def asked(filled: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[DirectClient, ApiKeys, Logged]:
     """Holdfast as the API asks it, and every query that it sends."""
     logged: Logged = []
     prepare = pools.prepare
@@ -92,7 +84,7 @@ async def asked(
 
     async def listening(connection: Connection) -> None:
         await prepare(connection)
-        connection.add_query_logger(note)  # pyright: ignore[reportAttributeAccessIssue]
+        connection.add_query_logger(note)
 
     monkeypatch.setattr(pools, "prepare", listening)
     pool = await filled.pool("door")
@@ -100,7 +92,7 @@ async def asked(
     async def nobody() -> Any:
         raise AssertionError
 
-    yield DirectClient(pool, Vault(b"k" * 32), Settings(), nobody, key="website"), ApiKeys(pool), logged
+    return DirectClient(pool, Vault(b"k" * 32), Settings(), nobody, key="website"), ApiKeys(pool), logged
 
 
 async def everything(client: DirectClient, keys: ApiKeys) -> None:
@@ -109,7 +101,8 @@ async def everything(client: DirectClient, keys: ApiKeys) -> None:
     await keys.recognise(token)
     for filters in (
         {}, {"status": "open"}, {"status": "closed"}, {"client_id": "C-7"}, {"owner": "P-20"}, {"kind": "Other"},
-        {"due_before": AT}, {"breached": "RL-5"}, {"status": "open", "client_id": "C-20"}, {"owner": "P-20", "status": "open"},
+        {"due_before": AT}, {"breached": "RL-5"}, {"status": "open", "client_id": "C-20"},
+        {"owner": "P-20", "status": "open"},
     ):  # fmt: skip
         page = await client.cases(limit=20, **filters)  # pyright: ignore[reportArgumentType]
         assert page.rows, filters
