@@ -98,8 +98,8 @@ def use_server(url: str, key: str) -> None:
 
 
 @asynccontextmanager
-async def holdfast(person: str = "") -> AsyncGenerator[HoldfastClient]:
-    """The server that was named, or the tables here, where `person` signs. Raises Refused."""
+async def holdfast(person: str | None = None) -> AsyncGenerator[HoldfastClient]:
+    """The server that was named, or the tables here, where `person` signs; None: nobody does. Raises Refused."""
     if _server:
         there = HttpClient(_server[0].url, _server[0].key)
         try:
@@ -107,8 +107,8 @@ async def holdfast(person: str = "") -> AsyncGenerator[HoldfastClient]:
         finally:
             await there.close()
         return
+    by = None if person is None else who(person)
     async with office() as here:
-        by = LocalLogin(person) if person else None
         yield DirectClient(here.pool, here.vault, here.settings, here.gateway, by=by, handover=here.temporal)
 
 
