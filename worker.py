@@ -22,6 +22,7 @@ from temporalio.worker import Worker
 
 from activities.acts import ActActivities
 from activities.books_check import BooksCheckActivities
+from activities.digest import DigestActivities
 from activities.directory_sweep import DirectorySweepActivities
 from activities.effects import EffectActivities
 from activities.hands import World
@@ -35,6 +36,8 @@ from adapters.postgres.acts import PostgresActs
 from adapters.postgres.books_cases import TemporalBooksCases
 from adapters.postgres.cases import PostgresCases
 from adapters.postgres.crypto import Vault, load_master
+from adapters.postgres.digests import PostgresDigests, PostgresLater
+from adapters.postgres.directory import Addressee, PostgresDirectory
 from adapters.postgres.gate import PostgresGate
 from adapters.postgres.ledger import PostgresLedger
 from adapters.postgres.money_people import sync_money_people
@@ -58,9 +61,10 @@ from runtime.processes import LocalServerError
 from runtime.settings import Role, Settings
 from workflows.books_check import BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote
 from workflows.directory_sweep import DirectorySweep
+from workflows.morning_digest import MorningDigest
 from workflows.return_lead import ReturnLead
 
-WORKFLOWS = [ReturnLead, BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote, DirectorySweep]
+WORKFLOWS = [ReturnLead, BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote, DirectorySweep, MorningDigest]
 GRACE = timedelta(seconds=30)
 log = structlog.get_logger("worker")
 
@@ -97,6 +101,7 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, linked: LinkedCases
         board=board,
         tickets=tickets,
         linked=linked,
+        later=PostgresLater(pool),
     )
 
 
@@ -128,6 +133,13 @@ async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_Q
         cases = TemporalBooksCases(pool, client, queue, settings.chase_every)
         books_check = BooksCheckActivities(world.books, PostgresPromises(pool), cases)
         sweep = DirectorySweepActivities(TemporalMovements(pool, client))
+        digests = DigestActivities(
+            PostgresDigests(
+                pool, PostgresDirectory(pool, Addressee("CommVersion Return Leads", settings.returns_inbox)), settings
+            ),
+            ledger,
+            world.mailer,
+        )
         keys = Keyring(ring_path(settings.keys_dir))
         acts = PostgresActs(pool, vault, Trust(keys, settings.deployment, _local_counts(settings)))
         worker = Worker(
@@ -139,6 +151,7 @@ async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_Q
                 ActActivities(acts, ledger, effects).record_acts,
                 books_check.check_books,
                 sweep.sweep_directory,
+                digests.send_digests,
             ],
             graceful_shutdown_timeout=GRACE,
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from activities.ports import (
     Books,
     CaseStore,
+    Later,
     Letters,
     LinkedCases,
     LiveChat,
@@ -83,6 +84,46 @@ class LetterHand:
 
     async def look(self) -> Seen:
         return "cannot-tell"
+
+
+class LaterHand:
+    """A nudge that waits for the recipient's morning: a row of our own, from which the digest is made."""
+
+    resend = True
+    recipients: tuple[str, ...] = ()
+
+    def __init__(self, later: Later, case_id: str, effect: Nudge) -> None:
+        self.later, self.case_id, self.effect = later, case_id, effect
+        self.body_sha256 = digest(effect.model_dump_json())
+
+    async def do(self) -> Sent:
+        await self.later.keep(self.case_id, self.effect)
+        return Sent("morning-digest")
+
+    async def look(self) -> Seen:
+        return Sent("morning-digest") if await self.later.is_kept(self.effect.key) else "missing"
+
+
+class DigestHand(LetterHand):
+    """A digest is a mail that belongs to no case: an answer to it is not one to a client's thread."""
+
+    async def do(self) -> Sent:
+        await self.mailer.send(self.mail)
+        return Sent(self.mail.message_id)
+
+
+class NothingLeftHand:
+    """A digest whose every line was done before it could be sent."""
+
+    resend = True
+    recipients: tuple[str, ...] = ()
+    body_sha256 = ""
+
+    async def do(self) -> Sent:
+        return Sent("nothing-left")
+
+    async def look(self) -> Seen:
+        return Sent("nothing-left")
 
 
 class TagHand:
@@ -241,6 +282,7 @@ class World:
     board: TaskBoard
     tickets: TicketDesk
     linked: LinkedCases
+    later: Later | None = None
 
 
 async def hand_for(
@@ -248,6 +290,8 @@ async def hand_for(
 ) -> Hand:
     """The hand of an effect. Raises Permanent when its rows do not allow it to be carried out at all."""
     match effect:
+        case Nudge(digest=True) if world.later:
+            return LaterHand(world.later, case_id, effect)
         case SendLetter() | Nudge() | ConfirmToAccounts() | AnswerClient():
             return LetterHand(world.mailer, await world.letters.compose(case_id, effect))
         case TagChat():

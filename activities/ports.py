@@ -19,7 +19,7 @@ from domain.books import CreditNote, Invoice
 from domain.books_check import BooksFinding, CheckedClient, Confirmed
 from domain.case import CaseEvent, CaseView
 from domain.chat import ChatPosted
-from domain.effects import Effect
+from domain.effects import Effect, Nudge, SendDigest
 from domain.gate import LeadRow, MoneyContext, Permit
 from domain.mail import OutgoingMail
 from domain.owners import OwnerToday, StepOwner
@@ -402,4 +402,26 @@ class Promises(Protocol):
 class BooksCases(Protocol):
     async def open(self, client_id: str, finding: BooksFinding) -> bool:
         """Opens the case of a finding, linked to the promise's, unless it has one; True if it is new."""
+        ...
+
+
+class Later(Protocol):
+    """Nudges that wait for the recipient's morning."""
+
+    async def keep(self, case_id: str, nudge: Nudge) -> None:
+        """Keeps a nudge for the next digest; the same one again is one."""
+        ...
+
+    async def is_kept(self, key: str) -> bool: ...
+
+
+class Digests(Protocol):
+    """The digests of those whose morning has come."""
+
+    async def gather(self) -> tuple[SendDigest, ...]:
+        """Puts what waits and is still open into today's digests, and returns those that are to be sent."""
+        ...
+
+    async def compose(self, effect: SendDigest) -> OutgoingMail | None:
+        """The mail, from what is still open; None when nothing is."""
         ...

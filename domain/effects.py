@@ -53,7 +53,14 @@ class Nudge(_Effect):
     role: str = ""  # "": whoever the step belongs to; else a role that is told as well
     replied: bool = False  # the client wrote again while the step is open
     passed_on: bool = False  # the step is somebody else's than before: who had it is away, left, or is back
+    digest: bool = False  # can wait for the recipient's morning
     why: str = ""  # one sentence of our own, where it is neither asked nor reminded; no personal data
+
+
+class SendDigest(_Effect):
+    """One recipient's digest of one day: what is in it is read from the tables when it is sent."""
+
+    kind: Literal["send-digest"] = "send-digest"
 
 
 class TagChat(_Effect):
@@ -152,7 +159,7 @@ class AnswerClient(_Effect):
 
 Gated = ConfirmToAccounts | DraftCreditNote | AuthoriseCreditNote | ListDoNotInvoice | AnswerClient
 Reading = ReadBilling | ReadNotes | ReadCharge | AdmitRequest | ResolveOwners
-Open = SendLetter | Nudge | TagChat | AppendRow | OpenLinked | Reading
+Open = SendLetter | Nudge | SendDigest | TagChat | AppendRow | OpenLinked | Reading
 Effect = Annotated[Open | Gated, Field(discriminator="kind")]
 
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 SOPS_QUEUE = "holdfast"
 BOOKS_SCHEDULE = "books-check"
 DIRECTORY_SCHEDULE = "directory-sweep"
+DIGEST_SCHEDULE = "morning-digest"
 
 
 def money_queue(sops_queue: str = SOPS_QUEUE) -> str:
@@ -87,3 +88,8 @@ def unconfirmed_note_case(note_id: str) -> str:
 def marker(key: str) -> str:
     """What finds a task, a comment or a note of ours again: the effect's key, of which it shows nothing."""
     return f"[holdfast:{_digest(f'marker|{key}')}]"
+
+
+def digest_key(recipient: str, day: str) -> str:
+    """The effect that is one recipient's digest of one day (such as 2026-11-25)."""
+    return f"digests/{_digest(recipient)}/{day}"

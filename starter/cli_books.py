@@ -77,6 +77,24 @@ async def apply_schedules(settings: Settings) -> dict[str, str]:
     return {name: await made.apply(client, name, one) for name, one in made.wanted(days).items()}
 
 
+@schedules.command("run", epilog="Example: holdfast schedules run morning-digest")
+def run_schedule(
+    name: Annotated[str, typer.Argument(metavar="SCHEDULE", help="As `holdfast schedules show` names it.")],
+    as_json: Json = False,
+) -> None:
+    """Have it done now, whatever the clock says. If it is being done already, nothing more happens."""
+    run(_run(name, as_json=as_json))
+
+
+async def _run(name: str, *, as_json: bool) -> None:
+    async with office() as here:
+        client, days = await here.temporal(), await PostgresPromises(here.pool).invoice_days()
+    if name not in made.wanted(days):
+        raise Refused("unknown-schedule", f"there is no schedule {name}: {', '.join(made.wanted(days))}")
+    await client.get_schedule_handle(name).trigger()
+    show({"started": name}, as_json=as_json, human=lambda: console.print(f"{name} is being done."))
+
+
 @schedules.command("show")
 def show_schedules(as_json: Json = False) -> None:
     """Show what is done by the clock, and when next."""

@@ -21,7 +21,7 @@ from adapters.postgres import policy
 from adapters.postgres.directory_book import DirectoryBook
 from adapters.postgres.operations import Operations
 from adapters.postgres.pool import transaction
-from domain.ids import BOOKS_SCHEDULE, DIRECTORY_SCHEDULE, SOPS_QUEUE, money_queue
+from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE, SOPS_QUEUE, money_queue
 from domain.people import Role
 from runtime import local
 from runtime.connect import connect
@@ -196,6 +196,13 @@ _CLOCKWORK = (
         "look at who is away",
         "it is looked up who is away",
         "directory sweep",
+    ),
+    _Clockwork(  # ID-3
+        DIGEST_SCHEDULE,
+        "nothing tells people in the morning what waits for them",
+        "morning's digests",
+        "people are told in the morning what waits for them",
+        "schedules run morning-digest",
     ),
 )
 

@@ -25,9 +25,10 @@ from temporalio.client import (
 )
 
 from domain.books_check import BOOKS_CHECK, BooksCheckRequest
+from domain.digest import MORNING_DIGEST, DigestRequest
 from domain.directory_sweep import DIRECTORY_SWEEP, SweepRequest
 from domain.errors import Refused
-from domain.ids import BOOKS_SCHEDULE, DIRECTORY_SCHEDULE, SOPS_QUEUE
+from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE, SOPS_QUEUE
 
 LONDON = "Europe/London"
 CATCH_UP = timedelta(hours=6)
@@ -74,6 +75,22 @@ def directory_schedule(queue: str = SOPS_QUEUE) -> Schedule:
     return _in_london(action, calendar)
 
 
+def digest_schedule(queue: str = SOPS_QUEUE) -> Schedule:
+    """Every quarter of an hour: each calendar has a morning of its own, and a digest goes out once."""
+    calendar = ScheduleCalendarSpec(
+        hour=(ScheduleRange(0, 23),), minute=(ScheduleRange(0, 59, 15),), comment="every quarter of an hour"
+    )
+    action = ScheduleActionStartWorkflow(
+        MORNING_DIGEST,
+        DigestRequest(),
+        id=DIGEST_SCHEDULE,
+        task_queue=queue,
+        execution_timeout=LONGEST_CHECK,
+        static_summary="ID-3 the morning's digests",
+    )
+    return _in_london(action, calendar)
+
+
 def _in_london(action: ScheduleActionStartWorkflow, *calendars: ScheduleCalendarSpec) -> Schedule:
     return Schedule(
         action=action,
@@ -84,7 +101,11 @@ def _in_london(action: ScheduleActionStartWorkflow, *calendars: ScheduleCalendar
 
 def wanted(invoice_days: Sequence[int], queue: str = SOPS_QUEUE) -> Mapping[str, Schedule]:
     """Every schedule by its id."""
-    return {BOOKS_SCHEDULE: books_schedule(invoice_days, queue), DIRECTORY_SCHEDULE: directory_schedule(queue)}
+    return {
+        BOOKS_SCHEDULE: books_schedule(invoice_days, queue),
+        DIRECTORY_SCHEDULE: directory_schedule(queue),
+        DIGEST_SCHEDULE: digest_schedule(queue),
+    }
 
 
 async def apply(client: Client, schedule_id: str, wanted: Schedule) -> Literal["created", "updated"]:

@@ -162,6 +162,7 @@ class _Writer:
         values = self.values(foreseen=True) | {
             "chase": effect.chase,
             "replied": effect.replied,
+            "why": effect.why,
             "passed_on": effect.passed_on,
             "title": known.title,
             "due": _moment(step.deadline.due),

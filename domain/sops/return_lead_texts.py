@@ -830,13 +830,16 @@ INSTRUCTIONS: dict[str, Instruction] = {
 NUDGE = Template(  # the steps themselves name their clause
     clause="RL-15",
     internal=True,
-    subject="[{{ token }}] {% if chase %}Reminder {{ chase }}: {% endif %}"
+    subject="[{{ token }}] {% if chase and not why %}Reminder {{ chase }}: {% endif %}"
     "{% if replied %}The client wrote again: {% endif %}{% if passed_on %}Passed on: {% endif %}"
     "{{ title }}, due {{ due }}",
     text="""\
 Hello{% if owner_name %} {{ owner_name }}{% endif %},
 
-{% if chase %}
+{% if why %}
+{{ why }}
+
+{% elif chase %}
 This is reminder number {{ chase }}: the step below is still open.
 
 {% endif %}

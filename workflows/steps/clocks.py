@@ -12,6 +12,7 @@ from temporalio import workflow
 from domain.case import EventKind
 from domain.effects import Effect, Nudge, Stage
 from domain.ids import effect_key
+from domain.people import Role
 from domain.rules.calendar import Calendar
 from domain.rules.clock import Cause, ClockKind, Target
 from domain.rules.hours import duration_in_words
@@ -25,6 +26,8 @@ from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
 
 ALL = ""
+AT_ONCE = timedelta(hours=4)
+"""What is due within that time is told at once, and not in the morning's digest."""
 MOST_KEPT = 20
 """Clocks of a case that are carried and shown: of those that are met the last ones. The audit trail holds all."""
 
@@ -205,7 +208,8 @@ def _nudge(case: Case, clock: Clock, name: str, ordinal: int, why: str) -> list[
     if step is None:
         return []
     key = effect_key(case.request.case_id, name, ordinal)
-    return [Nudge(key=key, clause=clock.target.clause, step_id=step.step_id, chase=step.chased, why=why)]
+    waits = step.role != Role.APPROVER and clock.due - workflow.now() > AT_ONCE
+    return [Nudge(key=key, clause=clock.target.clause, step_id=step.step_id, chase=step.chased, why=why, digest=waits)]
 
 
 def _note(case: Case, kind: EventKind, clock: Clock, text: str, **data: object) -> None:

@@ -1,0 +1,207 @@
+"""What waits for the morning: told once a person and day, from what is still open, whatever breaks on the way."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.digest import DigestActivities
+from activities.hands import LaterHand, World, hand_for
+from activities.ports import Claim, Intent
+from adapters.postgres.cases import write_view
+from adapters.postgres.crypto import Vault
+from adapters.postgres.digests import PostgresDigests, PostgresLater
+from adapters.postgres.directory import Addressee, PostgresDirectory
+from adapters.postgres.ledger import PostgresLedger
+from adapters.postgres.pool import Pool, transaction
+from domain.digest import DIGESTS, Digested, DigestRequest
+from domain.effects import Nudge
+from domain.errors import Retryable
+from domain.mail import OutgoingMail
+from runtime.settings import Settings
+from tests.adapters.postgres.conftest import CASE, AddCase, step, view
+from tests.conftest import Database
+from tests.domain.rules.calendars import at
+
+EVENING, MORNING = at("2026-03-09 18:00"), at("2026-03-10 09:00")
+
+
+@dataclass
+class Post:
+    """The mailer: what went out, or that it is away."""
+
+    sent: list[OutgoingMail] = field(default_factory=list[OutgoingMail])
+    away: bool = False
+
+    async def send(self, mail: OutgoingMail) -> None:
+        if self.away:
+            raise Retryable("mail", "refused", "the mail server is away")
+        self.sent.append(mail)
+
+
+@dataclass
+class Office:
+    database: Database
+    pool: Pool
+    later: PostgresLater
+    activities: DigestActivities
+    post: Post
+    versions: int = 0
+
+    async def at(self, moment: datetime) -> None:
+        await self.database.shift(moment - datetime.now(UTC))
+
+    async def opened(self, *steps: str, claimed_by: str = "") -> None:
+        """Those steps of the case are open, and no others."""
+        self.versions += 1
+        shown = view(*(step(one, claimed_by=claimed_by) for one in steps), version=self.versions)
+        async with transaction(self.pool) as conn:
+            await write_view(conn, shown)
+
+    async def waits(self, step_id: str, ordinal: int = 1, why: str = "50 % of the time is used.") -> Nudge:
+        """As the hand does it."""
+        key = f"{CASE}/warn-{step_id}/{ordinal}"
+        nudge = Nudge(key=key, clause="CR-5.8", step_id=step_id, why=why, digest=True)
+        await self.later.keep(CASE, nudge)
+        return nudge
+
+    async def digests(self) -> Digested:
+        return await ActivityEnvironment().run(self.activities.send_digests, DigestRequest())
+
+
+@pytest.fixture
+async def office(database: Database, vault: Vault, add_case: AddCase) -> Office:
+    """The return lead team has a shared address; P-1 is one of them. Mail may go out. It is evening."""
+    await add_case()
+    await database.execute("INSERT INTO departments VALUES ('team:return-leads', 'Return Leads', 'team@x.example')")
+    await database.execute("INSERT INTO people VALUES ('P-1', 'Priya', 'priya@x.example', 'local', 'P-1')")
+    await database.execute("UPDATE outbound SET mode = 'on'")
+    pool, post = await database.pool("sops"), Post()
+    directory = PostgresDirectory(pool, Addressee("Operations", "ops@x.example"))
+    digests = PostgresDigests(pool, directory, Settings(web_url="https://holdfast.example"))  # pyright: ignore[reportCallIssue]
+    made = Office(
+        database, pool, PostgresLater(pool), DigestActivities(digests, PostgresLedger(pool, vault), post), post
+    )
+    await made.at(EVENING)
+    return made
+
+
+async def test_everything_of_a_night_is_one_mail_in_the_morning(office: Office) -> None:
+    await office.opened("investigate", "confirm")
+    await office.waits("investigate")
+    await office.waits("confirm", why="Ask the client again.")
+    assert await office.digests() == Digested()
+    assert office.post.sent == []
+    await office.at(MORNING)
+    assert await office.digests() == Digested(sent=1)
+    (mail,) = office.post.sent
+    assert (mail.to, mail.subject) == (("team@x.example",), "Today: 2 open steps to look at")
+    assert "50 % of the time is used." in mail.text
+    assert "Ask the client again." in mail.text
+    assert await office.digests() == Digested()
+    assert len(office.post.sent) == 1
+
+
+async def test_what_is_done_meanwhile_is_not_told(office: Office) -> None:
+    await office.opened("investigate", "confirm")
+    await office.waits("investigate")
+    await office.waits("confirm")
+    await office.opened("confirm")
+    await office.at(MORNING)
+    await office.digests()
+    assert office.post.sent[0].subject == "Today: 1 open step to look at"
+
+
+async def test_what_is_done_after_it_was_put_together_is_not_told_either(office: Office) -> None:
+    await office.opened("investigate")
+    await office.waits("investigate")
+    await office.at(MORNING)
+    office.post.away = True
+    assert await office.digests() == Digested(left=1)
+    await office.opened()
+    office.post.away = False
+    assert await office.digests() == Digested(sent=1)
+    assert office.post.sent == []
+
+
+async def test_a_mail_server_that_is_away_delays_a_digest_and_doubles_none(office: Office) -> None:
+    await office.opened("investigate")
+    await office.waits("investigate")
+    await office.at(MORNING)
+    office.post.away = True
+    assert await office.digests() == Digested(left=1)
+    office.post.away = False
+    assert [await office.digests() for _ in "123"] == [Digested(sent=1), Digested(), Digested()]
+    assert len(office.post.sent) == 1
+
+
+async def test_held_mail_waits_for_the_switch(office: Office) -> None:
+    await office.database.execute("UPDATE outbound SET mode = 'off'")
+    await office.opened("investigate")
+    await office.waits("investigate")
+    await office.at(MORNING)
+    assert await office.digests() == Digested(left=1)
+    await office.database.execute("UPDATE outbound SET mode = 'on'")
+    assert await office.digests() == Digested(sent=1)
+
+
+async def test_what_comes_during_the_day_is_tomorrows(office: Office) -> None:
+    await office.opened("investigate", "confirm")
+    await office.waits("investigate")
+    await office.at(MORNING)
+    await office.digests()
+    await office.waits("confirm")
+    assert await office.digests() == Digested()
+    await office.at(at("2026-03-11 09:05"))
+    assert await office.digests() == Digested(sent=1)
+    assert [mail.subject for mail in office.post.sent] == ["Today: 1 open step to look at"] * 2
+
+
+async def test_whoever_has_the_step_by_then_is_told_in_their_own_morning(office: Office) -> None:
+    await office.opened("investigate")
+    await office.waits("investigate")
+    await office.opened("investigate", claimed_by="P-1")
+    await office.database.execute(
+        """INSERT INTO calendars (calendar_id, version, zone, windows, region)
+           SELECT 'person:P-1', 1, 'America/New_York', windows, 'none' FROM calendars WHERE calendar_id = 'agency'"""
+    )
+    await office.at(MORNING)
+    assert await office.digests() == Digested()
+    await office.at(at("2026-03-10 13:01"))  # nine o'clock in New York
+    assert await office.digests() == Digested(sent=1)
+    assert office.post.sent[0].to == ("priya@x.example",)
+
+
+async def test_two_runs_at_once_send_one(office: Office) -> None:
+    await office.opened("investigate")
+    await office.waits("investigate")
+    await office.at(MORNING)
+    await asyncio.gather(*(office.digests() for _ in range(3)), return_exceptions=True)
+    assert len(office.post.sent) == 1
+
+
+async def test_a_crash_in_the_middle_of_sending_is_never_a_second_mail(office: Office) -> None:
+    await office.opened("investigate")
+    await office.waits("investigate")
+    await office.at(MORNING)
+    (effect,) = await office.activities.digests.gather()
+    ledger = office.activities.ledger
+    claims: tuple[Claim, ...] = await ledger.claim(DIGESTS, [Intent(effect, "sha", ("team@x.example",))])
+    assert claims[0].verdict == "go"
+    assert await office.digests() == Digested(left=1)
+    assert office.post.sent == []
+    assert await office.database.value("SELECT state FROM effects WHERE key = $1", effect.key) == "unknown"
+
+
+async def test_only_a_nudge_that_can_wait_waits(office: Office) -> None:
+    await office.opened("investigate")
+    nudge = await office.waits("investigate")
+    world = cast("World", type("Some", (), {"later": office.later}))
+    hand = await hand_for(world, CASE, nudge)
+    assert isinstance(hand, LaterHand)
+    assert hand.recipients == (), "nothing leaves yet, so that no switch holds it"
+    assert [(await hand.do()).reference, await office.later.is_kept(nudge.key)] == ["morning-digest", True]
+    assert await office.database.value("SELECT count(*) FROM later_nudges") == 1
