@@ -517,6 +517,25 @@ async def test_facts_that_come_while_it_is_looked_up_are_looked_up_once_more_tog
         await case.replayed()
 
 
+async def test_whose_a_step_is_goes_on_over_continue_as_new(client: Client) -> None:
+    async with scripted(client, {}) as case:
+        case.vendors.states["owners"] = [found("P-2")]
+        await case.waits_for("ask")
+        first = (await case.handle.describe()).run_id
+        for number in range(30):
+            await case.handle.signal("event", fact(FactKind.OWNERS, f"e-{number}"))
+
+        async def another() -> bool:
+            return (await case.handle.describe()).run_id != first
+
+        await eventually(another, "the case did not continue as new")
+        view = await case.until(lambda view: bool(view.steps) and view.steps[0].owner == "P-2")
+        assert view.steps[0].belongs_to == "team:return-leads"
+        await case.do("ask")
+        await case.result()
+        await case.replayed()
+
+
 async def _is_busy(case: Running) -> bool:
     return bool((await case.handle.describe()).raw_description.pending_activities)
 

@@ -1,5 +1,6 @@
 """Which open cases are told when somebody goes, leaves or comes back, and which are left in peace."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from adapters.postgres.attendance import Absence, Attendance
 from adapters.postgres.cases import write_view
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory_book import DepartmentEntry, DirectoryBook, pair
+from adapters.postgres.imports import PersonIn, PostgresImports
 from adapters.postgres.movements import Movements, Told
 from adapters.postgres.pool import transaction
 from domain.case import OpenStep
@@ -141,3 +143,16 @@ async def test_cases_that_are_over_and_steps_that_are_done_are_left_in_peace(
     await database.execute("UPDATE case_steps SET state = 'done' WHERE case_id = 'done'")
     await attendance.away(Absence("ann", TODAY, TODAY, "ben"), "otto")
     assert await told(movements) == []
+
+
+async def test_whoever_an_import_makes_inactive_has_left_and_may_come_back(
+    movements: Movements, database: Database, add_case: AddCase, vault: Vault
+) -> None:
+    await opened(database, add_case, "claimed", claimed_by="ann")
+    imports = PostgresImports(await database.pool("door"), vault)
+    ann = PersonIn("ann", "Ann", "ann@x.example", "local", "ann", active=False)
+    for _ in "12":
+        await imports.people("people.csv", [(2, ann)], "otto", "")
+    assert await told(movements) == [("claimed", "")]
+    await imports.people("people.csv", [(2, replace(ann, active=True))], "otto", "")
+    assert await database.value("SELECT left_at FROM people WHERE person_id = 'ann'") is None
