@@ -16,7 +16,7 @@ from domain.errors import Refused
 from domain.messages import Auth
 from starter.api.problems import ProblemError, of_refusal
 from starter.client import DirectClient
-from starter.gateway import Gateway, Login
+from starter.gateway import Login
 from starter.pages.house import House, house_of
 
 bearer = HTTPBearer(
@@ -33,13 +33,8 @@ class ApiCaller:
 
     @property
     def client(self) -> DirectClient:
-        house = self.house
-
-        async def gateway() -> Gateway:
-            return house.gateway
-
         login = Login(identity_of(self.credential.key_id), Auth.API_KEY, datetime.now(UTC))
-        return DirectClient(house.pool, house.vault, house.settings, gateway, by=login, key=self.credential.name)
+        return self.house.client_for(login, self.credential.name)
 
 
 def needs(scope: Scope | None) -> Callable[..., Awaitable[ApiCaller]]:

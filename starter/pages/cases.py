@@ -11,7 +11,6 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from adapters.postgres.audit import verify
-from adapters.postgres.calendars import explain
 from adapters.postgres.correspondence import read_case
 from adapters.postgres.page_reader import ShownAct
 from adapters.postgres.pool import transaction
@@ -65,7 +64,7 @@ def _letter(at: datetime, mail: IncomingMail) -> LetterIn:
 
 @pages.get("/cases")
 async def list_cases(who: Who, status: str = "", client: str = "", cursor: str = "") -> Response:
-    found = await who.house.cases.list_cases(status=status, client_id=client, cursor=cursor)
+    found = await who.client.cases(status=status, client_id=client, cursor=cursor)
     names, clients = await who.house.pages.names(), await who.house.pages.clients()
     more = f"/cases?status={quote(status)}&client={quote(client)}&cursor={quote(found.cursor)}" if found.cursor else ""
     return page("cases.html", who, found=found, names=names, clients=clients, status=status, client=client, more=more)
@@ -116,11 +115,9 @@ async def audit(who: Who, part: str = "") -> Response:
 @pages.get("/cases/{case_id:path}")
 async def show(who: Who, case_id: str, act: str = "") -> Response:
     house = who.house
-    detail = await house.cases.case(case_id)
+    detail, deadlines = await who.client.case(case_id), await who.client.clocks(case_id)
     facts = await read_case(house.pool, house.vault, house.letters.trust, case_id)
     acts, names = await house.pages.acts(case_id), await house.pages.names()
-    async with transaction(house.pool, reading=True) as conn:
-        deadlines = await explain(conn, detail.view)
     values: dict[str, Any] = {
         "detail": detail,
         "deadlines": [(one, lines(one, LONDON, names)) for one in deadlines],
@@ -129,7 +126,7 @@ async def show(who: Who, case_id: str, act: str = "") -> Response:
         "acts": acts,
         "said": next((one for one in acts if one.row.jti == act), None),
         "waits": bool(act) and all(one.row.jti != act for one in acts),
-        "timeline": [(line, told(line, names)) for line in reversed(await house.cases.timeline(case_id))],
+        "timeline": [(line, told(line, names)) for line in reversed(await who.client.timeline(case_id))],
         "letters_in": await came_in(house, case_id),
         "names": names,
         "temporal": _temporal(house, detail.row.workflow_id),

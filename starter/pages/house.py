@@ -15,7 +15,8 @@ from adapters.postgres.pool import Pool
 from adapters.postgres.reader import CaseReader
 from adapters.postgres.web_sessions import WebSessions
 from runtime.settings import Settings
-from starter.gateway import Gateway
+from starter.client import DirectClient
+from starter.gateway import Gateway, Login
 from starter.pages.provider import Provider
 
 
@@ -31,6 +32,14 @@ class House:
     @cached_property
     def gateway(self) -> Gateway:
         return Gateway(self.pool, self.vault, self.client, self.settings)
+
+    def client_for(self, by: Login, key: str = "") -> DirectClient:
+        """Holdfast as somebody who has signed in asks it; `key`: the API key's name, if it is one."""
+
+        async def gateway() -> Gateway:
+            return self.gateway
+
+        return DirectClient(self.pool, self.vault, self.settings, gateway, by=by, key=key)
 
     @cached_property
     def letters(self) -> PostgresLetters:

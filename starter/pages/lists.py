@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from adapters.postgres.reader import StepRow
 from domain.people import Role, department_in
+from starter.client import every_step
 from starter.pages.render import page
 from starter.pages.visitor import Visitor, Who
 
@@ -56,7 +58,8 @@ async def my_queue(who: Who, part: str = "") -> Response:
 
 @pages.get("/accounts")
 async def accounts(who: Who, month: str = "") -> Response:
-    steps = await who.house.cases.open_steps(roles=[Role.ACCOUNTS, Role.RETURN_LEADS])
+    of_both = [await every_step(who.client, role=role) for role in (Role.ACCOUNTS, Role.RETURN_LEADS)]
+    steps = sorted(chain(*of_both), key=lambda one: one.step.deadline.due)
     months = await who.house.pages.months()
     chosen = month if _MONTH.match(month) else months[0]
     values: dict[str, Any] = {

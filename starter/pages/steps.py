@@ -97,7 +97,7 @@ class Desk:
 async def desk(who: Visitor, case_id: str, step_id: str) -> Desk:
     """Raises Refused `unknown-case` or `unknown-step`."""
     house = who.house
-    detail = await house.cases.case(case_id)
+    detail = await who.client.case(case_id)
     row = next((one for one in detail.steps if one.step.step_id == step_id), None)
     if row is None:
         raise Refused("unknown-step", f"Case {case_id} has no step {step_id}.")

@@ -16,6 +16,7 @@ from adapters.postgres.web_sessions import WebSession
 from domain.errors import Refused
 from domain.messages import ActKind, Auth
 from domain.rules.authority import ACT_RULES, MONEY_LOGIN
+from starter.client import DirectClient
 from starter.gateway import Login
 from starter.pages.house import House, house_of
 
@@ -40,6 +41,10 @@ class Visitor:
     @property
     def login(self) -> Login:
         return Login(self.session.identity, Auth.OIDC, self.session.auth_time)
+
+    @property
+    def client(self) -> DirectClient:
+        return self.house.client_for(self.login)
 
     @property
     def person_id(self) -> str:

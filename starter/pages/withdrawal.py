@@ -59,7 +59,7 @@ async def _render(who: Visitor, case_id: str, step_id: str, status: int = 200, *
     values["code"] = prepared.code or ("" if approval else "nothing-to-withdraw")
     values["approval"], values["stale"] = approval, who.must_sign_in_again(ActKind.WITHDRAW)
     values["subject"] = Subject.model_validate_json(approval.row.subject) if approval else None
-    values["detail"] = await who.house.cases.case(case_id)
+    values["detail"] = await who.client.case(case_id)
     return page("withdraw.html", who, status, case_id=case_id, here=withdraw_url(case_id, step_id), **values)
 
 
