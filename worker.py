@@ -27,13 +27,15 @@ from activities.directory_sweep import DirectorySweepActivities
 from activities.effects import EffectActivities
 from activities.hands import World
 from activities.money import MoneyActivities
-from activities.ports import LinkedCases
+from activities.ports import LinkedCases, Mailer
+from activities.tell import Channels
 from adapters.letters.letters import PostgresLetters
 from adapters.livechat.desk import LiveChatDesk
 from adapters.mail.smtp import SmtpMailer
 from adapters.postgres import pool as database
 from adapters.postgres.acts import PostgresActs
 from adapters.postgres.books_cases import TemporalBooksCases
+from adapters.postgres.briefs import PostgresBriefs
 from adapters.postgres.cases import PostgresCases
 from adapters.postgres.crypto import Vault, load_master
 from adapters.postgres.digests import PostgresDigests, PostgresLater
@@ -43,11 +45,14 @@ from adapters.postgres.ledger import PostgresLedger
 from adapters.postgres.money_people import sync_money_people
 from adapters.postgres.pool import DatabaseGoneError, Pool
 from adapters.postgres.promises import PostgresPromises
+from adapters.postgres.windows import PostgresWindows
 from adapters.sheets.sheet import GoogleSheet
+from adapters.slack.workspace import SlackWorkspace
 from adapters.teamwork.board import TeamworkBoard
 from adapters.temporal.linked import TemporalLinkedCases
 from adapters.temporal.owners import TemporalMovements
 from adapters.tickets.zendesk import ZendeskDesk
+from adapters.whatsapp.cloud import WhatsAppCloud
 from adapters.xero.books import XeroBooks
 from domain.errors import HoldfastError
 from domain.ids import SOPS_QUEUE, money_queue
@@ -60,11 +65,20 @@ from runtime.patience import patiently
 from runtime.processes import LocalServerError
 from runtime.settings import Role, Settings
 from workflows.books_check import BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote
+from workflows.department_request import DepartmentRequest
 from workflows.directory_sweep import DirectorySweep
 from workflows.morning_digest import MorningDigest
 from workflows.return_lead import ReturnLead
 
-WORKFLOWS = [ReturnLead, BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote, DirectorySweep, MorningDigest]
+WORKFLOWS = [
+    ReturnLead,
+    BooksCheck,
+    InvoicedAllTheSame,
+    UnconfirmedCreditNote,
+    DirectorySweep,
+    MorningDigest,
+    DepartmentRequest,
+]
 GRACE = timedelta(seconds=30)
 log = structlog.get_logger("worker")
 
@@ -102,7 +116,20 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, linked: LinkedCases
         tickets=tickets,
         linked=linked,
         later=PostgresLater(pool),
+        briefs=PostgresBriefs(pool, vault, settings.page_of),
+        channels=open_channels(settings, pool, vault, mailer, stack),
     )
+
+
+def open_channels(settings: Settings, pool: Pool, vault: Vault, mailer: Mailer, stack: AsyncExitStack) -> Channels:
+    """The ways to people (ID-9 to ID-12)."""
+    slack = SlackWorkspace(settings.slack_url, settings.slack_token.get_secret_value())
+    whatsapp = WhatsAppCloud(
+        settings.whatsapp_url, settings.whatsapp_phone_id, settings.whatsapp_token.get_secret_value()
+    )
+    for client in (slack, whatsapp):
+        stack.push_async_callback(client.aclose)
+    return Channels(slack, whatsapp, PostgresWindows(pool, vault), mailer)
 
 
 async def _pool(settings: Settings, role: Role) -> Pool:
@@ -127,7 +154,7 @@ async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_Q
         stack.push_async_callback(pool.close)
         vault = _vault(settings)
         ledger = PostgresLedger(pool, vault)
-        linked = TemporalLinkedCases(pool, client, settings, queue)
+        linked = TemporalLinkedCases(pool, vault, client, settings, queue)
         world = open_world(settings, pool, vault, linked, stack)
         effects = EffectActivities(world, ledger)
         cases = TemporalBooksCases(pool, client, queue, settings.chase_every)
@@ -169,7 +196,7 @@ async def money_worker(settings: Settings, client: Client, *, queue: str = SOPS_
         await sync_money_people(pool, vault, settings)
         keys = Keyring(ring_path(settings.keys_dir))
         gate = PostgresGate(pool, vault, Trust(keys, settings.deployment, _local_counts(settings)))
-        linked = TemporalLinkedCases(pool, client, settings, queue)
+        linked = TemporalLinkedCases(pool, vault, client, settings, queue)
         money = MoneyActivities(open_world(settings, pool, vault, linked, stack), gate)
         worker = Worker(
             client, task_queue=money_queue(queue), activities=[money.grant], graceful_shutdown_timeout=GRACE

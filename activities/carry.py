@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 
-from activities.hands import Hand, Seen, Sent
+from activities.hands_made import Hand, Seen, Sent
 from activities.ports import Claim, Intent, Settled
 from domain.effects import Effect, Receipt, ReceiptState
 from domain.errors import Permanent, Refused, Retryable, Unclear, VendorError

@@ -9,6 +9,7 @@ from temporalio import activity
 
 from activities.beating import beating
 from activities.billing import read_billing
+from activities.board_hands import read_task
 from activities.books_check import read_charge
 from activities.carry import carry_out
 from activities.hands import World, hand_for
@@ -20,7 +21,9 @@ from domain.effects import (
     Gated,
     ReadCharge,
     Reading,
+    ReadLinked,
     ReadNotes,
+    ReadTask,
     Receipt,
     ReceiptState,
     ResolveOwners,
@@ -109,6 +112,13 @@ class EffectActivities:
             case ResolveOwners():
                 owners = await self.world.cases.owners_today(case_id, effect.steps)
                 return OwnersToday(owners=owners).model_dump(mode="json")
+            case ReadTask():
+                brief = await self.world.briefs.brief(case_id, effect.manager)
+                seen = await read_task(self.world.board, self.world.briefs, brief)
+                return seen.model_dump(mode="json")
+            case ReadLinked():
+                status, outcome = await self.world.briefs.ended(effect.linked_id)
+                return {"status": status, "outcome": outcome}
             case ReadCharge():
                 context = await self.world.cases.money_context(case_id)
                 return await read_charge(self.world.books, context, effect)

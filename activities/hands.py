@@ -1,13 +1,12 @@
 """How each kind of effect is carried out, and how it is read back after a crash. A hand never retries by itself."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass
 
-from pydantic import JsonValue
-
+from activities.board_hands import AgendaHand, AssignHand, CommentHand, CompleteHand, FollowHand, NoteHand
+from activities.hands_made import Hand, Seen, Sent
 from activities.ports import (
     Books,
+    Briefs,
     CaseStore,
     Later,
     Letters,
@@ -18,54 +17,38 @@ from activities.ports import (
     TaskBoard,
     TicketDesk,
 )
+from activities.tell import Channels, TellHand, message_of
 from domain import ids
 from domain.books import CreditNote, NoteStatus
 from domain.effects import (
     AnswerClient,
     AppendRow,
+    AssignTask,
     AuthoriseCreditNote,
+    CommentTask,
+    CompleteTask,
     ConfirmToAccounts,
     DraftCreditNote,
     Effect,
+    FollowTicket,
     ListDoNotInvoice,
+    ListOnAgenda,
+    NoteTicket,
     Nudge,
     OpenLinked,
+    OpenRequest,
+    ReportEnd,
     SendLetter,
     TagChat,
+    Tell,
 )
 from domain.errors import Permanent, Unclear
-from domain.mail import OutgoingMail
+from domain.mail import OutgoingMail, Words
 from domain.return_lead import Billing
 from domain.rules.billing import credit_note, same_note
 from domain.texts import canonical, digest
 
 RETURN_TAG = "return-lead"
-
-
-@dataclass(frozen=True)
-class Sent:
-    """The other side's reference, and what is worth keeping of its answer."""
-
-    reference: str
-    data: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
-    message_id: str = ""
-
-
-Seen = Sent | Literal["missing", "different", "cannot-tell"]
-
-
-class Hand(Protocol):
-    """One effect, ready to be carried out: everything it needs was read before the ledger's `sending`."""
-
-    body_sha256: str
-    recipients: tuple[str, ...]
-    resend: bool  # whether "not found" on reading back makes it safe to do it again
-
-    async def do(self) -> Sent: ...
-
-    async def look(self) -> Seen:
-        """Reads back by our own reference: done and equal, missing, different, or there is no way to tell."""
-        ...
 
 
 class LetterHand:
@@ -190,6 +173,41 @@ class LinkedHand:
         return Sent(found) if found else "missing"
 
 
+class AskHand:
+    """The department request that a case opens, found again by the id that follows from the effect."""
+
+    resend = True
+    recipients: tuple[str, ...] = ()
+
+    def __init__(self, linked: LinkedCases, case_id: str, effect: OpenRequest, words: Words) -> None:
+        self.linked, self.case_id, self.effect, self.words = linked, case_id, effect, words
+        self.body_sha256 = digest(canonical([effect.department, words.subject, words.text]))
+
+    async def do(self) -> Sent:
+        return Sent(await self.linked.ask(self.case_id, self.effect, self.words))
+
+    async def look(self) -> Seen:
+        found = await self.linked.asked(self.case_id, self.effect.key)
+        return Sent(found) if found else "missing"
+
+
+class ReportHand:
+    """Telling the opener costs nothing to repeat: a fact counts once."""
+
+    resend = True
+    recipients: tuple[str, ...] = ()
+
+    def __init__(self, linked: LinkedCases, case_id: str, effect: ReportEnd) -> None:
+        self.linked, self.case_id, self.effect = linked, case_id, effect
+        self.body_sha256 = digest(effect.to_workflow_id)
+
+    async def do(self) -> Sent:
+        return Sent(await self.linked.report(self.effect.to_workflow_id, self.case_id))
+
+    async def look(self) -> Seen:
+        return "missing"
+
+
 class DraftHand:
     """A draft credit note, found again by the number that is ours (RL-12)."""
 
@@ -282,6 +300,8 @@ class World:
     board: TaskBoard
     tickets: TicketDesk
     linked: LinkedCases
+    briefs: Briefs
+    channels: Channels
     later: Later | None = None
 
 
@@ -299,8 +319,10 @@ async def hand_for(
             return TagHand(world.chat, lead.chat_id, lead.thread_id)
         case AppendRow():
             return RowHand(world.sheet, await world.cases.tracking_row(case_id, effect.key, effect.lead_id))
-        case OpenLinked():
-            return LinkedHand(world.linked, case_id, effect)
+        case OpenLinked() | OpenRequest() | ReportEnd():
+            return await _linking(world, case_id, effect)
+        case AssignTask() | CompleteTask() | FollowTicket() | ListOnAgenda() | CommentTask() | NoteTicket() | Tell():
+            return await _for_request(world, case_id, effect)
         case DraftCreditNote():
             return DraftHand(world.books, _note(case_id, effect.invoice_id, billing, contact_id), effect.key[:128])
         case AuthoriseCreditNote():
@@ -309,6 +331,52 @@ async def hand_for(
             return ListHand(tuple(lead.lead_id for lead in billing.leads) if billing else ())
         case _:
             raise Permanent("holdfast", "no-hand", f"{effect.kind} is not carried out in the world")
+
+
+async def _linking(world: World, case_id: str, effect: OpenLinked | OpenRequest | ReportEnd) -> Hand:
+    match effect:
+        case OpenLinked():
+            return LinkedHand(world.linked, case_id, effect)
+        case OpenRequest():
+            return AskHand(world.linked, case_id, effect, await world.letters.words(case_id, effect))
+        case ReportEnd():
+            return ReportHand(world.linked, case_id, effect)
+
+
+OnTask = AssignTask | CompleteTask | FollowTicket | ListOnAgenda
+InWords = CommentTask | NoteTicket | Tell
+
+
+async def _for_request(world: World, case_id: str, effect: OnTask | InWords) -> Hand:
+    if isinstance(effect, CommentTask | NoteTicket | Tell):
+        return await _in_words(world, case_id, effect)
+    return await _on_task(world, case_id, effect)
+
+
+async def _on_task(world: World, case_id: str, effect: OnTask) -> Hand:
+    if isinstance(effect, ListOnAgenda):
+        return AgendaHand(world.briefs, case_id, effect.key)
+    brief = await world.briefs.brief(case_id, effect.role if isinstance(effect, AssignTask) else "")
+    match effect:
+        case AssignTask():
+            return AssignHand(world.board, brief, effect)
+        case CompleteTask():
+            return CompleteHand(world.board, brief)
+        case FollowTicket():
+            return FollowHand(world.tickets, brief)
+
+
+async def _in_words(world: World, case_id: str, effect: InWords) -> Hand:
+    brief = await world.briefs.brief(case_id, "" if isinstance(effect, NoteTicket) else effect.to)
+    words = await world.letters.words(case_id, effect, brief)
+    match effect:
+        case CommentTask():
+            return CommentHand(world.board, brief, effect, words)
+        case NoteTicket():
+            return NoteHand(world.tickets, brief, effect, words)
+        case Tell():
+            mail = await world.letters.compose(case_id, effect)
+            return TellHand(world.channels, brief, effect, message_of(words, brief, mail))
 
 
 def _note(case_id: str, invoice_id: str, billing: Billing | None, contact_id: str) -> CreditNote:

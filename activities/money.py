@@ -7,7 +7,8 @@ from temporalio import activity
 from activities.beating import beating
 from activities.billing import read_billing
 from activities.carry import Needs, carry_out
-from activities.hands import Hand, World, hand_for
+from activities.hands import World, hand_for
+from activities.hands_made import Hand
 from activities.own import only_its_own
 from activities.ports import Claim, Gate, Intent, Settled
 from domain.effects import (

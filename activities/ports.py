@@ -17,11 +17,12 @@ from domain.acts import ActAnswer, RecordActs
 from domain.board import BoardComment, BoardTask, BoardUser, NewTask, TaskList, Ticket, TicketAbility, TicketNote
 from domain.books import CreditNote, Invoice
 from domain.books_check import BooksFinding, CheckedClient, Confirmed
+from domain.brief import Brief
 from domain.case import CaseEvent, CaseView
 from domain.chat import ChatPosted
-from domain.effects import Effect, Nudge, SendDigest
+from domain.effects import Effect, Nudge, OpenRequest, SendDigest, Worded
 from domain.gate import LeadRow, MoneyContext, Permit
-from domain.mail import OutgoingMail
+from domain.mail import OutgoingMail, Words
 from domain.owners import OwnerToday, StepOwner
 from domain.return_lead import Billing, LeadClaim, Triage
 
@@ -340,6 +341,21 @@ class LinkedCases(Protocol):
         """The id of the case that was opened for `key`, "" if its workflow is not there."""
         ...
 
+    async def ask(self, case_id: str, effect: OpenRequest, words: Words) -> str:
+        """Opens the department request that a case asks for, of the same client. Safe to repeat, as `open`.
+
+        `words`: its title and details.
+        """
+        ...
+
+    async def asked(self, case_id: str, key: str) -> str:
+        """As `opened`, for a department request."""
+        ...
+
+    async def report(self, workflow_id: str, case_id: str) -> str:
+        """Tells the opener that a linked case is over: "told", or "ended" if the opener is. Safe to repeat."""
+        ...
+
 
 class Openings(Protocol):
     """The doors that open cases, by the kind of the case."""
@@ -353,6 +369,34 @@ class Letters(Protocol):
     """Makes letters out of templates and tables. Raises Permanent when there is nobody to send to."""
 
     async def compose(self, case_id: str, effect: Effect) -> OutgoingMail: ...
+
+    async def words(self, case_id: str, effect: Worded, brief: Brief | None = None) -> Words:
+        """What a comment, note, message or request says. Raises Permanent if a text of it is missing."""
+        ...
+
+
+class Briefs(Protocol):
+    """What department requests are about: read afresh at every call."""
+
+    async def brief(self, case_id: str, role: str) -> Brief:
+        """The case as it stands, `relevant` being those who are asked for `role` today. Raises Permanent."""
+        ...
+
+    async def who(self, board_ids: Sequence[str], emails: Sequence[str]) -> dict[str, str]:
+        """Person ids by the user ids of the board and the addresses (lower case) that are known here."""
+        ...
+
+    async def list_on_agenda(self, case_id: str, key: str) -> str:
+        """Puts the case on its CSM's agenda of today (database time, London), once a key; returns the day."""
+        ...
+
+    async def listed(self, key: str) -> str:
+        """The day that `key` was listed for, "" if it was not."""
+        ...
+
+    async def ended(self, case_id: str) -> tuple[str, str]:
+        """A case's status and outcome, ("", "") if it is not there."""
+        ...
 
 
 class Acts(Protocol):

@@ -4,6 +4,7 @@ An effect carries ids, template names and row references; addresses, texts and a
 carried out.
 """
 
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from pydantic import Field, JsonValue
 
 from domain.case import CaseEvent, CaseView, Model
 from domain.owners import StepOwner
+from domain.people import Topic
 
 
 class EffectState(StrEnum):
@@ -86,6 +88,95 @@ class OpenLinked(_Effect):
     lead_ids: tuple[str, ...]
 
 
+class AssignTask(_Effect):
+    """Has a task on the board, assigned to the relevant people, the CSS and the CSM, and due on a day (ID-4, ID-5).
+
+    Made if there is none yet; what is missing of it is put right. Whom the roles mean is found out each time.
+    """
+
+    kind: Literal["assign-task"] = "assign-task"
+    role: str
+    due_on: date
+
+
+class CommentTask(_Effect):
+    """A comment on the case's task, directed to somebody (ID-6). `step_id`: the words are those signed there."""
+
+    kind: Literal["comment-task"] = "comment-task"
+    template: str
+    to: str  # a role
+    step_id: str = ""
+
+
+class CompleteTask(_Effect):
+    """Completes the case's task on the board, if it is not."""
+
+    kind: Literal["complete-task"] = "complete-task"
+
+
+class FollowTicket(_Effect):
+    """Has the CSS and the CSM follow the case's ticket (ID-7)."""
+
+    kind: Literal["follow-ticket"] = "follow-ticket"
+
+
+class NoteTicket(_Effect):
+    """An internal note on the case's ticket (ID-8). `step_id`: the words are those signed there."""
+
+    kind: Literal["note-ticket"] = "note-ticket"
+    template: str
+    step_id: str = ""
+
+
+class ListOnAgenda(_Effect):
+    """Puts the case on its CSM's agenda of the day (ID-8)."""
+
+    kind: Literal["list-on-agenda"] = "list-on-agenda"
+
+
+class Tell(_Effect):
+    """A message to whoever a role means, by the first of their own channels that works (ID-9 to ID-12)."""
+
+    kind: Literal["tell"] = "tell"
+    template: str
+    to: str  # a role
+
+
+class OpenRequest(_Effect):
+    """Opens a department request as a case of its own, for what is left of the opener's promise.
+
+    `words` is the template of the opener's SOP that says what is asked: its subject is the title.
+    """
+
+    kind: Literal["open-request"] = "open-request"
+    department: str
+    words: str
+    topic: Topic = Topic.CLIENT
+    due_after: timedelta
+    first_chase: timedelta | None = None
+
+
+class ReportEnd(_Effect):
+    """Tells the case that opened this one that it is over."""
+
+    kind: Literal["report-end"] = "report-end"
+    to_workflow_id: str
+
+
+class ReadTask(_Effect):
+    """Reads the case's task and ticket as they are now; changes nothing outside."""
+
+    kind: Literal["read-task"] = "read-task"
+    manager: str  # the role of whoever's estimate counts (ID-5)
+
+
+class ReadLinked(_Effect):
+    """Reads from the tables whether a case that was opened by this one is over, and how it ended."""
+
+    kind: Literal["read-linked"] = "read-linked"
+    linked_id: str
+
+
 class ReadBilling(_Effect):
     """Reads from the books how each lead is billed at this moment, and stores it; changes nothing outside."""
 
@@ -158,14 +249,27 @@ class AnswerClient(_Effect):
 
 
 Gated = ConfirmToAccounts | DraftCreditNote | AuthoriseCreditNote | ListDoNotInvoice | AnswerClient
-Reading = ReadBilling | ReadNotes | ReadCharge | AdmitRequest | ResolveOwners
-Open = SendLetter | Nudge | SendDigest | TagChat | AppendRow | OpenLinked | Reading
+Reading = ReadBilling | ReadNotes | ReadCharge | AdmitRequest | ResolveOwners | ReadTask | ReadLinked
+Ticketing = FollowTicket | NoteTicket
+Tasking = AssignTask | CommentTask | CompleteTask
+Worded = CommentTask | NoteTicket | Tell | OpenRequest
+Linking = OpenLinked | OpenRequest | ReportEnd
+Sending = SendLetter | Nudge | SendDigest | Tell
+Open = Sending | TagChat | AppendRow | Tasking | Ticketing | ListOnAgenda | Linking | Reading
 Effect = Annotated[Open | Gated, Field(discriminator="kind")]
+
+
+def _asked_in_words(effect: CommentTask | NoteTicket | OpenRequest) -> str:
+    if isinstance(effect, OpenRequest):
+        return f"request to {effect.department}"
+    return f"{effect.kind.replace('-', ' ')}: {effect.template.replace('-', ' ')}"
 
 
 def in_words(effect: Effect) -> str:
     """What an effect is, for people: `Live Chat mark on L-1001`. No personal data."""
     match effect:
+        case CommentTask() | NoteTicket() | OpenRequest():
+            return _asked_in_words(effect)
         case SendLetter():
             return f"letter {effect.template} to {effect.audience.replace('-', ' ')}"
         case Nudge():

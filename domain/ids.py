@@ -30,6 +30,16 @@ def return_lead_case(key: str) -> str:
     return f"return-lead/{_digest(key)}"
 
 
+def department_case(key: str) -> str:
+    """The case of one department request; `key` is the caller's reference, or names the task or ticket it is about."""
+    return f"department-request/{_digest(key)}"
+
+
+def asked_case(case_id: str, key: str) -> str:
+    """The department request that a case opened; `key` is the effect that opens it."""
+    return department_case(f"{case_id}|{key}")
+
+
 def linked_case(case_id: str, reason: str, event_id: str) -> str:
     """A later look at a case that has ended, opened once per event."""
     return f"{case_id}/{reason}-{_digest(event_id)}"
@@ -65,9 +75,9 @@ def credit_note_number(case_id: str, invoice_number: str) -> str:
     return f"RL-{_digest(f'{case_id}|{invoice_number}')[:12].upper()}"
 
 
-def case_token(case_id: str) -> str:
+def case_token(case_id: str, prefix: str = "RL") -> str:
     """The token in our subjects by which a reply without references still finds its case."""
-    return f"RL#{_digest(case_id)[:10]}"
+    return f"{prefix}#{_digest(case_id)[:10]}"
 
 
 def part_of(key: str) -> str:

@@ -62,6 +62,14 @@ class OutgoingMail(BaseModel):
     automatic: bool = True  # Auto-Submitted: auto-generated
 
 
+class Words(BaseModel):
+    """What is said, wherever it is said: `subject` is for the channels that have one."""
+
+    model_config = ConfigDict(frozen=True)
+    subject: str
+    text: str
+
+
 class Attachment(BaseModel):
     model_config = ConfigDict(frozen=True)
     name: str

@@ -40,6 +40,9 @@ class ActKind(StrEnum):
     WITHDRAW = "return.withdraw"  # the approver takes an approval back; the latest act on a subject counts
     MARK = "return.mark"  # the team says what a client's reply is
     DECIDED = "return.decided"  # the account manager's final decision on a dispute (RL-10)
+    ROUTED = "request.route"  # the CSS says which department a task is for
+    ESTIMATED = "request.estimate"  # the department's manager says how long it takes (ID-5)
+    PROCESSED = "request.done"  # the department has done it (ID-3)
     SET_POLICY = "policy.set"
     IMPORT_RATES = "rates.import"
     SET_PRICES = "prices.set"

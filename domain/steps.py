@@ -69,6 +69,8 @@ class PersonStep(Generic[R]):
     then: Callable[[R], Sequence[Effect]] = field(default=nothing)
     check: Callable[[R], str] = field(default=fine)
     reference: str = ""  # what the step is about, when it is one effect
+    opened: Callable[[tuple[Receipt, ...]], None] | None = None  # is given what became of `opening`, in every run
+    told: bool = True  # asked by a letter of its own; False: what is in `opening` tells them
     hears_client: bool = False  # what the client writes meanwhile is told to whoever has it
     passed_on: Callable[[OpenStep, str], Sequence[Effect]] = field(default=no_more)
     """What follows when people went, left or came back while the step was open, whoever has it now: assignees put

@@ -112,6 +112,7 @@ class Settings(BaseSettings):
     returns_inbox: str = "returnleads@commversion.com"
     mail_domain: str = "commversion.com"
     accounts_address: str = "accounts@commversion.com"
+    requests_address: str = "clientsuccess@commversion.com"  # in whose name departments are written to
     money_people: Path | None = None  # who may act for money, a TOML file of the money worker's own
     approver_issuer: str = "local"
     approver_subject: str = "shobhit.patil"

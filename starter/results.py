@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic_core import ErrorDetails
 
 from domain.case import Model
+from domain.department_request import Estimate, Routed
 from domain.errors import Refused
 from domain.mail import lead_id
 from domain.messages import ActKind
@@ -195,6 +196,17 @@ class FinalDecisionIn(_Strict):
     upheld: tuple[WithdrawalIn, ...] = Field(default=(), max_length=MOST_LEADS)
 
 
+class RoutedIn(_Strict):
+    department: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
+
+
+class EstimateIn(_Strict):
+    """Hours from now, or the day it will be done."""
+
+    hours: int = Field(default=0, ge=0, le=24 * 90)
+    on: date | None = None
+
+
 def _findings(payload: Mapping[str, Any]) -> Given:
     found, texts, evidence = _found(FindingsIn.model_validate(dict(payload)).findings)
     return Given(Findings(findings=found), texts, evidence)
@@ -322,7 +334,21 @@ def _triage(payload: Mapping[str, Any]) -> Given:
     return Given(Triage(accept=given.accept, client_id=given.client_id.strip(), lead_ids=given.lead_ids))
 
 
+def _routed(payload: Mapping[str, Any]) -> Given:
+    return Given(Routed(department=RoutedIn.model_validate(dict(payload)).department))
+
+
+def _estimate(payload: Mapping[str, Any]) -> Given:
+    found = EstimateIn.model_validate(dict(payload))
+    if bool(found.hours) == bool(found.on):
+        raise Refused("invalid-result", "Say how many hours it takes, or the day it will be done: one of the two.")
+    return Given(Estimate(hours=found.hours, on=found.on))
+
+
 _READERS = {
+    ActKind.ROUTED: _routed,
+    ActKind.ESTIMATED: _estimate,
+    ActKind.PROCESSED: _note,
     ActKind.CLAIM: _nothing,
     ActKind.RELEASE: _nothing,
     ActKind.REASSIGN: _reassignment,

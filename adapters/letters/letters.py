@@ -11,10 +11,21 @@ from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import Addressed, Addressee, PostgresDirectory
 from adapters.postgres.pool import Pool
 from domain import ids
+from domain.brief import Brief
 from domain.case import OpenStep
-from domain.effects import AnswerClient, Audience, ConfirmToAccounts, Effect, Nudge, SendLetter
+from domain.effects import (
+    AnswerClient,
+    Audience,
+    ConfirmToAccounts,
+    Effect,
+    Nudge,
+    OpenRequest,
+    SendLetter,
+    Tell,
+    Worded,
+)
 from domain.errors import Permanent, Refused
-from domain.mail import OutgoingMail
+from domain.mail import OutgoingMail, Words
 from domain.return_lead import Doubt, LeadBilling
 from domain.rules.answer import Answer, CaseLead, RefusedLead, answer, valid_leads
 from domain.rules.stored_acts import Trust
@@ -27,6 +38,7 @@ from runtime.settings import Settings
 
 _LONDON = ZoneInfo("Europe/London")
 _TEAM = "CommVersion Return Leads"
+_SUPPORT = "CommVersion Client Success"
 Values = dict[str, object]
 
 
@@ -61,6 +73,13 @@ class PostgresLetters:
         holder = "" if effect.role else step.claimed_by or step.reassigned_to
         asked = await self._directory.addressed(effect.role or step.role, case_id, holder)
         return writer.nudge(effect, step, asked)
+
+    async def words(self, case_id: str, effect: Worded, brief: Brief | None = None) -> Words:
+        try:
+            writer = _Writer(await read_case(self._pool, self._vault, self.trust, case_id), self._settings)
+            return writer.words(effect, brief)
+        except Refused as error:
+            raise Permanent("letters", error.code, str(error)) from error
 
     async def preview(self, case_id: str) -> Preview:
         """The answer as it will read if everything goes well. Raises Refused if there is no such case."""
@@ -120,8 +139,8 @@ class _Writer:
 
     def __init__(self, facts: CaseFacts, settings: Settings) -> None:
         self.facts, self.settings = facts, settings
-        self.token = ids.case_token(facts.case_id)
         self.texts = texts_of(facts.kind)
+        self.token = ids.case_token(facts.case_id, self.texts.prefix)
 
     def letter(self, effect: Effect) -> OutgoingMail:
         match effect:
@@ -129,6 +148,8 @@ class _Writer:
                 return self._make(effect.key, self._plain(template), audience, loop_in=template == "loop-in")
             case AnswerClient():
                 return self._make(effect.key, sop.ANSWER, Audience.ALL_RECIPIENTS)
+            case Tell():
+                return self._outgoing(effect.key, sop.NO_WORDS, {}, ())  # its words are made with the brief
             case ConfirmToAccounts():
                 values = self.values(foreseen=True)
                 template = self.texts.templates["confirm-to-accounts"]
@@ -147,6 +168,14 @@ class _Writer:
         if template.after_answer and not answered:
             raise Permanent("letters", "not-answered", "what was granted is told after the client has been answered")
         return template
+
+    def words(self, effect: Worded, brief: Brief | None) -> Words:
+        """What is said on the task, on the ticket or in a message; the brief has whom it concerns by now."""
+        name = effect.words if isinstance(effect, OpenRequest) else effect.template
+        step_id = getattr(effect, "step_id", "")
+        values = self.values() | {"brief": brief, "said": self.facts.notes.get(step_id, ""), "step_id": step_id}
+        template = self._plain(name)
+        return Words(subject=subject_line(template.subject, values), text=fill_in(template.text, values))
 
     def _make(self, key: str, template: sop.Template, audience: Audience, *, loop_in: bool = False) -> OutgoingMail:
         if template.internal != (audience in {Audience.ACCOUNTS, Audience.RETURNS_INBOX}):
@@ -198,6 +227,7 @@ class _Writer:
         return {
             "found": facts.request,
             "answer": said,
+            "asked": facts.asked,
             "case_id": facts.case_id,
             "client_id": facts.client_id,
             "client_name": facts.client_name,
@@ -229,7 +259,7 @@ class _Writer:
         self, key: str, template: sop.Template, values: dict[str, object], to: Sequence[Mailbox]
     ) -> OutgoingMail:
         """To our own people only; a client's address among them stops it."""
-        inbox, addresses = self.settings.returns_inbox.lower(), _unique([one.address for one in to])
+        addresses = _unique([one.address for one in to])
         outside = {*self.facts.client_addresses, *([self.facts.thread.sender] if self.facts.thread else [])}
         if not addresses:
             raise _nobody("nobody of ours would receive this e-mail: add the department")
@@ -237,15 +267,25 @@ class _Writer:
             raise Permanent(
                 "letters", "internal-mail-to-client", "this internal e-mail would reach the client: correct the address"
             )
+        return self._outgoing(key, template, values, addresses)
+
+    def _outgoing(self, key: str, template: sop.Template, values: Values, to: tuple[str, ...]) -> OutgoingMail:
+        sender, name = self._sender()
+        copied = not to or sender in to or template is sop.NUDGE or self.texts.inbox != "returns"
         return OutgoingMail(
             message_id=ids.message_id(key, self.settings.mail_domain),
-            sender=inbox,
-            sender_name=_TEAM,
-            to=addresses,
-            cc=() if inbox in addresses or template is sop.NUDGE else (inbox,),
+            sender=sender,
+            sender_name=name,
+            to=to,
+            cc=() if copied else (sender,),
             subject=subject_line(template.subject, values),
             text=fill_in(template.text, values),
         )
+
+    def _sender(self) -> tuple[str, str]:
+        if self.texts.inbox == "returns":
+            return self.settings.returns_inbox.lower(), _TEAM
+        return self.settings.requests_address.lower(), _SUPPORT
 
     def _to_client(self, key: str, template: sop.Template, values: Values, *, loop_in: bool) -> OutgoingMail:
         """In the client's thread, to the client and everybody else of the original mail, the returns inbox in copy."""

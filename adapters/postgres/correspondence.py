@@ -15,6 +15,7 @@ from domain.errors import Refused
 from domain.return_lead import FinalDecision, Findings, LeadBilling, Reduction, Verdict
 from domain.rules.answer import CaseLead, Done
 from domain.rules.stored_acts import Trust, Word
+from domain.steps import StepResult
 from domain.thread import CaseThread
 
 _NOTES = ("draft-credit-note", "authorise-credit-note")
@@ -63,6 +64,13 @@ class CaseFacts:
     confirmed_by: str
     confirmed_at: datetime | None
     limit: str  # in words, such as GBP 500.00 with VAT
+    notes: Mapping[str, str]  # what was written with a step that was simply done, by the step's id
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The human texts of the request itself: `title` for `title_sha256`, "" where it has none."""
+        named = {name: str(sha) for name, sha in self.request.items() if name.endswith("_sha256")}
+        return {name.removesuffix("_sha256"): self.texts.get(sha, "") for name, sha in named.items()}
 
     @property
     def done(self) -> Done:
@@ -106,7 +114,9 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
     found = _findings(said)
     reduced = tuple(one for act in said.acts if isinstance(one := act.opened.result, Reduction))
     final = tuple(last for act in said.acts if isinstance(last := act.opened.result, FinalDecision))
-    confirmed = said.confirmation
+    confirmed, notes = said.confirmation, _notes(said)
+    wanted = _wanted(found, reduced, final) | set(notes.values()) | _of_request(row["request"])
+    texts = await _texts(conn, key, row["client_id"], wanted)
     return CaseFacts(
         case_id=case_id,
         kind=row["kind"],
@@ -122,7 +132,8 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
         findings=found,
         reductions=reduced,
         decisions=final,
-        texts=await _texts(conn, key, row["client_id"], _wanted(found, reduced, final)),
+        texts=texts,
+        notes={step_id: texts[sha] for step_id, sha in notes.items() if sha in texts},
         effects=await _effects(conn, case_id),
         confirmed_by=await _name(conn, confirmed.row.person_id) if confirmed else "",
         confirmed_at=datetime.fromtimestamp(confirmed.row.accepted_at, UTC) if confirmed else None,
@@ -142,6 +153,16 @@ def _thread(sealed: bytes | None, *keys: ClientKey | None) -> CaseThread | None:
 def _findings(said: Word) -> Findings:
     found = said.findings.opened.result if said.findings else None
     return found if isinstance(found, Findings) else Findings(findings=())
+
+
+def _notes(said: Word) -> dict[str, str]:
+    """SHA-256 of what was written with each step."""
+    results = ((act.row.step_id, act.opened.result) for act in said.acts)
+    return {step_id: one.note_sha256 for step_id, one in results if isinstance(one, StepResult) and one.note_sha256}
+
+
+def _of_request(request: Mapping[str, Any]) -> set[str]:
+    return {str(sha) for name, sha in request.items() if name.endswith("_sha256") and sha}
 
 
 async def _name(conn: Connection, person_id: str) -> str:

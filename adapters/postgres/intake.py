@@ -1,6 +1,6 @@
 """Accepting what comes in: one transaction from the inbox row to the case that follows from it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -86,15 +86,7 @@ class PostgresIntake:
         was.
         """
         async with transaction(self._pool) as conn:
-            if once is None:
-                return await self._accept(conn, arrival, sought, decide)
-            if before := await _answered_before(conn, once):
-                return before
-            accepted = await self._accept(conn, arrival, sought, decide)
-            await conn.execute(
-                _ANSWERED, _PROVIDER, _named(once), accepted.case_id, _REPEATED if accepted.repeated else ""
-            )
-            return accepted
+            return await once_only(conn, once, lambda: self._accept(conn, arrival, sought, decide))
 
     async def _accept(
         self, conn: Connection, arrival: Arrival, sought: Sought, decide: Callable[[Known], Decision]
@@ -102,7 +94,7 @@ class PostgresIntake:
         sealed = await self._vault.seal(conn, DEPLOYMENT, arrival.content)
         inbox_id = await conn.fetchval(_INSERT, arrival.provider, arrival.event_id, digest(arrival.content), sealed)
         if inbox_id is None:
-            return await _before(conn, arrival)
+            return await arrived_before(conn, arrival)
         await _alone(conn, sought.original_id or sought.message_id or arrival.event_id)
         decision = decide(await known_of(conn, sought, self._settings))
         return await self._carry_out(conn, inbox_id, arrival.event_id, decision)
@@ -281,6 +273,17 @@ async def _account_managers(conn: Connection, case: NewCase) -> list[str]:
     return [row["person_id"] for row in await conn.fetch(query, addresses, roles)]
 
 
+async def once_only(conn: Connection, once: Once | None, accept: Callable[[], Awaitable[Acceptance]]) -> Acceptance:
+    """What `accept` answers, or what it answered before to the same key and body of a caller. Raises Refused."""
+    if once is None:
+        return await accept()
+    if before := await _answered_before(conn, once):
+        return before
+    accepted = await accept()
+    await conn.execute(_ANSWERED, _PROVIDER, _named(once), accepted.case_id, _REPEATED if accepted.repeated else "")
+    return accepted
+
+
 async def _answered_before(conn: Connection, once: Once) -> Acceptance | None:
     """None the first time; whoever comes at the same time waits for that one's end. Raises Refused."""
     if await conn.fetchval(_ONCE, _PROVIDER, _named(once), once.sha256):
@@ -303,7 +306,8 @@ def _named(once: Once) -> str:
     return f"{once.caller}/{once.key}"
 
 
-async def _before(conn: Connection, arrival: Arrival) -> Acceptance:
+async def arrived_before(conn: Connection, arrival: Arrival) -> Acceptance:
+    """The answer that the same thing got before. Raises Refused `another-content` if it is not the same."""
     query = "SELECT inbox_id, state, code, case_id, sha256 FROM inbox WHERE provider = $1 AND event_id = $2"
     row = await conn.fetchrow(query, arrival.provider, arrival.event_id)
     if row is None:

@@ -5,14 +5,22 @@ from collections.abc import Sequence
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from adapters.postgres.linked import link_overturned
+from adapters.postgres.calendars import snapshot, targets
+from adapters.postgres.crypto import Vault
+from adapters.postgres.linked import link_overturned, link_request
 from adapters.postgres.pool import Pool, transaction
-from adapters.postgres.starts import stamp
+from adapters.postgres.starts import stamp, stamped_once
+from adapters.postgres.texts import keep_texts
 from adapters.temporal.starting import RPC_TIMEOUT, AnotherWorkflowError, start_case
 from domain import ids
+from domain.department_request import DEPARTMENT_REQUEST, DepartmentAsk, Source
+from domain.effects import OpenRequest
 from domain.errors import Permanent, Retryable
-from domain.intake import RETURN_LEAD, return_summary, start_of
+from domain.intake import RETURN_LEAD, Start, return_summary, start_of
+from domain.mail import Words
+from domain.messages import Fact, FactKind
 from domain.return_lead import ReturnRequest
+from domain.rules.clock import TargetName
 from runtime.settings import Settings
 
 _VENDOR = "temporal"
@@ -21,8 +29,8 @@ _VENDOR = "temporal"
 class TemporalLinkedCases:
     """activities.ports.LinkedCases."""
 
-    def __init__(self, pool: Pool, client: Client, settings: Settings, queue: str) -> None:
-        self._pool, self._client, self._settings, self._queue = pool, client, settings, queue
+    def __init__(self, pool: Pool, vault: Vault, client: Client, settings: Settings, queue: str) -> None:
+        self._pool, self._vault, self._client, self._settings, self._queue = pool, vault, client, settings, queue
 
     async def open(self, case_id: str, key: str, lead_ids: Sequence[str]) -> str:
         linked = ids.overturned_case(case_id, key)
@@ -39,17 +47,60 @@ class TemporalLinkedCases:
         )
         async with transaction(self._pool) as conn:
             await stamp(conn, request)
-        start, page = start_of(RETURN_LEAD, request, return_summary(request)), self._settings.page_of(linked)
+        await self._start(start_of(RETURN_LEAD, request, return_summary(request)))
+        return linked
+
+    async def opened(self, case_id: str, key: str) -> str:
+        return await self._running(ids.overturned_case(case_id, key))
+
+    async def ask(self, case_id: str, effect: OpenRequest, words: Words) -> str:
+        linked = ids.asked_case(case_id, effect.key)
+        async with transaction(self._pool) as conn:
+            opener = await link_request(conn, case_id, linked, effect)
+            title, details = await keep_texts(conn, self._vault, opener.client_id, (words.subject, words.text))
+            request = DepartmentAsk(
+                case_id=linked,
+                client_id=opener.client_id,
+                chase_every=self._settings.chase_every,
+                department=effect.department,
+                topic=effect.topic,
+                source=Source.CASE,
+                title_sha256=title,
+                details_sha256=details,
+                due_after=effect.due_after,
+                first_chase=effect.first_chase,
+                linked_to=case_id,
+                linked_workflow_id=opener.workflow_id,
+                calendar=await snapshot(conn, f"team:{effect.department}"),
+                targets=await targets(conn, TargetName.RESOLVED),
+            )
+            request = await stamped_once(conn, request)
+        await self._start(start_of(DEPARTMENT_REQUEST, request, f"ID-3 request to {effect.department} for {case_id}"))
+        return linked
+
+    async def asked(self, case_id: str, key: str) -> str:
+        return await self._running(ids.asked_case(case_id, key))
+
+    async def report(self, workflow_id: str, case_id: str) -> str:
+        fact = Fact(event_id=f"linked-ended:{case_id}", kind=FactKind.LINKED, reference=case_id)
         try:
-            await start_case(self._client, start, self._queue, page)
+            await self._client.get_workflow_handle(workflow_id).signal("event", fact, rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND and "namespace" not in error.message.lower():
+                return "ended"
+            raise _later(error) from None
+        return "told"
+
+    async def _start(self, start: Start) -> None:
+        try:
+            await start_case(self._client, start, self._queue, self._settings.page_of(start.case_id))
         except AnotherWorkflowError:
             raise Permanent(_VENDOR, "another-workflow", "the linked case's id belongs to another workflow") from None
         except (RPCError, RuntimeError) as error:  # RuntimeError: the SDK's, when a first connection fails
             raise _later(error) from None
-        return linked
 
-    async def opened(self, case_id: str, key: str) -> str:
-        linked = ids.overturned_case(case_id, key)
+    async def _running(self, linked: str) -> str:
+        """The id, "" if it has no workflow."""
         handle = self._client.get_workflow_handle(ids.workflow_id(linked))
         try:
             await handle.describe(rpc_timeout=RPC_TIMEOUT)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from domain import api_keys
 from domain.case import Model
+from domain.department_request import Estimate, Routed
 from domain.errors import Refused
 from domain.messages import ACT_DOMAIN, MOST_ACT_BYTES, ActBody, ActKind, Auth, SignedAct
 from domain.orders import PolicyOrder, PricesOrder, RatesOrder, StandInOrder
@@ -70,6 +71,9 @@ PAYLOADS: dict[ActKind, type[Model]] = {
     ActKind.WITHDRAW: Decision,
     ActKind.MARK: Mark,
     ActKind.DECIDED: FinalDecision,
+    ActKind.ROUTED: Routed,
+    ActKind.ESTIMATED: Estimate,
+    ActKind.PROCESSED: StepResult,
     ActKind.SET_POLICY: PolicyOrder,
     ActKind.IMPORT_RATES: RatesOrder,
     ActKind.SET_PRICES: PricesOrder,
@@ -333,7 +337,7 @@ def entitlement(kind: ActKind, actor: Actor, role: str, own: Ownership, past: Pa
     asked_of = rule.role.value if rule.role else role
     given = not rule.money and bool(own.reassigned_to) and own.is_theirs(actor.person_id)
     manages = kind in OWNERSHIP and asked_of in actor.manages
-    if asked_of not in actor.roles and not given and not manages:
+    if asked_of not in actor.roles and not given and not manages and not rule.anyone:
         return "not-asked"
     if asked_of in MONEY_ROLES and kind not in OWNERSHIP:
         own = replace(own, covers=())  # who stands in for money is a signed order, never the directory

@@ -27,6 +27,7 @@ class ActRule:
     money: bool
     auth: frozenset[Auth]
     role: Role | None = None  # a fixed role; None: whoever the step is asked of
+    anyone: bool = False  # any of our people may say so: it is on record who did
 
 
 _PEOPLE = frozenset({Auth.OIDC, Auth.LOCAL})
@@ -54,6 +55,9 @@ ACT_RULES: dict[ActKind, ActRule] = {
     ActKind.WITHDRAW: ActRule(money=True, auth=_PEOPLE, role=Role.APPROVER),
     ActKind.MARK: ActRule(money=False, auth=_PEOPLE),
     ActKind.DECIDED: ActRule(money=True, auth=_PEOPLE, role=Role.ACCOUNT_MANAGER),  # RL-10
+    ActKind.ROUTED: ActRule(money=False, auth=_PEOPLE | {Auth.API_KEY}),
+    ActKind.ESTIMATED: ActRule(money=False, auth=_PEOPLE | {Auth.API_KEY}, anyone=True),
+    ActKind.PROCESSED: ActRule(money=False, auth=_MACHINES_TOO, anyone=True),
     ActKind.SET_POLICY: ActRule(money=True, auth=_PEOPLE),
     ActKind.IMPORT_RATES: ActRule(money=True, auth=_PEOPLE),
     ActKind.SET_PRICES: ActRule(money=True, auth=_PEOPLE),

@@ -827,6 +827,7 @@ INSTRUCTIONS: dict[str, Instruction] = {
     "look": _LOOK,
 }
 
+NO_WORDS = Template(clause="", internal=True, subject="", text="")
 NUDGE = Template(  # the steps themselves name their clause
     clause="RL-15",
     internal=True,

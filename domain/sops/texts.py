@@ -5,10 +5,12 @@ What no SOP foresees (an effect that could not be carried out, a mail that came 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from domain.books_check import INVOICED, UNCONFIRMED
+from domain.department_request import DEPARTMENT_REQUEST
 from domain.intake import RETURN_LEAD
-from domain.sops import books_check_texts, return_lead_texts
+from domain.sops import books_check_texts, department_request_texts, return_lead_texts
 from domain.sops.return_lead_texts import Instruction, Template
 
 SHARED = {name: return_lead_texts.INSTRUCTIONS[name] for name in ("could-not", "not-reached", "reply")}
@@ -22,12 +24,20 @@ class Texts:
 
     templates: Mapping[str, Template] = field(default_factory=dict[str, Template])
     instructions: Mapping[str, Instruction] = field(default_factory=dict[str, Instruction])
+    inbox: Literal["returns", "requests"] = "returns"  # in whose name it is written to people
+    prefix: str = "RL"  # what the case's token in a subject begins with
 
 
 TEXTS: dict[str, Texts] = {
     RETURN_LEAD: Texts(return_lead_texts.TEMPLATES, return_lead_texts.INSTRUCTIONS),
     INVOICED: Texts(books_check_texts.TEMPLATES, SHARED | CREDITING | books_check_texts.INSTRUCTIONS),
     UNCONFIRMED: Texts(books_check_texts.TEMPLATES, SHARED),
+    DEPARTMENT_REQUEST: Texts(
+        department_request_texts.TEMPLATES,
+        SHARED | department_request_texts.INSTRUCTIONS,
+        inbox="requests",
+        prefix="DR",
+    ),
 }
 INSTRUCTIONS: dict[str, Instruction] = {name: one for sop in TEXTS.values() for name, one in sop.instructions.items()}
 """Every step's, whatever the SOP: names of steps are not used twice with different meanings."""

@@ -6,6 +6,7 @@ from email.message import EmailMessage
 
 import pytest
 
+from adapters.postgres.crypto import Vault, load_master
 from adapters.temporal.linked import TemporalLinkedCases
 from domain.ids import effect_key
 from domain.messages import ActKind
@@ -253,7 +254,8 @@ async def test_leads_in_a_linked_case_are_under_review_there_alone(agency: Agenc
 async def test_opening_a_linked_case_again_finds_the_same_one(agency: Agency) -> None:
     case_id = await refused(agency, cc=AMY)
     pool = await agency.database.pool("sops")
-    cases = TemporalLinkedCases(pool, agency.client, agency.settings, agency.queue)
+    vault = Vault(load_master(agency.settings.keys_dir))
+    cases = TemporalLinkedCases(pool, vault, agency.client, agency.settings, agency.queue)
     key = effect_key(case_id, "open-linked")
     assert await cases.opened(case_id, key) == ""
     linked = await cases.open(case_id, key, BAD)

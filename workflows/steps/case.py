@@ -11,6 +11,7 @@ from domain.acts_arrived import Arrived, claimed_step
 from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, EventKind, OpenStep, Request
 from domain.effects import Effect
 from domain.messages import ClientMessage, Fact, FactKind, SignedAct, Unreadable
+from domain.model import Model
 from domain.rules.running_clock import HOLDFAST, as_shown, hold
 from domain.steps import Desk
 
@@ -21,6 +22,7 @@ MOST_MESSAGES = 200
 
 
 M = TypeVar("M", ClientMessage, Fact)
+K = TypeVar("K", bound=Model)
 
 
 def _size(act: SignedAct) -> int:
@@ -79,6 +81,16 @@ class Case:
         self.counted[name] = self.counted.get(name, 0) + 1
         named = name if self.request.cycle == 1 else f"{name}@{self.request.cycle}"
         return named if self.counted[name] == 1 else f"{named}.{self.counted[name]}"
+
+    def now(self) -> datetime:
+        """The case's own time."""
+        return workflow.now()
+
+    def keep(self, name: str, value: K) -> K:
+        """A value that was found out on the way, as it was the first time: the same in every run."""
+        key = self.key(name)
+        self.done.setdefault(key, value.model_dump_json())
+        return type(value).model_validate_json(self.done[key])
 
     def tell(self, fact: Fact) -> None:
         """Keeps a fact until the SOP takes it: several of one thing are one, and a flood of them is bounded."""

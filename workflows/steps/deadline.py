@@ -62,6 +62,11 @@ async def first(case: Case, label: str, until: datetime, *, act: str, over: Call
     return "act" if case.has_acts(act) else "over" if over() else "moved"
 
 
+async def when(case: Case, clause: str, name: str, met: Callable[[], bool]) -> None:
+    """Waits until something that is remembered elsewhere is so."""
+    await wait(case, f"{clause} {name}", None, met)
+
+
 async def passed(case: Case, name: str, clause: str, until: datetime, over: Callable[[], bool]) -> bool:
     """Whether the moment `until` came; False if it was `over` before."""
     key = case.key(name)

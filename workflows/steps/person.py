@@ -18,7 +18,7 @@ from workflows.steps.asking import judge, perform
 from workflows.steps.case import Case
 from workflows.steps.clocks import meet_step
 from workflows.steps.deadline import BESIDE, first, never, wait
-from workflows.steps.stage import break_down
+from workflows.steps.stage import RECEIPTS, break_down
 from workflows.steps.visibility import show
 
 R = TypeVar("R", bound=Model)
@@ -64,9 +64,7 @@ async def _person(
 ) -> Done[R] | None:
     if key in case.done:
         return _remembered(case.done[key], step)
-    case.passed_on[key] = step.passed_on
-    if key not in case.open:
-        await _ask(case, key, step)
+    await _begin(case, key, step)
     while True:
         waiting = case.open[key]
         label = f"{step.clause} {waiting.deadline.label}"
@@ -82,6 +80,14 @@ async def _person(
                 return _drop(case, key, step)
             case "moved":
                 pass
+
+
+async def _begin(case: Case, key: str, step: PersonStep[R]) -> None:
+    case.passed_on[key] = step.passed_on
+    if key not in case.open:
+        await _ask(case, key, step)
+    if step.opened:
+        step.opened(RECEIPTS.validate_json(case.done[_opening(key)]))
 
 
 def _remembered(kept: str, step: PersonStep[R]) -> Done[R] | None:
@@ -154,7 +160,14 @@ async def _ask(case: Case, key: str, step: PersonStep[R]) -> None:
     case.note(
         EventKind.ASKED, step.clause, f"Asked {step.role}: {step.waiting_for}.", step_id=key, due=due.due.isoformat()
     )
-    await _tell(case, key, step, (*step.opening, Nudge(key=_nudge(case, key, 0), clause=step.clause, step_id=key)))
+    asking = (Nudge(key=_nudge(case, key, 0), clause=step.clause, step_id=key),) if step.told else ()
+    told = await _tell(case, key, step, (*step.opening, *asking))
+    if step.opened:
+        case.done[_opening(key)] = RECEIPTS.dump_json(told).decode()
+
+
+def _opening(key: str) -> str:
+    return f"{key}: opening"
 
 
 async def _chase(case: Case, key: str, step: PersonStep[R]) -> None:
@@ -186,12 +199,13 @@ def _escalation(case: Case, key: str, step: PersonStep[R], chase: int) -> tuple[
     return (Nudge(key=name, clause=step.clause, step_id=key, chase=chase, role=step.escalate),)
 
 
-async def _tell(case: Case, key: str, step: PersonStep[R], effects: tuple[Effect, ...]) -> None:
+async def _tell(case: Case, key: str, step: PersonStep[R], effects: tuple[Effect, ...]) -> tuple[Receipt, ...]:
     show(case)
     done = await perform(
         case, Stage(name=key, clause=step.clause, effects=effects, events=case.take_events(), view=case.view())
     )
     break_down(case, effects, done)
+    return done
 
 
 async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:

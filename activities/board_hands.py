@@ -1,0 +1,237 @@
+"""How tasks and tickets are made, put right and written on: each found again by a marker of ours."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TypedDict
+
+from activities.hands_made import Seen, Sent
+from activities.ports import Briefs, TaskBoard, TicketDesk
+from domain import ids
+from domain.board import BoardTask, NewTask, TicketAbility
+from domain.brief import Brief, Reached
+from domain.department_request import TaskSeen
+from domain.effects import AssignTask, CommentTask, NoteTicket
+from domain.errors import Permanent, Retryable
+from domain.mail import Words
+from domain.rules.estimates import read_estimate
+from domain.texts import canonical, digest
+
+BOARD, DESK = ("vendor:teamwork",), ("vendor:tickets",)
+
+
+class _Change(TypedDict, total=False):
+    assignees: tuple[str, ...]
+    due_on: date
+
+
+class AssignHand:
+    """The task with everybody on it (ID-4) and its day (ID-5): made once, put right as often as it takes."""
+
+    resend = True
+    recipients = BOARD
+
+    def __init__(self, board: TaskBoard, brief: Brief, effect: AssignTask) -> None:
+        self.board, self.brief, self.due_on = board, brief, effect.due_on
+        self.marker = ids.marker(brief.case_id)
+        who = [one.person_id for one in brief.everybody]
+        self.body_sha256 = digest(canonical([brief.task_id, brief.list_id, *who, effect.due_on.isoformat()]))
+
+    async def do(self) -> Sent:
+        task = await self._find()
+        wanted, missing = await accounts(self.board, self.brief.everybody)
+        if not wanted:
+            raise Permanent("teamwork", "nobody-on-the-board", "nobody who should have the task is known on the board")
+        if task is None:
+            task = await self.board.create(self._new(wanted))
+        elif change := self._change(task, wanted):
+            task = await self.board.change(task.task_id, **change)
+        return self._sent(task, missing)
+
+    async def look(self) -> Seen:
+        task = await self._find()
+        wanted, missing = await accounts(self.board, self.brief.everybody)
+        if task is None or self._change(task, wanted):
+            return "missing"
+        return self._sent(task, missing)
+
+    async def _find(self) -> BoardTask | None:
+        return await task_of(self.board, self.brief)
+
+    def _new(self, wanted: Sequence[str]) -> NewTask:
+        if not self.brief.list_id:
+            raise Permanent("teamwork", "no-list", "nobody said on which list tasks of this client are made")
+        return NewTask(
+            list_id=self.brief.list_id,
+            title=self.brief.title,
+            description=f"{self.brief.details}\n\n{self.brief.page}".strip(),
+            assignees=tuple(wanted),
+            due_on=self.due_on,
+            marker=self.marker,
+        )
+
+    def _change(self, task: BoardTask, wanted: Sequence[str]) -> _Change:
+        """Whoever else is on the task stays on it."""
+        change: _Change = {}
+        everybody = tuple(dict.fromkeys((*task.assignees, *wanted)))
+        if set(everybody) != set(task.assignees):
+            change["assignees"] = everybody
+        if task.due_on != self.due_on:
+            change["due_on"] = self.due_on
+        return change
+
+    def _sent(self, task: BoardTask, missing: Sequence[str]) -> Sent:
+        return Sent(task.task_id, {"task_id": task.task_id, "url": task.url, "missing": list(missing)})
+
+
+class CommentHand:
+    """A comment directed to somebody (ID-6), or the CSS's note (ID-8)."""
+
+    resend = True
+    recipients = BOARD
+
+    def __init__(self, board: TaskBoard, brief: Brief, effect: CommentTask, words: Words) -> None:
+        self.board, self.brief, self.text = board, brief, words.text
+        self.marker = ids.marker(effect.key)
+        self.body_sha256 = digest(canonical([effect.to, words.text]))
+
+    async def do(self) -> Sent:
+        task = await self._task()
+        to, _ = await accounts(self.board, self.brief.relevant)
+        return Sent(await self.board.comment(task.task_id, self.text, to, self.marker), {"task_id": task.task_id})
+
+    async def look(self) -> Seen:
+        task = await self._task()
+        found = next((one for one in await self.board.comments(task.task_id) if one.carries(self.marker)), None)
+        return Sent(found.comment_id, {"task_id": task.task_id}) if found else "missing"
+
+    async def _task(self) -> BoardTask:
+        return await _there(self.board, self.brief)
+
+
+class CompleteHand:
+    resend = True
+    recipients = BOARD
+
+    def __init__(self, board: TaskBoard, brief: Brief) -> None:
+        self.board, self.brief = board, brief
+        self.body_sha256 = digest(canonical(["complete", brief.task_id]))
+
+    async def do(self) -> Sent:
+        task = await task_of(self.board, self.brief)
+        if task and not task.completed:
+            await self.board.complete(task.task_id)
+        return Sent(task.task_id if task else "no-task")
+
+    async def look(self) -> Seen:
+        task = await task_of(self.board, self.brief)
+        return Sent(task.task_id if task else "no-task") if task is None or task.completed else "missing"
+
+
+class FollowHand:
+    """The CSS on every ticket of their CSM, and the CSM too (ID-7)."""
+
+    resend = True
+    recipients = DESK
+
+    def __init__(self, desk: TicketDesk, brief: Brief) -> None:
+        self.desk, self.brief = desk, brief
+        self.wanted = tuple(dict.fromkeys(one.email.lower() for one in (*brief.css, *brief.csm) if one.email))
+        self.body_sha256 = digest(canonical([brief.ticket_id, *self.wanted]))
+
+    async def do(self) -> Sent:
+        seen = await self.look()
+        if isinstance(seen, Sent):
+            return seen
+        await self.desk.set_followers(self.brief.ticket_id, self.wanted)
+        return Sent(self.brief.ticket_id)
+
+    async def look(self) -> Seen:
+        if TicketAbility.FOLLOWERS not in self.desk.capabilities:
+            return Sent("desk-without-followers")
+        ticket = await self.desk.ticket(self.brief.ticket_id)
+        if ticket is None:
+            raise Permanent("tickets", "not-found", "there is no such ticket")
+        return Sent(self.brief.ticket_id) if set(self.wanted) <= set(ticket.followers) else "missing"
+
+
+class NoteHand:
+    """An internal note on the ticket (ID-8)."""
+
+    resend = True
+    recipients = DESK
+
+    def __init__(self, desk: TicketDesk, brief: Brief, effect: NoteTicket, words: Words) -> None:
+        self.desk, self.brief, self.text = desk, brief, words.text
+        self.marker = ids.marker(effect.key)
+        self.body_sha256 = digest(words.text)
+
+    async def do(self) -> Sent:
+        return Sent(await self.desk.note(self.brief.ticket_id, self.text, self.marker))
+
+    async def look(self) -> Seen:
+        found = next((one for one in await self.desk.notes(self.brief.ticket_id) if one.carries(self.marker)), None)
+        return Sent(found.note_id) if found else "missing"
+
+
+class AgendaHand:
+    """The agenda is a table of our own (ID-8)."""
+
+    resend = True
+    recipients: tuple[str, ...] = ()
+
+    def __init__(self, briefs: Briefs, case_id: str, key: str) -> None:
+        self.briefs, self.case_id, self.key = briefs, case_id, key
+        self.body_sha256 = digest(key)
+
+    async def do(self) -> Sent:
+        return Sent(await self.briefs.list_on_agenda(self.case_id, self.key))
+
+    async def look(self) -> Seen:
+        day = await self.briefs.listed(self.key)
+        return Sent(day) if day else "missing"
+
+
+async def task_of(board: TaskBoard, brief: Brief) -> BoardTask | None:
+    """The case's task: the one it was opened about, or the one that was made for it."""
+    if brief.task_id:
+        return await board.task(brief.task_id)
+    return await board.find(brief.list_id, ids.marker(brief.case_id)) if brief.list_id else None
+
+
+async def accounts(board: TaskBoard, people: Sequence[Reached]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The board's user ids of these people, and the person ids of those it does not know."""
+    known = {one.person_id: one.board_id for one in people if one.board_id}
+    if len(known) < len(people):
+        users = {user.email.lower(): user.user_id for user in await board.users() if user.email}
+        known |= {
+            one.person_id: users[one.email.lower()]
+            for one in people
+            if one.person_id not in known and one.email.lower() in users
+        }
+    missing = tuple(one.person_id for one in people if one.person_id not in known)
+    return tuple(dict.fromkeys(known.values())), missing
+
+
+async def read_task(board: TaskBoard, briefs: Briefs, brief: Brief) -> TaskSeen:
+    """The task as it is now. Notes of the CSS and the CSM on it are counted; ours are not notes of theirs."""
+    task = await task_of(board, brief)
+    if task is None:
+        return TaskSeen(deleted=bool(brief.task_id))
+    comments = [one for one in await board.comments(task.task_id) if "[holdfast:" not in one.body]
+    people = await briefs.who([task.completed_by, *(one.author_id for one in comments)], ())
+    support = {one.person_id for one in (*brief.css, *brief.csm)}
+    managers = {one.person_id for one in brief.relevant}
+    said = (read_estimate(one.body) for one in reversed(comments) if people.get(one.author_id) in managers)
+    return TaskSeen(
+        completed=task.completed,
+        completed_by=people.get(task.completed_by, ""),
+        noted=sum(people.get(one.author_id) in support for one in comments),
+        estimate=next((one for one in said if one), None),
+    )
+
+
+async def _there(board: TaskBoard, brief: Brief) -> BoardTask:
+    task = await task_of(board, brief)
+    if task is None:
+        raise Retryable("teamwork", "no-task-yet", "there is no task to comment on yet")
+    return task

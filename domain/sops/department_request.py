@@ -1,0 +1,249 @@
+"""The department request as data: its steps, and the effects of each of its moments (clauses ID-1 to ID-12)."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from domain.department_request import (
+    ASKED_BEFORE,
+    DEPARTMENT_REQUEST,
+    FOLLOW_UP,
+    DepartmentAsk,
+    Estimate,
+    RequestOutcome,
+    Routed,
+    TaskSeen,
+)
+from domain.effects import (
+    AssignTask,
+    CommentTask,
+    CompleteTask,
+    Effect,
+    FollowTicket,
+    ListOnAgenda,
+    NoteTicket,
+    ReadTask,
+    Receipt,
+    ReportEnd,
+    Tell,
+)
+from domain.ids import effect_key
+from domain.messages import ActKind, FactKind
+from domain.people import Role, department_role, manager_role
+from domain.rules.calendar import Calendar, Window, round_to_end_of_day
+from domain.steps import Desk, PersonStep, StepResult
+
+KIND = DEPARTMENT_REQUEST
+DESK = Desk(team=Role.CSS, trail="ID-3", inbox="ID-3", client="ID-8", hears=frozenset({FactKind.TASK}))
+LONDON = "Europe/London"
+OFFICE_HOURS = tuple(Window(weekday=day, opens=time(9), closes=time(17, 30)) for day in range(5))
+"""Where a door gave no calendar."""
+
+
+def contact(request: DepartmentAsk, department: str) -> str:
+    """ID-1, ID-2: the role that asks the department's relevant contact."""
+    return department_role(department, request.topic)
+
+
+def day_of(request: DepartmentAsk, due: datetime) -> date:
+    """The day on which a moment lies, where the department works: a board knows no times of day."""
+    return due.astimezone(ZoneInfo(request.calendar.zone if request.calendar else LONDON)).date()
+
+
+# The moments ----------------------------------------------------------------------------------------------------------
+
+
+def opening(request: DepartmentAsk, department: str, due: datetime) -> tuple[Effect, ...]:
+    """ID-4 to ID-8 and ID-9 to ID-12: the task with everybody on it, then the comment, then whoever has it is told."""
+    relevant = contact(request, department)
+    task = AssignTask(key=_key(request, "assign-task"), clause="ID-4", role=relevant, due_on=day_of(request, due))
+    comment = CommentTask(key=_key(request, "comment"), clause="ID-6", template="assigned", to=relevant, after=task.key)
+    told = Tell(key=_key(request, "tell"), clause="ID-10", template="told", to=relevant, after=comment.key)
+    return (task, comment, *_ticket(request, "assigned"), _agenda(request), told)
+
+
+def due_again(request: DepartmentAsk, department: str, due: datetime) -> tuple[Effect, ...]:
+    """ID-5: the due date follows the manager's answer."""
+    role = contact(request, department)
+    return (
+        AssignTask(
+            key=_key(request, "assign-task", "estimated"), clause="ID-5", role=role, due_on=day_of(request, due)
+        ),
+    )
+
+
+def followed_up(request: DepartmentAsk, department: str, turn: int, step_id: str) -> tuple[Effect, ...]:
+    """ID-8: the CSS's note, on the task and on the ticket, directed to the department's contact."""
+    note = CommentTask(
+        key=_key(request, "follow-up", turn),
+        clause="ID-8",
+        template="follow-up",
+        to=contact(request, department),
+        step_id=step_id,
+    )
+    return (note, *_ticket(request, "follow-up", turn, step_id))
+
+
+def finished(request: DepartmentAsk, *, in_teamwork: bool) -> tuple[Effect, ...]:
+    """ID-3: the task is completed where it was not, and whoever opened the request hears of it."""
+    effects: list[Effect] = []
+    if not in_teamwork:
+        effects.append(CompleteTask(key=_key(request, "complete-task"), clause="ID-3"))
+    if request.linked_workflow_id:
+        effects.append(
+            ReportEnd(key=_key(request, "report-end"), clause="ID-3", to_workflow_id=request.linked_workflow_id)
+        )
+    return tuple(effects)
+
+
+def look(request: DepartmentAsk, department: str) -> ReadTask:
+    return ReadTask(key=_key(request, "read-task"), clause="ID-3", manager=manager_role(department))
+
+
+def seen_in(receipt: Receipt) -> TaskSeen:
+    return TaskSeen.model_validate(receipt.data)
+
+
+def missing_in(receipts: Sequence[Receipt]) -> tuple[str, ...]:
+    """Person ids of those who could not be put on the task: the board does not know them."""
+    found = next((one.data.get("missing") for one in receipts if one.kind == "assign-task"), None)
+    return tuple(str(one) for one in found) if isinstance(found, list) else ()
+
+
+# The steps ------------------------------------------------------------------------------------------------------------
+
+
+def route() -> PersonStep[Routed]:
+    """ID-1, ID-4: a task made outside of Holdfast that nobody relevant is on: the CSS says which department it is."""
+    return PersonStep(
+        name="route",
+        clause="ID-4",
+        role=Role.CSS,
+        kinds=(ActKind.ROUTED,),
+        result=Routed,
+        waiting_for="say which department this task is for",
+        due=timedelta(hours=24),
+    )
+
+
+def process(
+    request: DepartmentAsk, department: str, due: datetime, opened: Callable[[Sequence[Receipt]], None] | None = None
+) -> PersonStep[StepResult]:
+    """ID-3: the department's contact processes it, in 48 hours unless it warrants more (ID-5)."""
+    return PersonStep(
+        name="process",
+        clause="ID-3",
+        role=contact(request, department),
+        kinds=(ActKind.PROCESSED,),
+        result=StepResult,
+        waiting_for=f"process this request to {department}",
+        due=request.due_after,
+        opening=opening(request, department, due),
+        opened=opened,
+        told=False,
+        escalate=manager_role(department),
+    )
+
+
+def assign_by_hand(missing: Sequence[str]) -> PersonStep[StepResult]:
+    """ID-4: no task is unassigned. Who has no account on the board is put on it by a person."""
+    return PersonStep(
+        name="assign-by-hand",
+        clause="ID-4",
+        role=Role.CSS,
+        kinds=(ActKind.DONE, ActKind.WAIVE),
+        result=StepResult,
+        waiting_for=f"assign {', '.join(missing)} to the task: the board does not know them",
+        reference=" ".join(missing),
+        due=timedelta(hours=24),
+    )
+
+
+def estimate(request: DepartmentAsk, department: str) -> PersonStep[Estimate]:
+    """ID-5: unsure of the time, the department's manager is asked for an estimate in a comment on the task."""
+    asked = CommentTask(
+        key=_key(request, "ask-estimate"), clause="ID-5", template="ask-estimate", to=manager_role(department)
+    )
+    return PersonStep(
+        name="estimate",
+        clause="ID-5",
+        role=manager_role(department),
+        kinds=(ActKind.ESTIMATED,),
+        result=Estimate,
+        waiting_for="say how long this takes: in hours, or the day it will be done",
+        due=timedelta(hours=24),
+        opening=(asked,),
+        check=lambda found: "" if bool(found.hours) != bool(found.on) else "Give hours, or a day, one of the two.",
+    )
+
+
+def from_now(request: DepartmentAsk, answer: Estimate, now: datetime) -> timedelta:
+    """How long an estimate gives. A day ends with its working hours; the exact time is the case's to keep."""
+    if answer.on is None:
+        return timedelta(hours=answer.hours)
+    calendar = request.calendar or Calendar(calendar_id="office-hours", windows=OFFICE_HOURS)
+    return max(timedelta(), round_to_end_of_day(answer.on, calendar) - now)
+
+
+def follow_up(request: DepartmentAsk, department: str, turn: int) -> PersonStep[StepResult]:
+    """ID-8: the CSS follows up with a note at least every 48 hours, until it is done."""
+    return PersonStep(
+        name="follow-up",
+        clause="ID-8",
+        role=Role.CSS,
+        kinds=(ActKind.DONE,),
+        result=StepResult,
+        waiting_for="follow up with the department, with a note",
+        due=ASKED_BEFORE,
+        then=lambda _: followed_up(request, department, turn, step_of(request, turn)),
+        check=lambda found: "" if found.note_sha256 else "A follow-up is a note: write what you asked or heard.",
+    )
+
+
+def next_note(request: DepartmentAsk, turn: int) -> timedelta:
+    """How long after the last note the CSS is asked for the next one: the first follows from an opener's promise."""
+    whole = request.first_chase if turn == 1 and request.first_chase is not None else FOLLOW_UP
+    return max(timedelta(minutes=1), whole - ASKED_BEFORE)
+
+
+def step_of(request: DepartmentAsk, turn: int) -> str:
+    """The id of the CSS's step of a turn, as the case numbers them."""
+    name = "follow-up" if request.cycle == 1 else f"follow-up@{request.cycle}"
+    return name if turn == 1 else f"{name}.{turn}"
+
+
+def outcome(seen: TaskSeen, by: str) -> RequestOutcome:
+    if by:
+        return RequestOutcome(status="done", by=by)
+    if seen.deleted:
+        return RequestOutcome(status="task-deleted")
+    return RequestOutcome(status="done-in-teamwork", by=seen.completed_by)
+
+
+def in_words(ended: RequestOutcome) -> str:
+    match ended.status:
+        case "done":
+            return f"done, says {ended.by}"
+        case "task-deleted":
+            return "the task was deleted in Teamwork"
+        case _:
+            return f"completed in Teamwork by {ended.by or 'somebody who is not known here'}"
+
+
+def _ticket(request: DepartmentAsk, template: str, turn: int = 1, step_id: str = "") -> tuple[Effect, ...]:
+    if not request.ticket_id:
+        return ()
+    note = NoteTicket(
+        key=_key(request, f"ticket-{template}", turn), clause="ID-8", template=f"ticket-{template}", step_id=step_id
+    )
+    follow = FollowTicket(key=_key(request, "follow-ticket", turn), clause="ID-7")
+    return (follow, note)
+
+
+def _agenda(request: DepartmentAsk) -> Effect:
+    return ListOnAgenda(key=_key(request, "list-on-agenda"), clause="ID-8")
+
+
+def _key(request: DepartmentAsk, name: str, ordinal: int | str = 1) -> str:
+    """A case that was opened again does all of it again, under keys of its own."""
+    return effect_key(request.case_id, name if request.cycle == 1 else f"{name}@{request.cycle}", ordinal)

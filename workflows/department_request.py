@@ -1,0 +1,114 @@
+"""Department request: something is asked of a department, and followed up until it is done (ID-1 to ID-12)."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import count
+
+from temporalio import workflow
+
+from domain.department_request import DepartmentAsk, RequestOutcome, TaskSeen
+from domain.effects import Receipt
+from domain.messages import FactKind
+from domain.sops import department_request as sop
+from domain.steps import Look
+from workflows.base import CaseWorkflow
+from workflows.steps.case import Case
+from workflows.steps.close import close
+from workflows.steps.deadline import deadline, passed, when
+from workflows.steps.mend import mends
+from workflows.steps.news import news
+from workflows.steps.person import move, person, person_unless
+from workflows.steps.reading import reading
+from workflows.steps.running import running
+from workflows.steps.stage import stage
+
+
+@workflow.defn
+class DepartmentRequest(CaseWorkflow):
+    @workflow.init
+    def __init__(self, request: DepartmentAsk) -> None:
+        self.case = Case(request, sop.KIND, sop.DESK)
+        self.department = request.department
+        self.seen = TaskSeen()
+        self.done_by = ""
+        self.missing: tuple[str, ...] = ()
+        self.is_assigned = False
+        self.is_done = False
+
+    @workflow.run
+    async def run(self, request: DepartmentAsk) -> RequestOutcome:
+        async with running(self.case, mends) as case:
+            self.department = self.department or (await person(case, sop.route())).result.department  # ID-1
+            await asyncio.gather(
+                self.processed(request),  # ID-3 to ID-7, ID-9 to ID-12
+                self.put_on_it(),  # ID-4
+                self.estimated(request),  # ID-5
+                self.followed_up(request),  # ID-8
+                self.watched(request),
+            )
+            ended = sop.outcome(self.seen, self.done_by)
+            return await close(
+                case, ended, sop.in_words(ended), "ID-3", sop.finished(request, in_teamwork=not self.done_by)
+            )
+
+    def is_over(self) -> bool:
+        return bool(self.done_by) or self.seen.completed or self.seen.deleted
+
+    async def processed(self, request: DepartmentAsk) -> None:
+        """ID-3: until the department says that it is done, here or in Teamwork, whoever is asked is reminded."""
+        due = await deadline(self.case, "due", "ID-5", request.due_after)
+        step = sop.process(request, self.department, due, self.assigned)
+        done = await person_unless(self.case, step, self.is_over, Look(sop.look(request, self.department), self.look))
+        self.seen = self.case.keep("seen", self.seen)
+        self.done_by = done.by if done else ""
+        self.is_done = True
+
+    def assigned(self, receipts: Sequence[Receipt]) -> None:
+        self.is_assigned, self.missing = True, sop.missing_in(receipts)
+
+    async def put_on_it(self) -> None:
+        """ID-4: no task is unassigned; who could not be put on it is, by hand."""
+        await when(self.case, "ID-4", "assigned", lambda: self.is_assigned or self.is_done)
+        if self.missing:
+            await person_unless(self.case, sop.assign_by_hand(self.missing), lambda: self.is_done)
+
+    async def estimated(self, request: DepartmentAsk) -> None:
+        """ID-5: unsure, the manager is asked in a comment; the due date follows the answer, wherever it is given."""
+        if not request.unsure:
+            return
+        await when(self.case, "ID-5", "assigned", lambda: self.is_assigned or self.is_done)
+        step = sop.estimate(request, self.department)
+        said = await person_unless(self.case, step, lambda: self.is_done or self.seen.estimate is not None)
+        answer = said.result if said else self.case.keep("estimate-read", self.seen).estimate
+        if answer and not self.is_done:
+            due = await deadline(self.case, "estimated", "ID-5", sop.from_now(request, answer, self.case.now()))
+            move(
+                self.case,
+                "estimated-due",
+                "process",
+                due,
+                f"estimated by {said.by if said else 'a comment on the task'}",
+            )
+            await stage(self.case, "due-again", "ID-5", sop.due_again(request, self.department, due))
+
+    async def followed_up(self, request: DepartmentAsk) -> None:
+        """ID-8: the CSS's note at least every 48 hours; one that is written in Teamwork counts as well."""
+        for turn in count(1):
+            noted = self.seen.noted
+            soon = await deadline(self.case, "next-follow-up", "ID-8", sop.next_note(request, turn))
+            if await passed(self.case, "next-note", "ID-8", soon, lambda seen=noted: self.is_noted(seen)):
+                step = sop.follow_up(request, self.department, turn)
+                await person_unless(self.case, step, lambda seen=noted: self.is_noted(seen))
+            if self.is_done:
+                break
+
+    def is_noted(self, before: int) -> bool:
+        return self.is_done or self.seen.noted > before
+
+    async def watched(self, request: DepartmentAsk) -> None:
+        """What Teamwork says is a hint: the task is read again, and what is read counts."""
+        while await news(self.case, "task-changed", "ID-3", FactKind.TASK, lambda: self.is_done):
+            self.look(await reading(self.case, "task", sop.look(request, self.department)))
+
+    def look(self, receipt: Receipt) -> None:
+        self.seen = sop.seen_in(receipt)
