@@ -57,7 +57,7 @@ ACT_RULES: dict[ActKind, ActRule] = {
     ActKind.DECIDED: ActRule(money=True, auth=_PEOPLE, role=Role.ACCOUNT_MANAGER),  # RL-10
     ActKind.ROUTED: ActRule(money=False, auth=_PEOPLE | {Auth.API_KEY}),
     ActKind.ESTIMATED: ActRule(money=False, auth=_PEOPLE | {Auth.API_KEY}, anyone=True),
-    ActKind.PROCESSED: ActRule(money=False, auth=_MACHINES_TOO, anyone=True),
+    ActKind.PROCESSED: ActRule(money=False, auth=_PEOPLE | {Auth.API_KEY}, anyone=True),
     ActKind.SET_POLICY: ActRule(money=True, auth=_PEOPLE),
     ActKind.IMPORT_RATES: ActRule(money=True, auth=_PEOPLE),
     ActKind.SET_PRICES: ActRule(money=True, auth=_PEOPLE),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from domain.api_keys import identity_of
 from domain.case import Model
+from domain.department_request import Estimate, Routed
 from domain.errors import Refused
 from domain.messages import ACT_DOMAIN, ActBody, ActKind, Auth, SignedAct
 from domain.money import Money
@@ -88,6 +89,9 @@ RESULTS: dict[ActKind, Model] = {
     ActKind.APPROVE: Decision(),
     ActKind.REJECT: Decision(reason_sha256=SHA),
     ActKind.ASK_BACK: Decision(reason_sha256=SHA),
+    ActKind.ROUTED: Routed(department="ppc"),
+    ActKind.ESTIMATED: Estimate(hours=36),
+    ActKind.PROCESSED: StepResult(note_sha256=SHA),
     ActKind.WITHDRAW: Decision(),
     ActKind.MARK: Mark(mark=ReplyMark.DISPUTES, lead_ids=("L-1001",)),
     ActKind.DECIDED: FinalDecision(upheld=(Withdrawal(lead_id="L-1001", text_sha256=SHA),)),
@@ -109,6 +113,9 @@ MAY_SIGN: dict[ActKind, set[Auth]] = dict.fromkeys(ActKind, PEOPLE_ONLY) | {
     ActKind.RELEASE: PEOPLE_ONLY | {Auth.API_KEY},
     ActKind.REASSIGN: PEOPLE_ONLY | {Auth.API_KEY},
     ActKind.DONE: PEOPLE_ONLY | {Auth.API_KEY, Auth.WEBHOOK},
+    ActKind.ROUTED: PEOPLE_ONLY | {Auth.API_KEY},
+    ActKind.ESTIMATED: PEOPLE_ONLY | {Auth.API_KEY},
+    ActKind.PROCESSED: PEOPLE_ONLY | {Auth.API_KEY},
 }
 
 
