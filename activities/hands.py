@@ -305,7 +305,7 @@ class World:
     later: Later | None = None
 
 
-async def hand_for(
+async def hand_for(  # noqa: PLR0911 - a line a kind
     world: World, case_id: str, effect: Effect, billing: Billing | None = None, contact_id: str = ""
 ) -> Hand:
     """The hand of an effect. Raises Permanent when its rows do not allow it to be carried out at all."""
