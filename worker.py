@@ -67,6 +67,7 @@ from runtime.settings import Role, Settings
 from workflows.books_check import BooksCheck, InvoicedAllTheSame, UnconfirmedCreditNote
 from workflows.department_request import DepartmentRequest
 from workflows.directory_sweep import DirectorySweep
+from workflows.money_people import MoneyPeopleChanged
 from workflows.morning_digest import MorningDigest
 from workflows.return_lead import ReturnLead
 
@@ -75,6 +76,7 @@ WORKFLOWS = [
     BooksCheck,
     InvoicedAllTheSame,
     UnconfirmedCreditNote,
+    MoneyPeopleChanged,
     DirectorySweep,
     MorningDigest,
     DepartmentRequest,

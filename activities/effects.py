@@ -59,7 +59,7 @@ class EffectActivities:
             await self.world.cases.record(view, stage.events)
             receipts = await self.carry_out(stage.view.case_id, stage.effects)
             if stage.closing and all(receipt.done for receipt in receipts):
-                await self.world.cases.record(stage.closing, ())
+                await self.world.cases.record(stage.closing, stage.closed)
             return StageDone(receipts=receipts)
 
     async def carry_out(self, case_id: str, effects: Sequence[Effect]) -> tuple[Receipt, ...]:

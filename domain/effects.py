@@ -30,6 +30,7 @@ class Audience(StrEnum):
     ALL_RECIPIENTS = "all-recipients"  # RL-9: ALL recipients of the original e-mail
     RETURNS_INBOX = "returns-inbox"
     ACCOUNTS = "accounts"
+    APPROVER = "approver"  # whoever is, and whoever was lately: a change can't be kept from him by making it
 
 
 class _Effect(Model):
@@ -325,6 +326,7 @@ class Stage(Model):
     events: tuple[CaseEvent, ...] = ()
     view: CaseView
     closing: CaseView | None = None  # recorded instead of `view` once every effect is done
+    closed: tuple[CaseEvent, ...] = ()  # told with it, and not before
     started: str = ""  # the request's stamp, in the first activity of a case: only what a door took in goes on
 
 

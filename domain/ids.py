@@ -90,6 +90,11 @@ def invoiced_case(promised_in: str, lead_id: str, time: int = 1) -> str:
     return f"invoiced/{_digest(f'{promised_in}|{lead_id}|{time}')}"
 
 
+def money_people_case(name: str) -> str:
+    """The case in which the approver is told of one change of who acts for money."""
+    return f"money-people/{_digest(name)}"
+
+
 def unconfirmed_note_case(note_id: str) -> str:
     """The case of one credit note without a confirmation on record."""
     return f"unconfirmed-note/{_digest(note_id)}"

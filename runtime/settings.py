@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     metrics_port: int = Field(default=9464, ge=1, le=65535)
     money_metrics_port: int = Field(default=9465, ge=1, le=65535)
     web_port: int = Field(default=8700, ge=1, le=65535)
+    web_bind: str = _LOOPBACK  # what the pages listen on: another address only behind a proxy or in a container
     idp_port: int = Field(default=8704, ge=1, le=65535)
     teamwork_port: int = Field(default=8705, ge=1, le=65535)
     tickets_port: int = Field(default=8706, ge=1, le=65535)

@@ -20,7 +20,6 @@ from adapters.postgres.crypto import Vault, load_master
 from domain.errors import HoldfastError
 from runtime.connect import connect
 from runtime.logs import configure_logging
-from runtime.processes import LOOPBACK
 from runtime.settings import SettingMissingError, Settings, is_loopback
 from starter.api.app import create_api
 from starter.pages.app import create_app
@@ -64,7 +63,7 @@ def server(house: House) -> uvicorn.Server:
     """Says nothing of requests: their addresses hold what a sign-in hands over."""
     config = uvicorn.Config(
         create_front(house),
-        host=LOOPBACK,
+        host=house.settings.web_bind,
         port=house.settings.web_port,
         access_log=False,
         server_header=False,

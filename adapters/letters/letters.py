@@ -9,6 +9,7 @@ from adapters.letters.render import fill_in, subject_line
 from adapters.postgres.correspondence import CaseFacts, Mailbox, read_case, read_step
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import Addressed, Addressee, PostgresDirectory
+from adapters.postgres.money_changes import approvers_lately
 from adapters.postgres.pool import Pool
 from domain import ids
 from domain.brief import Brief
@@ -65,6 +66,8 @@ class PostgresLetters:
         """The mail of one effect. Raises Permanent when nobody may receive it or a text of it is missing."""
         try:
             writer = _Writer(await read_case(self._pool, self._vault, self.trust, case_id), self._settings)
+            if isinstance(effect, SendLetter) and effect.audience is Audience.APPROVER:
+                return writer.to_approvers(effect, await approvers_lately(self._pool))
             if not isinstance(effect, Nudge):
                 return writer.letter(effect)
             step = await read_step(self._pool, case_id, effect.step_id)
@@ -156,6 +159,11 @@ class _Writer:
                 return self._internal(effect.key, template, values, self._team(Audience.ACCOUNTS))
             case _:
                 raise Permanent("letters", "not-a-letter", f"{effect.kind} is not a letter")
+
+    def to_approvers(self, effect: SendLetter, addresses: Sequence[str]) -> OutgoingMail:
+        """To whoever approves now and to whoever did lately."""
+        mailboxes = [Mailbox(one, "") for one in addresses]
+        return self._internal(effect.key, self._plain(effect.template), self.values(), mailboxes)
 
     def _plain(self, name: str) -> sop.Template:
         """A template that may be sent as a plain letter, whoever asks: nothing that promises or confirms money."""

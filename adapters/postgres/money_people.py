@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.crypto import Vault
+from adapters.postgres.money_changes import tell_approver
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import EventKind
 from domain.errors import HoldfastError
@@ -68,14 +69,16 @@ def load_money_people(settings: Settings) -> MoneyPeople:
 async def sync_money_people(pool: Pool, vault: Vault, settings: Settings) -> None:
     """Makes the table say what the money worker's configuration says, as of now: rows are added or ended, no more.
 
-    Each change is an audit event. Raises MoneyPeopleError.
+    Each change is an audit event, and the approver is told of it by e-mail; the first list there is changes nothing.
+    Raises MoneyPeopleError.
     """
     wanted = load_money_people(settings).rows()
     async with transaction(pool) as conn:
         await conn.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        listed = await conn.fetch("SELECT role, issuer, sub FROM money_people WHERE until IS NULL")
-        present = {(row["role"], row["issuer"], row["sub"]) for row in listed}
-        added, ended = sorted(wanted.keys() - present), sorted(present - wanted.keys())
+        first = not await conn.fetchval("SELECT true FROM money_people LIMIT 1")
+        listed = await conn.fetch("SELECT role, issuer, sub, name FROM money_people WHERE until IS NULL")
+        present = {(row["role"], row["issuer"], row["sub"]): str(row["name"]) for row in listed}
+        added, ended = sorted(wanted.keys() - present.keys()), sorted(present.keys() - wanted.keys())
         await conn.executemany(
             "INSERT INTO money_people (role, issuer, sub, name) VALUES ($1, $2, $3, $4)",
             [(*key, wanted[key]) for key in added],
@@ -86,6 +89,10 @@ async def sync_money_people(pool: Pool, vault: Vault, settings: Settings) -> Non
             ended,
         )
         await append_events(conn, vault, "", await _told(conn, added, ended))
+        if not first and (added or ended):
+            lines = [f"{wanted[key]} may act for {key[0]}" for key in added]
+            lines += [f"{present[key]} may no longer act for {key[0]}" for key in ended]
+            await tell_approver(conn, f"{await conn.fetchval('SELECT holdfast_now()')}", lines)
 
 
 async def recent_changes(pool: Pool, days: int = 30) -> tuple[str, ...]:

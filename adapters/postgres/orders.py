@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import person_by_identity
+from adapters.postgres.money_changes import tell_approver
 from adapters.postgres.orders_proven import Tenure, may_set, misaddressed, tenures, today
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import EventKind, Model
@@ -98,6 +99,8 @@ class Orders:
         data: dict[str, JsonValue] = {"jti": body.jti, "kid": body.kid, "kind": body.kind, "auth": body.auth}
         data |= {"actor": body.actor.model_dump(mode="json"), "before": present.model_dump(mode="json")}
         data |= {"result": opened.result.model_dump(mode="json")}
+        if isinstance(opened.result, StandInOrder):
+            await tell_approver(conn, body.jti, [await _in_words(conn, opened.result, who)])
         text = f"{who} signed {body.kind}."
         entry = Entry(EventKind.ACT_ACCEPTED, "RL-14", at, actor=who, text=text, data=data, dedupe=f"act:{body.jti}")
         await append_events(conn, self._vault, "", [entry])
@@ -116,6 +119,15 @@ async def read_orders(pool: Pool, most: int = 100) -> tuple[Mapping[str, Any], .
     query = "SELECT jti, kind, person_id, accepted_at, payload FROM orders ORDER BY seq DESC LIMIT $1"
     async with transaction(pool, reading=True) as conn:
         return tuple(dict(row) for row in await conn.fetch(query, most))
+
+
+async def _in_words(conn: Connection, order: StandInOrder, who: str) -> str:
+    people = [await person_by_identity(conn, one) for one in (order.stand_in, order.approver)]
+    stands_in, approver = [
+        person.name if person else one.sub for person, one in zip(people, (order.stand_in, order.approver), strict=True)
+    ]
+    days = f"from {order.starts} to {order.ends}, up to GBP {order.ceiling_gbp:,.2f}"
+    return f"{stands_in} stands in for {approver} {days}; signed by {who}"
 
 
 async def _known(conn: Connection, opened: Opened) -> bool:

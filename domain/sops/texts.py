@@ -10,7 +10,8 @@ from typing import Literal
 from domain.books_check import INVOICED, UNCONFIRMED
 from domain.department_request import DEPARTMENT_REQUEST
 from domain.intake import RETURN_LEAD
-from domain.sops import books_check_texts, department_request_texts, return_lead_texts
+from domain.money_people import MONEY_PEOPLE
+from domain.sops import books_check_texts, department_request_texts, money_people_texts, return_lead_texts
 from domain.sops.return_lead_texts import Instruction, Template
 
 SHARED = {name: return_lead_texts.INSTRUCTIONS[name] for name in ("could-not", "not-reached", "reply")}
@@ -38,6 +39,7 @@ TEXTS: dict[str, Texts] = {
         inbox="requests",
         prefix="DR",
     ),
+    MONEY_PEOPLE: Texts(money_people_texts.TEMPLATES, SHARED),
 }
 INSTRUCTIONS: dict[str, Instruction] = {name: one for sop in TEXTS.values() for name, one in sop.instructions.items()}
 """Every step's, whatever the SOP: names of steps are not used twice with different meanings."""

@@ -12,9 +12,8 @@ import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
 _EXAMPLE = (_ROOT / "deploy" / "holdfast.env.example").read_text()
-_FILLED = re.sub(r"^(\w+)=$", r"\1=filled-in", _EXAMPLE, flags=re.MULTILINE).replace(
-    "_KEYS=filled", "_KEYS=/etc/filled"
-)
+_VALUES = re.sub(r"^(\w+)=$", r"\1=filled-in", _EXAMPLE, flags=re.MULTILINE)
+_FILLED = re.sub(r"_(KEYS|FILE)=filled", r"_\1=/etc/filled", _VALUES)
 
 pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="the loader is Go, as Docker's own is")
 
@@ -54,6 +53,8 @@ def test_every_part_is_there(project: dict[str, Any]) -> None:
         "worker",
         "money-worker",
         "inbox",
+        "web",
+        "schedules",
     }
 
 
@@ -73,14 +74,38 @@ def test_each_process_has_its_own_role_and_no_others_password(project: dict[str,
     urls = {
         name: sorted(key for key in service["environment"] if key.startswith("HOLDFAST_DATABASE_URL"))
         for name, service in project["services"].items()
-        if name in {"worker", "money-worker", "inbox", "migrate"}
+        if name in {"worker", "money-worker", "inbox", "web", "schedules", "migrate"}
     }
     assert urls == {
         "worker": ["HOLDFAST_DATABASE_URL_SOPS"],
         "money-worker": ["HOLDFAST_DATABASE_URL_MONEY"],
         "inbox": ["HOLDFAST_DATABASE_URL_DOOR"],
+        "web": ["HOLDFAST_DATABASE_URL_DOOR"],
+        "schedules": ["HOLDFAST_DATABASE_URL_DOOR"],
         "migrate": ["HOLDFAST_DATABASE_URL"],
     }
+
+
+def test_what_needs_tables_and_namespace_waits_for_both(project: dict[str, Any]) -> None:
+    for name in ("worker", "money-worker", "inbox", "web", "schedules"):
+        waits = {other: how["condition"] for other, how in project["services"][name]["depends_on"].items()}
+        assert waits == {
+            "postgres": "service_healthy",
+            "migrate": "service_completed_successfully",
+            "temporal-namespace": "service_completed_successfully",
+        }
+    assert project["services"]["schedules"]["command"] == ["python", "-m", "starter.cli", "schedules", "apply"]
+    assert project["services"]["schedules"]["restart"] == "on-failure:10"
+
+
+def test_the_gateways_private_key_is_given_to_the_pages_alone(checker: Path, tmp_path: Path) -> None:
+    own = _FILLED.replace("HOLDFAST_GATEWAY_KEYS=/etc/filled-in", "HOLDFAST_GATEWAY_KEYS=/etc/gateway")
+    loaded = json.loads(_loaded(checker, tmp_path, own).stdout)
+    mounted = {
+        name: [mount["source"] for mount in service.get("volumes", []) if mount["type"] == "bind"]
+        for name, service in loaded["services"].items()
+    }
+    assert [name for name, sources in mounted.items() if "/etc/gateway" in sources] == ["web"]
 
 
 def test_the_files_it_mounts_are_there(project: dict[str, Any]) -> None:

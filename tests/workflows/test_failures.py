@@ -35,8 +35,11 @@ async def test_after_growing_pauses_a_person_is_asked_and_may_waive_by_name(agen
     await agency.sent(case_id, "final-action/1")
     await agency.pass_time(case_id, timedelta(hours=2))
     step = await agency.parked_at(case_id, "could-not")
+    closed = "SELECT count(*) FROM case_events WHERE case_id = $1 AND kind = 'closed'"
+    assert await agency.database.value(closed, case_id) == 0  # it is still open, and nothing says otherwise
     await agency.act(case_id, step, ActKind.WAIVE, NOTE, "P-2")
     assert (await agency.result(case_id)).valid == 1
+    assert await agency.database.value(closed, case_id) == 1
     assert (await agency.effects(case_id))["append-row/L-1005"] == "abandoned"
     assert agency.outside.sheets.rows() == []
     await agency.keep(case_id, "failed-effects")

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from domain.case import CaseStatus, EventKind, Model
+from temporalio import workflow
+
+from domain.case import CaseEvent, CaseStatus, EventKind, Model
 from domain.effects import Effect, Stage
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
@@ -17,31 +19,36 @@ O = TypeVar("O", bound=Model)  # noqa: E741  an outcome
 
 async def close(case: Case, outcome: O, words: str, clause: str, effects: Sequence[Effect] = ()) -> O:
     """Carries out the last effects and closes the case; what fails is mended first."""
-    key = case.key("close")
+    key, told = case.key("close"), tuple[CaseEvent, ...]()
     while True:
         await wait(case, "mending", None, lambda: _is_quiet(case))
         await refuse_strays(case, clause)
         if not _is_quiet(case):
             continue
-        if key in case.done:
-            await perform(case, _last(case, words, clause, ()))
-        else:
-            case.note(EventKind.CLOSED, clause, f"Closed: {words}.")
-            case.doing = "closing"
-            break_down(case, effects, await perform(case, _last(case, words, clause, effects)))
-            case.done[key] = "null"
+        case.doing = "closing"
+        stage = _last(case, words, clause, () if key in case.done else effects, told)
+        break_down(case, stage.effects, await perform(case, stage))
+        case.done[key] = "null"
         if _is_quiet(case) and not case.acts:
             break
+        told = () if case.broken else stage.closed  # what was told already is the same line when it is told again
     case.status, case.outcome = CaseStatus.CLOSED, words
     show(case)
     return outcome
 
 
-def _last(case: Case, words: str, clause: str, effects: Sequence[Effect]) -> Stage:
+def _last(case: Case, words: str, clause: str, effects: Sequence[Effect], told: tuple[CaseEvent, ...]) -> Stage:
     view = case.view()
+    now = CaseEvent(kind=EventKind.CLOSED, clause=clause, at=workflow.now(), text=f"Closed: {words}.")
     closing = case.view().model_copy(update={"status": CaseStatus.CLOSED, "outcome": words, "doing": "closed"})
     return Stage(
-        name="close", clause=clause, effects=tuple(effects), events=case.take_events(), view=view, closing=closing
+        name="close",
+        clause=clause,
+        effects=tuple(effects),
+        events=case.take_events(),
+        view=view,
+        closing=closing,
+        closed=told or (now,),
     )
 
 
