@@ -221,7 +221,15 @@ async def test_an_overturned_lead_is_settled_in_a_linked_case(agency: Agency) ->
     listed = await agency.database.fetch("SELECT lead_id, case_id FROM do_not_invoice ORDER BY 1")
     assert [(row["lead_id"], row["case_id"]) for row in listed] == [("L-1005", linked), ("L-1007", case_id)]
     answer = to_client(agency)[-1]
-    assert "will not be charged" in " ".join(answer.get_content().split())
+    told = " ".join(answer.get_content().split())
+    assert "will not be charged for them: L-1005 If you" in told or "will not be charged for them: L-1005 Our" in told
+    assert not any(other in told for other in ("L-1006", "L-1007", "not able to accept"))
+    assert len([one for one in to_client(agency) if "looped in the concerned team" in one.get_content()]) <= 1
+    final = agency.mails("Final action")[-1].get_content()
+    assert "L-1005 valid, not to be invoiced (do-not-invoice list)" in " ".join(final.split())
+    assert not any(other in final for other in ("L-1006", "L-1007"))
+    rows = {row[1]: row for row in agency.outside.sheets.rows()}
+    assert (rows["L-1005"][4], rows["L-1005"][6], rows["L-1005"][8]) == ("valid", "no-charge", linked)
     assert str(answer["In-Reply-To"]) == str(to_client(agency)[0]["In-Reply-To"])
     assert (await agency.audited()).whole
     await agency.keep(case_id, "overturned")
