@@ -117,7 +117,7 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, linked: LinkedCases
         board=board,
         tickets=tickets,
         linked=linked,
-        later=PostgresLater(pool),
+        later=PostgresLater(pool, _directory(settings, pool), quiet=settings.quiet_hours),
         briefs=PostgresBriefs(pool, vault, settings.page_of),
         channels=open_channels(settings, pool, vault, mailer, stack),
     )
@@ -132,6 +132,10 @@ def open_channels(settings: Settings, pool: Pool, vault: Vault, mailer: Mailer, 
     for client in (slack, whatsapp):
         stack.push_async_callback(client.aclose)
     return Channels(slack, whatsapp, PostgresWindows(pool, vault), mailer)
+
+
+def _directory(settings: Settings, pool: Pool) -> PostgresDirectory:
+    return PostgresDirectory(pool, Addressee("CommVersion Return Leads", settings.returns_inbox))
 
 
 async def _pool(settings: Settings, role: Role) -> Pool:
@@ -163,11 +167,7 @@ async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_Q
         books_check = BooksCheckActivities(world.books, PostgresPromises(pool), cases)
         sweep = DirectorySweepActivities(TemporalMovements(pool, client))
         digests = DigestActivities(
-            PostgresDigests(
-                pool, PostgresDirectory(pool, Addressee("CommVersion Return Leads", settings.returns_inbox)), settings
-            ),
-            ledger,
-            world.mailer,
+            PostgresDigests(pool, _directory(settings, pool), settings), ledger, world.mailer, world.letters
         )
         keys = Keyring(ring_path(settings.keys_dir))
         acts = PostgresActs(pool, vault, Trust(keys, settings.deployment, _local_counts(settings)))

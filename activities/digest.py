@@ -1,32 +1,39 @@
 """`send_digests`: what waited for the morning is told, one mail a person and day, through the ledger."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from temporalio import activity
 
 from activities.beating import beating
-from activities.carry import carry_out
-from activities.hands import DigestHand, Hand, NothingLeftHand
-from activities.ports import Digests, Ledger, Mailer
+from activities.carry import MakeHand, carry_out
+from activities.hands import DigestHand, Hand, LetterHand, NothingLeftHand
+from activities.ports import Digests, Ledger, Letters, Mailer
 from domain.digest import DIGESTS, Digested, DigestRequest
-from domain.effects import Effect, SendDigest
+from domain.effects import Effect, Receipt, SendDigest
 from domain.errors import Permanent
 
 
 class DigestActivities:
-    def __init__(self, digests: Digests, ledger: Ledger, mailer: Mailer) -> None:
-        self.digests, self.ledger, self.mailer = digests, ledger, mailer
+    def __init__(self, digests: Digests, ledger: Ledger, mailer: Mailer, letters: Letters) -> None:
+        self.digests, self.ledger, self.mailer, self.letters = digests, ledger, mailer, letters
 
     @activity.defn(name="send_digests")
     async def send_digests(self, _: DigestRequest) -> Digested:
         """What could not be sent is tried again by the next run; the same digest never goes out twice."""
         async with beating():
-            wanted = await self.digests.gather()
-            receipts = await carry_out(
-                wanted, self._hand, partial(self.ledger.claim, DIGESTS), partial(self.ledger.settle, DIGESTS)
-            )
+            receipts = [*await self._carry_out(DIGESTS, await self.digests.gather(), self._hand)]
+            for case_id, nudge in await self.digests.waited():
+                receipts += await self._carry_out(case_id, (nudge,), partial(self._single, case_id))
             sent = sum(one.done for one in receipts)
             return Digested(sent=sent, left=len(receipts) - sent)
+
+    async def _carry_out(self, case_id: str, effects: Sequence[Effect], make: MakeHand) -> tuple[Receipt, ...]:
+        claim, settle = partial(self.ledger.claim, case_id), partial(self.ledger.settle, case_id)
+        return await carry_out(effects, make, claim, settle)
+
+    async def _single(self, case_id: str, effect: Effect) -> Hand:
+        return LetterHand(self.mailer, await self.letters.compose(case_id, effect))
 
     async def _hand(self, effect: Effect) -> Hand:
         if not isinstance(effect, SendDigest):

@@ -70,7 +70,7 @@ class LetterHand:
 
 
 class LaterHand:
-    """A nudge that waits for the recipient's morning: a row of our own, from which the digest is made."""
+    """A nudge that waits, for the recipient's morning or until they are at work: a row of our own."""
 
     resend = True
     recipients: tuple[str, ...] = ()
@@ -81,10 +81,10 @@ class LaterHand:
 
     async def do(self) -> Sent:
         await self.later.keep(self.case_id, self.effect)
-        return Sent("morning-digest")
+        return Sent("waits")
 
     async def look(self) -> Seen:
-        return Sent("morning-digest") if await self.later.is_kept(self.effect.key) else "missing"
+        return Sent("waits") if await self.later.is_kept(self.effect.key) else "missing"
 
 
 class DigestHand(LetterHand):
@@ -310,7 +310,7 @@ async def hand_for(  # noqa: PLR0911 - a line a kind
 ) -> Hand:
     """The hand of an effect. Raises Permanent when its rows do not allow it to be carried out at all."""
     match effect:
-        case Nudge(digest=True) if world.later:
+        case Nudge() if world.later and await world.later.waits(case_id, effect):
             return LaterHand(world.later, case_id, effect)
         case SendLetter() | Nudge() | ConfirmToAccounts() | AnswerClient():
             return LetterHand(world.mailer, await world.letters.compose(case_id, effect))

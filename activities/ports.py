@@ -458,12 +458,20 @@ class Later(Protocol):
 
     async def is_kept(self, key: str) -> bool: ...
 
+    async def waits(self, case_id: str, nudge: Nudge) -> bool:
+        """Whether it is to be kept instead of sent: for a digest, or because nobody it is for is at work."""
+        ...
+
 
 class Digests(Protocol):
     """The digests of those whose morning has come."""
 
     async def gather(self) -> tuple[SendDigest, ...]:
         """Puts what waits and is still open into today's digests, and returns those that are to be sent."""
+        ...
+
+    async def waited(self) -> tuple[tuple[str, Nudge], ...]:
+        """Nudges, with their cases, that waited for somebody to be at work who is now; only what is still open."""
         ...
 
     async def compose(self, effect: SendDigest) -> OutgoingMail | None:

@@ -57,6 +57,7 @@ class Nudge(_Effect):
     replied: bool = False  # the client wrote again while the step is open
     passed_on: bool = False  # the step is somebody else's than before: who had it is away, left, or is back
     digest: bool = False  # can wait for the recipient's morning
+    urgent: bool = False  # an emergency: at once, whatever the hour
     why: str = ""  # one sentence of our own, where it is neither asked nor reminded; no personal data
 
 

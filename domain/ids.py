@@ -105,6 +105,11 @@ def marker(key: str) -> str:
     return f"[holdfast:{_digest(f'marker|{key}')}]"
 
 
+def at_work_key(key: str) -> str:
+    """The effect that sends a nudge which waited until somebody was at work."""
+    return f"{key}/at-work"
+
+
 def digest_key(recipient: str, day: str) -> str:
     """The effect that is one recipient's digest of one day (such as 2026-11-25)."""
     return f"digests/{_digest(recipient)}/{day}"

@@ -76,6 +76,7 @@ class PersonStep(Generic[R]):
     """What follows when people went, left or came back while the step was open, whoever has it now: assignees put
     right, for instance. The word is one of this moment's own, for the keys of the effects.
     """
+    urgent: bool = False  # an emergency: whoever has it is nudged whatever the hour
     escalate: str | None = None  # told as well from the second reminder on; it never decides by that
 
 

@@ -120,6 +120,7 @@ class Settings(BaseSettings):
     approver_name: str = "Shobhit Patil"
 
     chase_every: timedelta = timedelta(hours=48)
+    quiet_hours: bool = False  # what is no emergency waits until somebody it is for is at work
     holding_after: timedelta = timedelta(hours=48)
     dispute_window: timedelta = Field(default=timedelta(days=14), ge=timedelta(0))
     log_format: Literal["json", "console"] = "json"

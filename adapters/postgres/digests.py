@@ -13,7 +13,7 @@ from domain.case import OpenStep
 from domain.digest import DigestLine, morning
 from domain.effects import Nudge, SendDigest
 from domain.mail import OutgoingMail
-from domain.rules.calendar import Calendar
+from domain.rules.calendar import Calendar, next_working_moment
 from domain.sops.texts import INSTRUCTIONS
 from domain.texts import digest
 from runtime.settings import Settings
@@ -24,15 +24,26 @@ _FROM = "Holdfast"
 
 
 class PostgresLater:
-    """The port `Later`."""
+    """The port `Later`. `quiet`: what is no emergency waits until somebody it is for is at work."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, directory: PostgresDirectory, *, quiet: bool = False) -> None:
+        self._pool, self._directory, self._quiet = pool, directory, quiet
 
     async def keep(self, case_id: str, nudge: Nudge) -> None:
+        own = None if nudge.digest else nudge.model_dump(mode="json")
         async with transaction(self._pool) as conn:
-            values = (nudge.key, case_id, nudge.step_id, nudge.clause, nudge.role, nudge.why)
+            values = (nudge.key, case_id, nudge.step_id, nudge.clause, nudge.role, nudge.why, own)
             await conn.execute(_KEEP, *values)
+
+    async def waits(self, case_id: str, nudge: Nudge) -> bool:
+        if nudge.digest or nudge.urgent or not self._quiet:
+            return nudge.digest
+        async with transaction(self._pool, reading=True) as conn:
+            view = await conn.fetchval(_STEP, case_id, nudge.step_id)
+            if view is None:
+                return False
+            to = await addressees(self._directory, case_id, nudge.role, OpenStep.model_validate(view))
+            return not await any_at_work(conn, to)
 
     async def is_kept(self, key: str) -> bool:
         async with transaction(self._pool, reading=True) as conn:
@@ -51,7 +62,8 @@ class PostgresDigests:
             now: datetime = await conn.fetchval("SELECT holdfast_now()")
             calendars: dict[str, Calendar] = {}
             for row in await conn.fetch(_WAITING):
-                for one in await self._addressees(row):
+                step = OpenStep.model_validate(row["view"])
+                for one in await addressees(self._directory, row["case_id"], row["role"], step):
                     await _put(conn, row, one, now, calendars)
             return tuple(SendDigest(key=row["digest"], clause=CLAUSE) for row in await conn.fetch(_UNSENT))
 
@@ -71,10 +83,30 @@ class PostgresDigests:
             text=_text(rows[0]["name"], lines, settings),
         )
 
-    async def _addressees(self, row: Record) -> Sequence[Addressee]:
-        step = OpenStep.model_validate(row["view"])
-        holder = "" if row["role"] else step.claimed_by or step.reassigned_to
-        return (await self._directory.addressed(row["role"] or step.role, row["case_id"], holder)).to
+    async def waited(self) -> tuple[tuple[str, Nudge], ...]:
+        found: list[tuple[str, Nudge]] = []
+        async with transaction(self._pool, reading=True) as conn:
+            for row in await conn.fetch(_SINGLES):
+                nudge, step = Nudge.model_validate(row["nudge"]), OpenStep.model_validate(row["view"])
+                to = await addressees(self._directory, row["case_id"], nudge.role, step)
+                if nudge.chase >= step.chased and await any_at_work(conn, to):
+                    found.append((row["case_id"], nudge.model_copy(update={"key": ids.at_work_key(nudge.key)})))
+        return tuple(found)
+
+
+async def addressees(directory: PostgresDirectory, case_id: str, role: str, step: OpenStep) -> Sequence[Addressee]:
+    """Whoever has the step by now; `role`: who is told as well instead."""
+    holder = "" if role else step.claimed_by or step.reassigned_to
+    return (await directory.addressed(role or step.role, case_id, holder)).to
+
+
+async def any_at_work(conn: Connection, to: Sequence[Addressee]) -> bool:
+    now: datetime = await conn.fetchval("SELECT holdfast_now()")
+    for one in to:
+        calendar = await snapshot(conn, *await _calendar_ids(conn, await _recipient(conn, one)))
+        if next_working_moment(calendar, now) <= now:
+            return True
+    return False
 
 
 async def _put(conn: Connection, row: Record, to: Addressee, now: datetime, calendars: dict[str, Calendar]) -> None:
@@ -135,10 +167,15 @@ def _why(one: DigestLine) -> str:
     return f"  {one.why}" if one.why else ""
 
 
-_KEEP = """INSERT INTO later_nudges (key, case_id, step_id, clause, role, why) VALUES ($1, $2, $3, $4, $5, $6)
-    ON CONFLICT (key) DO NOTHING"""
+_STEP = "SELECT view FROM case_steps WHERE case_id = $1 AND step_id = $2"
+_SINGLES = """SELECT n.case_id, n.nudge, s.view FROM later_nudges n JOIN case_steps s USING (case_id, step_id)
+    LEFT JOIN effects e ON e.key = n.key || '/at-work'
+    WHERE n.nudge IS NOT NULL AND s.state = 'open' AND coalesce(e.state, 'prepared') IN ('prepared', 'sending')
+    ORDER BY n.written_at LIMIT 500"""
+_KEEP = """INSERT INTO later_nudges (key, case_id, step_id, clause, role, why, nudge)
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (key) DO NOTHING"""
 _WAITING = """SELECT n.*, s.view FROM later_nudges n JOIN case_steps s USING (case_id, step_id)
-    WHERE s.state = 'open' AND NOT EXISTS (SELECT FROM digest_lines l WHERE l.nudge = n.key)
+    WHERE n.nudge IS NULL AND s.state = 'open' AND NOT EXISTS (SELECT FROM digest_lines l WHERE l.nudge = n.key)
     ORDER BY n.written_at LIMIT 5000"""
 _PUT = """INSERT INTO digest_lines (nudge, recipient, digest, address, name) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT DO NOTHING"""

@@ -160,7 +160,8 @@ async def _ask(case: Case, key: str, step: PersonStep[R]) -> None:
     case.note(
         EventKind.ASKED, step.clause, f"Asked {step.role}: {step.waiting_for}.", step_id=key, due=due.due.isoformat()
     )
-    asking = (Nudge(key=_nudge(case, key, 0), clause=step.clause, step_id=key),) if step.told else ()
+    request = Nudge(key=_nudge(case, key, 0), clause=step.clause, step_id=key, urgent=step.urgent)
+    asking = (request,) if step.told else ()
     told = await _tell(case, key, step, (*step.opening, *asking))
     if step.opened:
         case.done[_opening(key)] = RECEIPTS.dump_json(told).decode()
@@ -183,7 +184,7 @@ async def _chase(case: Case, key: str, step: PersonStep[R]) -> None:
     following = Deadline(label=f"reminder {count + 1}", clause=step.clause, since=since, after=every, due=since + every)
     case.open[key] = waiting.model_copy(update={"chased": count, "deadline": following})
     case.note(EventKind.CHASED, step.clause, f"Reminded {waiting.owner} ({count}).", step_id=key, times=count)
-    nudge = Nudge(key=_nudge(case, key, count), clause=step.clause, step_id=key, chase=count)
+    nudge = Nudge(key=_nudge(case, key, count), clause=step.clause, step_id=key, chase=count, urgent=step.urgent)
     await _tell(case, key, step, (nudge, *_escalation(case, key, step, count)))
 
 

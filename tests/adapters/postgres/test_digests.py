@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -11,6 +12,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.digest import DigestActivities
 from activities.hands import LaterHand, World, hand_for
 from activities.ports import Claim, Intent
+from adapters.letters.letters import PostgresLetters
 from adapters.postgres.cases import write_view
 from adapters.postgres.crypto import Vault
 from adapters.postgres.digests import PostgresDigests, PostgresLater
@@ -59,7 +61,7 @@ class Office:
         self.versions += 1
         shown = view(*(step(one, claimed_by=claimed_by) for one in steps), version=self.versions)
         async with transaction(self.pool) as conn:
-            await write_view(conn, shown)
+            await write_view(conn, shown.model_copy(update={"kind": "ReturnLead"}))
 
     async def waits(self, step_id: str, ordinal: int = 1, why: str = "50 % of the time is used.") -> Nudge:
         """As the hand does it."""
@@ -73,7 +75,7 @@ class Office:
 
 
 @pytest.fixture
-async def office(database: Database, vault: Vault, add_case: AddCase) -> Office:
+async def office(database: Database, vault: Vault, add_case: AddCase, tmp_path: Path) -> Office:
     """The return lead team has a shared address; P-1 is one of them. Mail may go out. It is evening."""
     await add_case()
     await database.execute("INSERT INTO departments VALUES ('team:return-leads', 'Return Leads', 'team@x.example')")
@@ -81,10 +83,11 @@ async def office(database: Database, vault: Vault, add_case: AddCase) -> Office:
     await database.execute("UPDATE outbound SET mode = 'on'")
     pool, post = await database.pool("sops"), Post()
     directory = PostgresDirectory(pool, Addressee("Operations", "ops@x.example"))
-    digests = PostgresDigests(pool, directory, Settings(web_url="https://holdfast.example"))  # pyright: ignore[reportCallIssue]
-    made = Office(
-        database, pool, PostgresLater(pool), DigestActivities(digests, PostgresLedger(pool, vault), post), post
-    )
+    settings = Settings(state_dir=tmp_path)
+    digests = PostgresDigests(pool, directory, settings)
+    letters = PostgresLetters(pool, vault, settings, directory)
+    activities = DigestActivities(digests, PostgresLedger(pool, vault), post, letters)
+    made = Office(database, pool, PostgresLater(pool, directory, quiet=True), activities, post)
     await made.at(EVENING)
     return made
 
@@ -203,5 +206,41 @@ async def test_only_a_nudge_that_can_wait_waits(office: Office) -> None:
     hand = await hand_for(world, CASE, nudge)
     assert isinstance(hand, LaterHand)
     assert hand.recipients == (), "nothing leaves yet, so that no switch holds it"
-    assert [(await hand.do()).reference, await office.later.is_kept(nudge.key)] == ["morning-digest", True]
+    assert [(await hand.do()).reference, await office.later.is_kept(nudge.key)] == ["waits", True]
     assert await office.database.value("SELECT count(*) FROM later_nudges") == 1
+
+
+async def _asked(office: Office, *, chase: int = 0) -> Nudge:
+    """A request that came in the evening: it waits, and is kept."""
+    nudge = Nudge(key=f"{CASE}/nudge-investigate/{chase}", clause="RL-4", step_id="investigate", chase=chase)
+    assert await office.later.waits(CASE, nudge)
+    assert not await office.later.waits(CASE, nudge.model_copy(update={"urgent": True})), "an emergency never waits"
+    await office.later.keep(CASE, nudge)
+    return nudge
+
+
+async def test_a_request_outside_working_hours_comes_by_itself_when_they_begin(office: Office) -> None:
+    await office.opened("investigate")
+    nudge = await _asked(office)
+    assert await office.digests() == Digested()
+    await office.at(MORNING)
+    assert not await office.later.waits(CASE, nudge), "in working hours nothing waits"
+    assert await office.digests() == Digested(sent=1)
+    (mail,) = office.post.sent
+    assert (mail.to, "Acme" in mail.text) == (("team@x.example",), True)
+    assert await office.digests() == Digested()
+
+
+async def test_a_request_of_a_step_that_is_done_by_morning_is_dropped(office: Office) -> None:
+    await office.opened("investigate")
+    await _asked(office)
+    await office.opened()
+    await office.at(MORNING)
+    assert await office.digests() == Digested()
+    assert office.post.sent == []
+
+
+async def test_on_one_machine_nothing_waits_for_the_hour(office: Office) -> None:
+    await office.opened("investigate")
+    later = PostgresLater(office.pool, PostgresDirectory(office.pool))
+    assert not await later.waits(CASE, Nudge(key="k", clause="RL-4", step_id="investigate"))
