@@ -14,6 +14,7 @@ from starter.cli_data import imports, returns
 from starter.cli_directory import directory, people, reassign
 from starter.cli_keys import keys
 from starter.cli_policy import policy
+from starter.cli_requests import requests
 from starter.cli_steps import acts, steps
 from starter.cli_world import guarded, use_server
 
@@ -31,6 +32,7 @@ app.command(epilog="Example: holdfast hold --client brightsmile --as otto")(cli_
 app.command(epilog="Example: holdfast resume --all --as otto")(cli_ops.resume)
 app.add_typer(imports, name="import")
 app.add_typer(returns, name="return-lead")
+app.add_typer(requests, name="request")
 app.add_typer(cases, name="case")
 app.add_typer(steps, name="step")
 app.add_typer(acts, name="act")

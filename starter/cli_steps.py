@@ -14,6 +14,7 @@ from domain.errors import Refused
 from domain.mail import IncomingMail
 from domain.messages import ActKind
 from starter.cli_cases import parse_json, print_steps
+from starter.cli_requests import day
 from starter.cli_world import (
     MISTAKE,
     As,
@@ -31,7 +32,7 @@ from starter.cli_world import (
     show,
     who,
 )
-from starter.client import Acted, acted, every_step
+from starter.client import Acted, Client, acted, every_step
 from starter.evidence import with_evidence
 from starter.findings import parse_findings_csv, parse_findings_json
 from starter.gateway import Answer, Gateway, LocalLogin
@@ -209,7 +210,10 @@ def complete(  # noqa: PLR0917 - what a command line can say
     reject: Annotated[bool, typer.Option("--reject", help="Triage: it is none.")] = False,
     client: Annotated[str, typer.Option(help="Triage: the client's id.")] = "",
     leads: Annotated[str, typer.Option(help="Triage, --mark: lead ids, with commas between them.")] = "",
-    done: Annotated[bool, typer.Option("--done", help="It is done by hand; say how with --note.")] = False,
+    department: Annotated[str, typer.Option(help="Which department a task is for, by its short name.")] = "",
+    hours: Annotated[int, typer.Option(min=0, help="An estimate: it takes so many hours from now.")] = 0,
+    on: Annotated[str, typer.Option(help="An estimate: the day it will be done, such as 2026-12-04.")] = "",
+    done: Annotated[bool, typer.Option("--done", help="It is done; say how with --note.")] = False,
     resend: Annotated[bool, typer.Option("--resend", help="Have Holdfast try it again.")] = False,
     waive: Annotated[bool, typer.Option("--waive", help="It need not be done; say why with --note.")] = False,
     note: Annotated[str, typer.Option(help="What you did, or why.")] = "",
@@ -237,6 +241,15 @@ async def _complete(given: dict[str, Any]) -> None:
         await _act(case, step, kind, payload, person, as_json=as_json)
 
 
+async def _asked_for(here: Client, case_id: str, step_id: str, kind: ActKind) -> ActKind:
+    """One word for people, "done"; what is signed says whether a request was processed, or something was mended."""
+    if kind is not ActKind.DONE:
+        return kind
+    steps_of = (await here.case(case_id)).steps
+    kinds = next((one.step.kinds for one in steps_of if one.step.step_id == step_id), ())
+    return ActKind.PROCESSED if ActKind.PROCESSED in kinds else kind
+
+
 _SIMPLE = {
     "authorise": (ActKind.AUTHORISE, "reason"),
     "decline": (ActKind.DECLINE, "reason"),
@@ -248,8 +261,11 @@ _SIMPLE = {
 }
 
 
+_ASKED = ("department", "hours", "on")  # what a department request asks of people
+
+
 def _exactly_one(given: dict[str, Any]) -> None:
-    results = ("findings", "lead", "confirm", "reduce", "mark", "decided", "accept", "reject", *_SIMPLE)
+    results = ("findings", "lead", "confirm", "reduce", "mark", "decided", "accept", "reject", *_ASKED, *_SIMPLE)
     if sum(bool(given[name]) for name in results) != 1:
         raise Refused("which-result", "give exactly one result; `holdfast step show CASE STEP` says which one fits")
 
@@ -265,6 +281,10 @@ def _simple(given: dict[str, Any]) -> tuple[ActKind, dict[str, Any]]:
         return ActKind.DECIDED, _final_decision(given["decided"])
     if given["accept"] or given["reject"]:
         return ActKind.TRIAGE, {"accept": given["accept"], "client_id": given["client"], "lead_ids": leads}
+    if given["department"]:
+        return ActKind.ROUTED, {"department": given["department"]}
+    if given["hours"] or given["on"]:
+        return ActKind.ESTIMATED, {"hours": given["hours"]} if given["hours"] else {"on": day(given["on"])}
     kind, words = next(found for name, found in _SIMPLE.items() if given[name])
     return kind, {words: given[words]}
 
@@ -284,7 +304,8 @@ def _final_decision(file: Path) -> dict[str, Any]:
 
 async def _act(case: str, step: str, kind: ActKind, payload: dict[str, Any], person: str, *, as_json: bool) -> None:
     async with holdfast(person) as here:
-        done = await here.act(await here.find_case(case), step, kind, payload)
+        case_id = await here.find_case(case)
+        done = await here.act(case_id, step, await _asked_for(here, case_id, step, kind), payload)
     said(done, as_json=as_json)
 
 

@@ -34,8 +34,7 @@ from domain.texts import canonical, digest
 from runtime.settings import Settings
 from starter.gateway import Answer, Gateway, LocalLogin, Login
 from starter.handover import Handover
-from starter.intake import Door
-from starter.openings import Caller, opening
+from starter.openings import Caller, Doors, opening
 
 T = TypeVar("T")
 _TIMEOUT = 30.0
@@ -110,7 +109,7 @@ class DirectClient:
         key: str = "",
         handover: Callable[[], Awaitable[Temporal]] | None = None,
     ) -> None:
-        self._reader, self._door = CaseReader(pool, vault), Door(pool, vault, settings)
+        self._reader, self._doors = CaseReader(pool, vault), Doors(pool, vault, settings)
         self._settings, self._temporal = settings, handover
         self._gateway, self._by, self._key = gateway, by, key
 
@@ -118,7 +117,7 @@ class DirectClient:
         """`once` counts for API keys alone; for people the request's own name says whether it is the same."""
         kind = opening(slug)
         named = Once(self._key, once, digest(canonical(request))) if self._key and once else None
-        accepted = await kind.start(self._door, request, Caller(self._key, named))
+        accepted = await kind.start(self._doors, request, Caller(self._key, named))
         told = await self._hand_over()
         return Started(accepted.case_id, kind.kind, accepted.repeated, accepted.replayed, told)
 
@@ -127,7 +126,7 @@ class DirectClient:
         if self._temporal is None:
             return None
         try:
-            told = Handover(self._door.intake, await self._temporal(), page_of=self._settings.page_of)
+            told = Handover(self._doors.returns.intake, await self._temporal(), page_of=self._settings.page_of)
             await told.run_once()
         except (RPCError, RuntimeError):
             return False

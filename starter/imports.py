@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from adapters.postgres.directory_book import Reach
 from adapters.postgres.imports import (
+    BoardIn,
     ChannelsIn,
     ClientIn,
     DepartmentIn,
@@ -29,8 +30,8 @@ from domain.texts import digest
 from starter.tables import Problems, as_models, read_table
 
 M = TypeVar("M", bound=BaseModel)
-Kind = Literal["clients", "people", "departments", "leads", "directory", "pairs", "channels"]
-KINDS: tuple[Kind, ...] = ("clients", "people", "departments", "leads", "directory", "pairs", "channels")
+Kind = Literal["clients", "people", "departments", "leads", "directory", "pairs", "channels", "boards"]
+KINDS: tuple[Kind, ...] = ("clients", "people", "departments", "leads", "directory", "pairs", "channels", "boards")
 _AMOUNT = re.compile(r"[0-9]{1,7}(\.[0-9]{1,2})?")
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"]{1,64}@[^\s@<>()\[\],;:\\\"]{1,253}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -41,6 +42,8 @@ _ADDRESSES: dict[str, re.Pattern[str]] = {
     "email": _ADDRESS,
     "teamwork": re.compile(r"[0-9]{1,12}"),
 }
+_NUMBER = re.compile(r"[0-9]{1,12}")
+_ROOM = re.compile(r"[CG][A-Z0-9]{5,20}")
 _ROLE = re.compile(r"(team|role):[a-z][a-z-]{0,40}")
 
 
@@ -187,6 +190,15 @@ class ChannelCells(_Cells):
     channels: Annotated[tuple[tuple[Reach, str], ...], BeforeValidator(_channels), AfterValidator(_each_once)]
 
 
+class BoardCells(_Cells):
+    """`client_id` "": what is about no client."""
+
+    client_id: Annotated[str, _matching(_ID, "an id: letters, digits, dots, dashes")]
+    list_id: Annotated[str, Field(min_length=1), _matching(_NUMBER, "a number of Teamwork's")]
+    project_id: Annotated[str, _matching(_NUMBER, "a number of Teamwork's")] = ""
+    slack_channel: Annotated[str, _matching(_ROOM, "a channel's id such as C024BE91L")] = ""
+
+
 class LeadCells(_Cells):
     lead_id: Annotated[str, AfterValidator(_lead_id)]
     client_id: Id
@@ -225,6 +237,9 @@ async def import_file(imports: PostgresImports, kind: Kind, path: Path, by: str)
         case "channels":
             channels = [(line, ChannelsIn(**vars(one))) for line, one in _read(path, ChannelCells, "person_id")]
             return await imports.channels(path.name, channels, by, sha256)
+        case "boards":
+            boards = [(line, BoardIn(**vars(one))) for line, one in _read(path, BoardCells, "client_id")]
+            return await imports.boards(path.name, boards, by, sha256)
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The process at the returns inbox (RL-1): takes mail over by IMAP, and hands what was accepted to Temporal.
+"""The process at the doors: takes mail over by IMAP (RL-1), tells Temporal what was accepted, and works for the door.
 
     python -m starter.inbox
 
@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 
 import structlog
 from temporalio.client import Client
@@ -19,11 +20,14 @@ from temporalio.service import RPCError
 from adapters.mail.imap import ImapInbox
 from adapters.postgres import pool as database
 from adapters.postgres.crypto import Vault, load_master
+from adapters.postgres.pool import Pool
 from domain.errors import HoldfastError
 from domain.mail import RawMail
 from runtime.connect import connect
 from runtime.logs import configure_logging
+from runtime.patience import patiently
 from runtime.settings import Settings
+from starter.door_worker import door_worker
 from starter.handover import Handover
 from starter.intake import Door
 
@@ -68,12 +72,25 @@ async def keep(name: str, work: Callable[[], Awaitable[int]], stop: asyncio.Even
             await asyncio.wait_for(stop.wait(), timeout=max(pause, 0.001))
 
 
+async def work_at_the_door(settings: Settings, pool: Pool, vault: Vault, stop: asyncio.Event) -> None:
+    """Serves the door's task queue until `stop` is set; the other loops go on while Temporal is waited for."""
+    connecting = asyncio.ensure_future(patiently("Temporal", partial(connect, settings), RuntimeError))
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not connecting.done():
+        connecting.cancel()
+        return
+    async with door_worker(connecting.result(), pool, vault, settings):
+        await stopping
+
+
 async def serve(settings: Settings, client: Client, stop: asyncio.Event) -> None:
-    """Runs both loops until `stop` is set."""
+    """Runs all of it until `stop` is set."""
     async with AsyncExitStack() as stack:
         pool = await database.connect(settings.database_url_for("door"), application="holdfast-inbox")
         stack.push_async_callback(pool.close)
-        door = Door(pool, Vault(load_master(settings.keys_dir)), settings)
+        vault = Vault(load_master(settings.keys_dir))
+        door = Door(pool, vault, settings)
         inbox = ImapInbox(
             settings.imap_host,
             settings.imap_port,
@@ -86,6 +103,7 @@ async def serve(settings: Settings, client: Client, stop: asyncio.Event) -> None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keep("mail", lambda: take_mail(inbox, door), stop, POLL_SECONDS))
             tasks.create_task(keep("handover", handover.run_once, stop, IDLE_SECONDS))
+            tasks.create_task(work_at_the_door(settings, pool, vault, stop))
 
 
 async def _main(settings: Settings) -> None:

@@ -105,6 +105,11 @@ def read_request(data: object) -> OpenReturn:
     return request.model_copy(update=cleaned | addresses | {"leads": leads})
 
 
+def case_of_return(data: object) -> str:
+    """The case that a request without an e-mail opens. Raises Refused."""
+    return ids.return_lead_case(f"reference|{read_request(data).reference}")
+
+
 def _lead(text: str) -> str:
     found = lead_id(text)
     if not found:
@@ -128,7 +133,7 @@ def _opened(request: OpenReturn, reply_to: str, known: Known) -> NewCase:
         text=request.note,
     )
     return NewCase(
-        case_id=ids.return_lead_case(f"reference|{request.reference}"),
+        case_id=case_of_return(request),
         client_id=request.client_id,
         loop_in=LoopIn.NONE,
         leads=request.leads,

@@ -7,10 +7,15 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from adapters.postgres.crypto import Vault
 from adapters.postgres.intake import Once
+from adapters.postgres.pool import Pool
+from domain.department_request import DEPARTMENT_REQUEST
 from domain.errors import Refused
 from domain.intake import RETURN_LEAD, Acceptance
-from starter.intake import Door, OpenReturn
+from runtime.settings import Settings
+from starter.intake import Door, OpenReturn, case_of_return
+from starter.requests import OpenRequest, RequestDoor, case_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -23,21 +28,33 @@ class Caller:
     once: Once | None = None
 
 
+class Doors:
+    """The doors of all SOPs, beside the tables."""
+
+    def __init__(self, pool: Pool, vault: Vault, settings: Settings) -> None:
+        self.returns, self.requests = Door(pool, vault, settings), RequestDoor(pool, vault, settings)
+
+
 @dataclass(frozen=True)
 class Opening(Generic[M]):
-    """`request` is strict: no unknown fields, nothing converted. `open` raises Refused, with nothing changed."""
+    """`request` is strict: no unknown fields, nothing converted. `open` raises Refused, with nothing changed.
+
+    `case_of` is the case that a request opens. Raises Refused.
+    """
 
     slug: str
     kind: str
     title: str
     request: type[M]
-    open: Callable[[Door, M, Caller], Awaitable[Acceptance]]
+    open: Callable[[Doors, M, Caller], Awaitable[Acceptance]]
+    case_of: Callable[[M], str]
 
-    async def start(self, door: Door, data: object, caller: Caller) -> Acceptance:
+    async def start(self, doors: Doors, data: object, caller: Caller) -> Acceptance:
         """From JSON's own types, or from the model itself. Raises MisreadError, and whatever `open` refuses."""
-        return await self.open(door, self._read(data), caller)
+        return await self.open(doors, self.read(data), caller)
 
-    def _read(self, data: object) -> M:
+    def read(self, data: object) -> M:
+        """Raises MisreadError."""
         if isinstance(data, self.request):
             return data
         try:
@@ -80,16 +97,33 @@ def _words(said: str) -> str:
     return "there is a field here that is not known" if said.startswith("Extra inputs") else said
 
 
-async def _return_leads(door: Door, request: OpenReturn, caller: Caller) -> Acceptance:
-    return await door.open_return(request, caller.once)
+async def _return_leads(doors: Doors, request: OpenReturn, caller: Caller) -> Acceptance:
+    return await doors.returns.open_return(request, caller.once)
 
 
-OPENINGS: dict[str, Opening[Any]] = {
-    one.slug: one
-    for one in (
-        Opening("return-leads", RETURN_LEAD, "Leads that a client wants to return (RL-1)", OpenReturn, _return_leads),
-    )
-}
+async def _requests(doors: Doors, request: OpenRequest, caller: Caller) -> Acceptance:
+    return await doors.requests.open(request, once=caller.once)
+
+
+_ALL: tuple[Opening[Any], ...] = (
+    Opening(
+        "return-leads",
+        RETURN_LEAD,
+        "Leads that a client wants to return (RL-1)",
+        OpenReturn,
+        _return_leads,
+        case_of_return,
+    ),
+    Opening(
+        "department-requests",
+        DEPARTMENT_REQUEST,
+        "Something that is asked of a department (ID-1)",
+        OpenRequest,
+        _requests,
+        case_of,
+    ),
+)
+OPENINGS = {one.slug: one for one in _ALL}
 
 
 def opening(slug: str) -> Opening[Any]:
@@ -97,3 +131,11 @@ def opening(slug: str) -> Opening[Any]:
     if slug not in OPENINGS:
         raise Refused("unknown-opening", f"nothing is started by that name; what can be: {', '.join(OPENINGS)}")
     return OPENINGS[slug]
+
+
+def opening_of(kind: str) -> Opening[Any]:
+    """By the kind of the case. Raises Refused `unknown-kind`."""
+    found = next((one for one in _ALL if one.kind == kind), None)
+    if found is None:
+        raise Refused("unknown-kind", "no door opens workflows of this kind")
+    return found

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from adapters.postgres.calendars import snapshot, targets
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory_book import entries
-from adapters.postgres.intake import Arrival
+from adapters.postgres.intake import Arrival, Once
 from adapters.postgres.openings import Opened, PostgresOpenings
 from adapters.postgres.pool import Connection, Pool
 from domain import ids
@@ -53,15 +53,15 @@ class RequestDoor:
     def __init__(self, pool: Pool, vault: Vault, settings: Settings) -> None:
         self._openings, self._settings = PostgresOpenings(pool, vault), settings
 
-    async def open(self, request: OpenRequest, source: Source = Source.PERSON) -> Acceptance:
-        """Raises Refused, with nothing changed."""
+    async def open(self, request: OpenRequest, source: Source = Source.PERSON, once: Once | None = None) -> Acceptance:
+        """Raises Refused, with nothing changed. `once`: the caller's own name for this delivery."""
         request = cleaned(request)
         arrival = Arrival(f"request-{source}", request.reference, canonical(request.model_dump(mode="json")).encode())
 
         async def make(conn: Connection) -> Opened[DepartmentAsk]:
             return await self.made(conn, request, source)
 
-        return await self._openings.accept(arrival, make)
+        return await self._openings.accept(arrival, make, once)
 
     async def made(self, conn: Connection, request: OpenRequest, source: Source) -> Opened[DepartmentAsk]:
         """The case that follows from a request. Raises Refused `unknown-client`, `unknown-department`, `due-over`."""
@@ -90,7 +90,8 @@ class RequestDoor:
 
 
 def case_of(request: OpenRequest) -> str:
-    """The case of a request: a task or a ticket has one, whoever brings it up."""
+    """The case of a request: a task or a ticket has one, whoever brings it up. Raises Refused."""
+    request = cleaned(request)
     if request.task_id:
         return ids.department_case(f"task|{request.task_id}")
     if request.ticket_id:

@@ -47,6 +47,7 @@ from simulators.teamwork import TeamworkSimulator, teamwork_simulator
 from simulators.tickets import TicketsSimulator, tickets_simulator
 from simulators.whatsapp import WhatsAppSimulator, whatsapp_simulator
 from simulators.xero import XeroSimulator, xero_simulator
+from starter.door_worker import door_worker
 from starter.handover import Handover
 from starter.inbox import take_mail
 from starter.intake import Door
@@ -486,6 +487,7 @@ async def open_agency(
         if workers:
             await stack.enter_async_context(sops_worker(settings, client, queue=queue))
             await stack.enter_async_context(money_worker(settings, client, queue=queue))
+            await stack.enter_async_context(door_worker(client, pool, vault, settings, queue=queue))
         skipper = TimeSkipper(
             client, config=TimeSkippingConfig(enabled=False, max_session_skip_count=5000, disable_propagation=True)
         )

@@ -92,6 +92,16 @@ class ChannelsIn:
 
 
 @dataclass(frozen=True)
+class BoardIn:
+    """Where a client's tasks are made and the channel shared with him; `client_id` "": what is about no client."""
+
+    client_id: str
+    list_id: str
+    project_id: str = ""
+    slack_channel: str = ""
+
+
+@dataclass(frozen=True)
 class LeadIn:
     lead_id: str
     client_id: str
@@ -145,6 +155,9 @@ class PostgresImports:
             return await _channels(conn, self._vault, row)
 
         return await self._all(name, rows, write, by, sha256, what="channels")
+
+    async def boards(self, name: str, rows: Numbered[BoardIn], by: str, sha256: str) -> ImportReport:
+        return await self._all(name, rows, _board, by, sha256)
 
     async def leads(self, name: str, rows: Numbered[LeadIn], by: str, sha256: str) -> ImportReport:
         return await self._all(name, rows, _lead, by, sha256)
@@ -334,6 +347,18 @@ async def _channels(conn: Connection, vault: Vault, row: ChannelsIn) -> Outcome:
     return ("changed" if before else "added") if changed else "same"
 
 
+async def _board(conn: Connection, row: BoardIn) -> Outcome:
+    if row.client_id and not await conn.fetchval("SELECT true FROM clients WHERE client_id = $1", row.client_id):
+        raise _RowError(f"client_id: there is no client {row.client_id}; import the clients first")
+    taken = "SELECT client_id FROM client_boards WHERE list_id = $1 AND client_id <> $2"
+    if (other := await conn.fetchval(taken, row.list_id, row.client_id)) is not None:
+        raise _RowError(f"list_id: this list is {other or 'that of no client'}'s")
+    before = await conn.fetchrow("SELECT * FROM client_boards WHERE client_id = $1", row.client_id)
+    new = (row.client_id, row.list_id, row.project_id, row.slack_channel)
+    await conn.execute(_BOARD, *new)
+    return _outcome(before, tuple(before) if before else (), new)
+
+
 async def _lead(conn: Connection, row: LeadIn) -> Outcome:
     before = await conn.fetchrow("SELECT * FROM leads WHERE lead_id = $1 FOR UPDATE", row.lead_id)
     if before is None:
@@ -360,6 +385,8 @@ async def _reprice(conn: Connection, row: LeadIn) -> bool:
     return True
 
 
+_BOARD = """INSERT INTO client_boards (client_id, list_id, project_id, slack_channel) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (client_id) DO UPDATE SET list_id = $2, project_id = $3, slack_channel = $4"""
 _NEW_LEAD = """INSERT INTO leads (lead_id, client_id, received_at, price, currency, chat_id, thread_id)
     VALUES ($1, $2, $3, $4, $5, $6, $7)"""
 _KNOWN_LEAD = "UPDATE leads SET chat_id = $2, thread_id = $3 WHERE lead_id = $1"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from adapters.postgres.crypto import DEPLOYMENT, Vault
-from adapters.postgres.intake import Arrival, LostRowError, arrived_before
+from adapters.postgres.intake import Arrival, LostRowError, Once, arrived_before, once_only
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.starts import stamp
 from adapters.postgres.texts import keep_texts
@@ -37,13 +37,14 @@ class PostgresOpenings:
     def __init__(self, pool: Pool, vault: Vault) -> None:
         self._pool, self._vault = pool, vault
 
-    async def accept(self, arrival: Arrival, make: Make[R]) -> Acceptance:
+    async def accept(self, arrival: Arrival, make: Make[R], once: Once | None = None) -> Acceptance:
         """Keeps what arrived and opens the case that `make` says; the same again changes nothing.
 
-        A case that another event opened is found again. Raises Refused `another-content`, and whatever `make` refuses.
+        A case that another event opened is found again. Raises Refused `another-content`, `idempotency-key-reused`, and
+        whatever `make` refuses.
         """
         async with transaction(self._pool) as conn:
-            return await self.accept_in(conn, arrival, make)
+            return await once_only(conn, once, lambda: self.accept_in(conn, arrival, make))
 
     async def accept_in(self, conn: Connection, arrival: Arrival, make: Make[R]) -> Acceptance:
         """As `accept`, in a transaction of the caller's."""

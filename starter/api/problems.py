@@ -68,6 +68,11 @@ KINDS: dict[str, Kind] = {
     "bad-address": Kind(422, "Not an address", "Write it as name@example.com."),
     "unknown-address": Kind(422, "Not an address of the client", "Import it first, or leave reply_to out."),
     "unknown-client": Kind(422, "No such client", "Import the client first.", "There is no such client."),
+    "unknown-department": Kind(422, "No such department", "`holdfast directory show` names them."),
+    "department-missing": Kind(422, "Which department?", "Name it, or the task or ticket that it is about."),
+    "title-missing": Kind(422, "Without a title", "Give it one, or name the task or ticket that it is about."),
+    "due-over": Kind(422, "Due in the past", "Name a day to come, or none."),
+    "due-twice": Kind(422, "Due in several ways", "Say it once: due_on, hours, or new_pages."),
     "reply-to-missing": Kind(
         422,
         "Whom to answer?",

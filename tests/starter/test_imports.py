@@ -16,7 +16,7 @@ from starter.imports import KINDS, Kind, import_file
 from tests.conftest import Database
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-ORDER: tuple[Kind, ...] = ("departments", "people", "clients", "leads", "directory", "pairs", "channels")
+ORDER: tuple[Kind, ...] = ("departments", "people", "clients", "leads", "directory", "pairs", "channels", "boards")
 NEW = "L-3001,oakfield,2026-11-02T09:00:00+00:00,85.00,GBP"
 LEAD = "lead_id,client_id,received_at,price,currency\n"
 
@@ -47,10 +47,10 @@ async def files(database: Database, tmp_path: Path) -> Files:
 async def test_the_samples_are_taken_and_the_same_again_changes_nothing(files: Files, database: Database) -> None:
     assert set(ORDER) == set(KINDS)
     first, second = await files.samples(), await files.samples()
-    assert [(one.changed, one.same) for one in first] == [(0, 0)] * 7
-    assert [(one.added, one.changed) for one in second] == [(0, 0)] * 7
+    assert [(one.changed, one.same) for one in first] == [(0, 0)] * 8
+    assert [(one.added, one.changed) for one in second] == [(0, 0)] * 8
     assert [one.same for one in second] == [one.added for one in first]
-    assert await database.value("SELECT count(*) FROM case_events") == 7
+    assert await database.value("SELECT count(*) FROM case_events") == 8
     assert await database.value("SELECT client_id FROM client_addresses WHERE address LIKE 'jane%'") == "brightsmile"
 
 
@@ -283,3 +283,17 @@ async def test_channels_are_kept_sealed_and_in_order(files: Files, database: Dat
 async def test_pairs_that_can_t_be_taken(files: Files, row: str, told: str) -> None:
     await files.samples()
     assert told in await files.refused("pairs", f"csm,css\n{row}\n")
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("nobody,701,,", "there is no client nobody"),
+        ("oakfield,701,,", "this list is brightsmile's"),
+        ("oakfield,seven,,", "not a number of Teamwork's"),
+        ("oakfield,702,,#general", "not a channel's id"),
+    ],
+)
+async def test_a_board_that_is_nobodys_or_somebody_elses_is_refused(files: Files, row: str, problem: str) -> None:
+    await files.samples()
+    assert problem in await files.refused("boards", f"client_id,list_id,project_id,slack_channel\n{row}\n")

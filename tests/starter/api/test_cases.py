@@ -14,6 +14,7 @@ from starter.client import case_path
 from tests.agency import CLIENT
 from tests.conftest import Database
 from tests.starter.api.office import TEAM, ApiOffice, refused
+from tests.workflows.desk import furnish
 
 
 async def opened(api: ApiOffice, *leads: str) -> str:
@@ -354,3 +355,45 @@ async def test_a_promise_that_broke_shows_in_the_list(api: ApiOffice) -> None:
     assert row["case_id"] == case_id
     lines = (await key.get(f"/cases/{case_path(case_id)}/timeline")).json()
     assert "breached" in [line["kind"] for line in lines]
+
+
+# Department requests --------------------------------------------------------------------------------------------------
+
+
+async def test_a_request_to_a_department_is_started_once_and_done_by_a_key_of_the_department(api: ApiOffice) -> None:
+    desk = await furnish(api.agency)
+    key = await api.key("barb")
+    body = {"reference": desk.reference, "department": "ppc", "client_id": CLIENT, "title": "Pause it", "hours": 30}
+    answers = [await key.post("/cases/department-requests", body, once=once) for once in ("a", "a", "b")]
+    assert [one.status_code for one in answers] == [201, 201, 200], answers[0].text
+    assert [(one.json()["repeated"], one.json()["replayed"]) for one in answers] == [
+        (False, False),
+        (False, True),
+        (True, False),
+    ]
+    refused(await key.post("/cases/department-requests", body | {"hours": 3}, once="a"), 422, "idempotency-key-reused")
+    refused(await key.post("/cases/department-requests", body | {"hours": 3}, once="c"), 409, "another-content")
+    await api.agency.take_in()
+    case_id = answers[0].json()["case_id"]
+    await api.agency.parked(case_id, "process")
+    done = await key.act(case_id, "process", "request.done", note="It is paused.")
+    assert (done.status_code, done.json()["state"]) == (200, "accepted"), done.text
+    assert (await desk.result(case_id)).status == "done"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"department": "nobody"}, "unknown-department"),
+        ({"due_on": "2020-01-01"}, "due-over"),
+        ({"hours": 3, "new_pages": True}, "due-twice"),
+        ({"title": ""}, "title-missing"),
+        ({"department": ""}, "department-missing"),
+        ({"hours": "3"}, "bad-request"),
+    ],
+)
+async def test_a_request_that_makes_no_sense_is_refused(api: ApiOffice, changes: dict[str, Any], code: str) -> None:
+    await furnish(api.agency)
+    body = {"reference": "R", "department": "ppc", "title": "Pause it"} | changes
+    refused(await (await api.key()).post("/cases/department-requests", body, once="a"), 422, code)
+    assert await api.agency.database.value("SELECT count(*) FROM inbox") == 0

@@ -41,6 +41,6 @@ async def test_the_guide_names_what_there_is(api: ApiOffice) -> None:
     codes = {one["code"] for one in (await key.get("/problems")).json()}
     named = {one for one in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", GUIDE) if not one.startswith("docs")}
     assert named <= codes, named - codes
-    kinds = set(re.findall(r"^\| `(step\.\w+)`", GUIDE, re.MULTILINE))
+    kinds = set(re.findall(r"^\| `((?:step|request)\.\w+)`", GUIDE, re.MULTILINE))
     assert kinds == set((await key.get("/whoami")).json()["kinds"])
     assert API in GUIDE

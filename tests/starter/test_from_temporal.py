@@ -1,0 +1,169 @@
+"""Cases started, signalled and asked from Temporal itself, in any language: the door's checks hold there too."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from domain.messages import ActKind
+from runtime.temporal_server import TemporalServer, temporal_server
+from starter.requests import OpenRequest
+from tests.agency import CLIENT, Agency, open_agency
+from tests.conftest import Database
+from tests.starter.grpc_temporal import Wire, wire_to
+from tests.workflows.desk import Desk, furnish
+
+WRITTEN = ("cases", "inbox", "case_events", "case_steps", "effects", "texts", "case_leads")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def temporal() -> AsyncIterator[TemporalServer]:
+    async with temporal_server(time_travel=True) as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def agency(tmp_path: Path, database: Database, temporal: TemporalServer) -> AsyncIterator[Agency]:
+    async with open_agency(tmp_path, database, temporal) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def desk(agency: Agency) -> Desk:
+    return await furnish(agency)
+
+
+@pytest_asyncio.fixture
+async def wire(agency: Agency, temporal: TemporalServer) -> AsyncIterator[Wire]:
+    async with wire_to(temporal.address, agency.queue) as made:
+        yield made
+
+
+def named(kind: str, reference: str) -> str:
+    """As docs/temporal.md says, and any language can."""
+    return f"{kind}/{hashlib.sha256(f'reference|{reference}'.encode()).hexdigest()[:16]}"
+
+
+def request(reference: str, /, **changes: object) -> dict[str, Any]:
+    plain = {"reference": reference, "department": "ppc", "client_id": CLIENT, "title": "Pause the brand campaign"}
+    return plain | changes
+
+
+def started(case_id: str, opening: dict[str, Any] | None, **more: object) -> dict[str, Any]:
+    return {"case_id": case_id, "client_id": "", "opening": opening} | more
+
+
+async def written(agency: Agency) -> dict[str, object]:
+    return {table: await agency.database.value(f"SELECT count(*) FROM {table}") for table in WRITTEN}  # noqa: S608
+
+
+async def test_a_department_request_is_started_signalled_and_asked_without_any_client_of_temporals(
+    desk: Desk, wire: Wire
+) -> None:
+    reference = f"raw-{token_hex(4)}"
+    case_id = named("department-request", reference)
+    await wire.start("DepartmentRequest", case_id, started(case_id, request(reference)))
+    await desk.agency.parked(case_id, "process")
+    await wire.signal(case_id, "event", {"event_id": "raw-1", "kind": "task-changed", "reference": "task"})
+    signed = await desk.agency.crafted(case_id, "process", ActKind.CLAIM, {}, "barb")
+    await wire.signal(case_id, "act", {"body": signed.body, "payload": signed.payload, "signature": "forged"})
+    await wire.signal(case_id, "act", signed.model_dump())
+    await desk.agency.eventually(lambda: _claimed(wire, case_id, "barb"), "the signed act was not taken")
+    view = await wire.query(case_id, "view")
+    assert (view["status"], view["client_id"]) == ("open", CLIENT)
+    assert await wire.attribute(case_id, "ClientId") == CLIENT
+    assert "process" in await wire.query(case_id, "clock")
+    assert len(desk.tasks()) == 1
+    assert await desk.agency.database.value("SELECT count(*) FROM inbox WHERE state = 'accepted'") == 1
+    await desk.agency.take_in()  # the inbox finds that it runs, and that is all
+    assert await desk.agency.database.value("SELECT count(*) FROM inbox WHERE state = 'handed'") == 1
+    assert await desk.agency.database.value("SELECT count(*) FROM cases") == 1
+
+
+async def _claimed(wire: Wire, case_id: str, person: str) -> bool:
+    return (await wire.query(case_id, "view"))["steps"][0]["claimed_by"] == person
+
+
+async def test_a_return_request_is_started_the_same_way(agency: Agency, wire: Wire) -> None:
+    reference = f"raw-{token_hex(4)}"
+    case_id = named("return-lead", reference)
+    opening = {"client_id": CLIENT, "leads": ["L-1005"], "reference": reference}
+    await wire.start("ReturnLead", case_id, started(case_id, opening))
+    await agency.parked(case_id, "investigate")
+    assert (await wire.query(case_id, "view"))["steps"][0]["step_id"] == "investigate"
+    assert [mail["Subject"] for mail in agency.mails("L-1005")] != []
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "code"),
+    [
+        ("DepartmentRequest", {"client_id": "C-9999"}, "unknown-client"),
+        ("DepartmentRequest", {"department": "nobody"}, "unknown-department"),
+        ("DepartmentRequest", {"surprise": 1}, "bad-request"),
+        ("DepartmentRequest", {"title": "a\u0000b"}, "unreadable-text"),
+        ("DepartmentRequest", {"reference": "another"}, "wrong-id"),
+        ("ReturnLead", {}, "bad-request"),
+    ],
+)
+async def test_what_the_door_refuses_ends_there_and_writes_nothing(
+    desk: Desk, wire: Wire, kind: str, changes: dict[str, object], code: str
+) -> None:
+    reference = f"raw-{token_hex(4)}"
+    case_id = named("department-request", reference)
+    before = await written(desk.agency)
+    run = await wire.start(kind, case_id, started(case_id, request(reference, **changes)))
+    assert (await wire.failure(case_id, run))[0] == code
+    assert await wire.attribute(case_id, "CaseStatus") == "refused"
+    await desk.agency.take_in()
+    assert await written(desk.agency) == before
+    assert desk.tasks() == []
+
+
+async def test_a_start_that_no_door_took_in_is_none(desk: Desk, wire: Wire) -> None:
+    case_id = named("department-request", token_hex(4))
+    before = await written(desk.agency)
+    given = started(case_id, None, department="ppc", client_id=CLIENT)
+    run = await wire.start("DepartmentRequest", case_id, given)
+    assert (await wire.failure(case_id, run))[0] == "unknown-case"
+    assert await wire.attribute(case_id, "CaseStatus") == "refused"
+    assert await written(desk.agency) == before
+    assert desk.tasks() == []
+
+
+@pytest.mark.parametrize("with_opening", [True, False])
+async def test_a_start_with_another_request_than_the_door_took_is_refused_and_the_case_goes_its_way(
+    desk: Desk, wire: Wire, with_opening: bool
+) -> None:
+    reference = f"raw-{token_hex(4)}"
+    accepted = await desk.door.open(OpenRequest.model_validate(request(reference)))
+    case_id = accepted.case_id
+    before = await written(desk.agency)
+    other = request(reference, title="Double the budget") if with_opening else None
+    run = await wire.start("DepartmentRequest", case_id, started(case_id, other, department="andy", client_id=CLIENT))
+    code = "another-content" if with_opening else "another-request"
+    assert (await wire.failure(case_id, run))[0] == code
+    after = await written(desk.agency)
+    assert {name: after[name] for name in WRITTEN if name != "case_events"} == {
+        name: before[name] for name in WRITTEN if name != "case_events"
+    }
+    assert desk.tasks() == []
+
+
+async def test_a_case_that_is_over_is_not_run_again(desk: Desk, wire: Wire) -> None:
+    reference = f"raw-{token_hex(4)}"
+    case_id = named("department-request", reference)
+    await wire.start("DepartmentRequest", case_id, started(case_id, request(reference)))
+    await desk.agency.act(case_id, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
+    assert (await desk.result(case_id)).status == "done"
+    await wire.start("DepartmentRequest", case_id, started(case_id, request(reference)))
+
+    async def over() -> bool:
+        return await wire.attribute(case_id, "CaseStatus") == "refused"
+
+    await desk.agency.eventually(over, "the second start was not refused")
+    assert (await wire.failure(case_id, ""))[0] == "case-ended"
+    assert len(desk.tasks()) == 1
