@@ -81,7 +81,7 @@ class Wire:
     async def _call(self, name: str, request: Message, answer: type[M]) -> M:
         path = f"/temporal.api.workflowservice.v1.WorkflowService/{name}"
         ask = self._channel.unary_unary(
-            path, request_serializer=lambda one: one.SerializeToString(), response_deserializer=answer.FromString
+            path, request_serializer=type(request).SerializeToString, response_deserializer=answer.FromString
         )
         return await ask(request, timeout=60)
 
