@@ -6,6 +6,7 @@ Slack is read back by a marker; what went by mail or WhatsApp can't be, and is n
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from textwrap import shorten
 from typing import Protocol
 
 from pydantic import JsonValue
@@ -22,6 +23,7 @@ from domain.rules.channels import next_channel, whatsapp_form
 from domain.texts import canonical, digest
 
 HOW_FAR_BACK = timedelta(days=2)
+MOST_DETAILS = 600  # in a template, whose whole text has at most 1,024 characters
 ENDED: dict[type[VendorError], Tried] = {Retryable: Tried.DOWN, Permanent: Tried.REFUSED, Unclear: Tried.UNCLEAR}
 
 
@@ -53,8 +55,15 @@ class Message:
     short: str
     full: str
     title: str
+    details: str
     link: str
     mail: OutgoingMail  # to nobody yet
+
+    @property
+    def parameters(self) -> tuple[str, str, str]:
+        """What a WhatsApp template is filled with (ID-12): what, in detail, and where the rest stands."""
+        details = shorten(self.details, MOST_DETAILS, placeholder=" ...") or "no more was said"
+        return self.title, details, self.link or "Teamwork"
 
 
 class TellHand:
@@ -127,9 +136,8 @@ class TellHand:
         last = await self.channels.windows.last_inbound(number)
         if whatsapp_form(last, self.channels.now()) == "text":
             return await self.channels.whatsapp.send_text(number, self.message.full)
-        parameters = (self.message.title, self.message.link or self.message.title)
         return await self.channels.whatsapp.send_template(
-            number, self.channels.template, self.channels.language, parameters
+            number, self.channels.template, self.channels.language, self.message.parameters
         )
 
 
@@ -137,7 +145,14 @@ def message_of(words: Words, brief: Brief, mail: OutgoingMail) -> Message:
     """ID-10: on Slack the link, so that the conversation stays on the task; ID-11, ID-12: elsewhere all of it."""
     link = brief.task_url or brief.page
     said = mail.model_copy(update={"subject": words.subject, "text": words.text})
-    return Message(short=f"{words.subject}\n{link}".strip(), full=words.text, title=brief.title, link=link, mail=said)
+    return Message(
+        short=f"{words.subject}\n{link}".strip(),
+        full=words.text,
+        title=brief.title or words.subject,
+        details=brief.details,
+        link=link,
+        mail=said,
+    )
 
 
 def _recipient(way: Channel) -> str:

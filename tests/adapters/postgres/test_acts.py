@@ -10,10 +10,12 @@ import asyncpg
 import pytest
 
 from adapters.postgres.acts import milestones
+from adapters.postgres.api_keys import ApiKeys
 from adapters.postgres.audit import verify
 from adapters.postgres.crypto import Vault
 from adapters.postgres.pool import transaction
 from domain.acts import Candidate, RecordActs
+from domain.api_keys import Scope, identity_of
 from domain.case import CaseEvent, EventKind
 from domain.effects import Audience, ConfirmToAccounts, SendLetter
 from domain.errors import Refused
@@ -491,9 +493,21 @@ async def test_a_batch_of_changes_is_answered_as_it_stands_in_the_end(agency: Ag
 
 
 async def test_a_machine_may_claim_and_not_find(agency: Agency) -> None:
-    claim = await hand(agency, "ann", ActKind.CLAIM, Claimed(), auth="api_key")
-    assert (await agency.record("investigate", claim)).accepted == 0
-    await refused(agency, await good(agency, auth="api_key"), "auth-not-allowed")
+    """A key acts as a person under an identity of its own, which names the secret that was used."""
+    keys = ApiKeys(await agency.database.pool("door"))
+    token = await keys.create("crm", "ann", (Scope.ACT,), lasts=timedelta(days=90), per_minute=600, by="otto")
+    by_key = {"auth": "api_key", "actor": identity_of((await keys.recognise(token)).key_id)}
+    claim = await hand(agency, "ann", ActKind.CLAIM, Claimed(), **by_key)
+    answer = await agency.record("investigate", claim)
+    assert (answer.accepted, answer.claimed_by) == (0, "ann")
+    await refused(agency, await good(agency, **by_key), "auth-not-allowed")
+
+
+async def test_a_person_does_not_sign_as_a_machine_nor_a_machine_as_a_person(agency: Agency) -> None:
+    as_machine = await hand(agency, "ann", ActKind.CLAIM, Claimed(), auth="api_key")
+    as_person = await hand(agency, "ann", ActKind.CLAIM, Claimed(), actor=identity_of("0000"))
+    assert (await agency.record("investigate", as_machine, as_person)).refused == 2
+    assert await agency.refusals() == {"auth-not-allowed": 2}
 
 
 async def test_a_local_login_counts_only_where_the_judge_says_so(
