@@ -33,7 +33,8 @@ PHONE_ID = "100000000000001"
 VERIFY_TOKEN = "simulator"  # noqa: S105 - the stand-in's token is no secret
 
 _TEMPLATES = {
-    "holdfast_task/en_GB": "There is a task for you: {{1}}. In detail: {{2}} - all of it stands at {{3}}, please answer there."
+    "holdfast_task/en_GB": "There is a task for you: {{1}}. In detail: {{2}} - all of it stands at {{3}}, please answer"
+    " there."
 }
 _DAY = 24 * 60 * 60
 _SEND = re.compile(r"/v\d{2}\.0/(\d+)/messages")
