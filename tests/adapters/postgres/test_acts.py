@@ -496,7 +496,7 @@ async def test_a_machine_may_claim_and_not_find(agency: Agency) -> None:
     """A key acts as a person under an identity of its own, which names the secret that was used."""
     keys = ApiKeys(await agency.database.pool("door"))
     token = await keys.create("crm", "ann", (Scope.ACT,), lasts=timedelta(days=90), per_minute=600, by="otto")
-    by_key = {"auth": "api_key", "actor": identity_of((await keys.recognise(token)).key_id)}
+    by_key: dict[str, Any] = {"auth": "api_key", "actor": identity_of((await keys.recognise(token)).key_id)}
     claim = await hand(agency, "ann", ActKind.CLAIM, Claimed(), **by_key)
     answer = await agency.record("investigate", claim)
     assert (answer.accepted, answer.claimed_by) == (0, "ann")
