@@ -7,12 +7,13 @@ from typing import TypedDict
 from activities.hands_made import Seen, Sent
 from activities.ports import Briefs, TaskBoard, TicketDesk
 from domain import ids
-from domain.board import BoardTask, NewTask, TicketAbility
+from domain.board import BoardTask, NewTask, TicketAbility, TicketStatus
 from domain.brief import Brief, Reached
 from domain.department_request import TaskSeen
 from domain.effects import AssignTask, CommentTask, NoteTicket
 from domain.errors import Permanent, Retryable
 from domain.mail import Words
+from domain.rules.clock import Cause
 from domain.rules.estimates import read_estimate
 from domain.texts import canonical, digest
 
@@ -212,11 +213,16 @@ async def accounts(board: TaskBoard, people: Sequence[Reached]) -> tuple[tuple[s
     return tuple(dict.fromkeys(known.values())), missing
 
 
-async def read_task(board: TaskBoard, briefs: Briefs, brief: Brief) -> TaskSeen:
-    """The task as it is now. Notes of the CSS and the CSM on it are counted; ours are not notes of theirs."""
+WAITS: dict[TicketStatus, Cause] = {TicketStatus.PENDING: Cause.CLIENT, TicketStatus.HOLD: Cause.THIRD_PARTY}
+
+
+async def read_task(board: TaskBoard, desk: TicketDesk, briefs: Briefs, brief: Brief) -> TaskSeen:
+    """The task and its ticket as they are now. Notes of the CSS and the CSM are counted; ours are not theirs."""
+    ticket = await desk.ticket(brief.ticket_id) if brief.ticket_id else None
+    waits = WAITS.get(ticket.status) if ticket else None
     task = await task_of(board, brief)
     if task is None:
-        return TaskSeen(deleted=bool(brief.task_id))
+        return TaskSeen(deleted=bool(brief.task_id), waits_for=waits)
     comments = [one for one in await board.comments(task.task_id) if "[holdfast:" not in one.body]
     people = await briefs.who([task.completed_by, *(one.author_id for one in comments)], ())
     support = {one.person_id for one in (*brief.css, *brief.csm)}
@@ -224,6 +230,7 @@ async def read_task(board: TaskBoard, briefs: Briefs, brief: Brief) -> TaskSeen:
     said = (read_estimate(one.body) for one in reversed(comments) if people.get(one.author_id) in managers)
     return TaskSeen(
         completed=task.completed,
+        waits_for=waits,
         completed_by=people.get(task.completed_by, ""),
         noted=sum(people.get(one.author_id) in support for one in comments),
         estimate=next((one for one in said if one), None),

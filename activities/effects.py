@@ -114,7 +114,7 @@ class EffectActivities:
                 return OwnersToday(owners=owners).model_dump(mode="json")
             case ReadTask():
                 brief = await self.world.briefs.brief(case_id, effect.manager)
-                seen = await read_task(self.world.board, self.world.briefs, brief)
+                seen = await read_task(self.world.board, self.world.tickets, self.world.briefs, brief)
                 return seen.model_dump(mode="json")
             case ReadLinked():
                 status, outcome = await self.world.briefs.ended(effect.linked_id)

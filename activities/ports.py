@@ -395,7 +395,7 @@ class Briefs(Protocol):
         ...
 
     async def ended(self, case_id: str) -> tuple[str, str]:
-        """A case's status and outcome, ("", "") if it is not there."""
+        """A case's status and outcome, ("", "") if it is not there; `closing` once it has reported its end."""
         ...
 
 

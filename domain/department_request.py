@@ -8,8 +8,7 @@ from pydantic import Field
 from domain.case import Request
 from domain.model import Model
 from domain.people import Topic
-from domain.rules.calendar import Calendar
-from domain.rules.clock import Target
+from domain.rules.clock import Cause
 
 DEPARTMENT_REQUEST = "DepartmentRequest"
 DUE = timedelta(hours=48)
@@ -46,8 +45,6 @@ class DepartmentAsk(Request):
     first_chase: timedelta | None = None  # from the promise of the case that opened it
     linked_to: str = ""
     linked_workflow_id: str = ""
-    targets: tuple[Target, ...] = ()
-    calendar: Calendar | None = None
 
 
 class Routed(Model):
@@ -69,6 +66,7 @@ class TaskSeen(Model):
     completed: bool = False
     completed_by: str = ""
     deleted: bool = False
+    waits_for: Cause | None = None  # as the ticket says: the client, or a third party
     noted: int = 0  # notes of the CSS or the CSM on it so far
     estimate: Estimate | None = None  # the manager's answer in a comment, where it can be read
 

@@ -163,6 +163,7 @@ class ReportEnd(_Effect):
 
     kind: Literal["report-end"] = "report-end"
     to_workflow_id: str
+    outcome: str  # in words
 
 
 class ReadTask(_Effect):

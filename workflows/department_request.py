@@ -9,10 +9,12 @@ from temporalio import workflow
 from domain.department_request import DepartmentAsk, RequestOutcome, TaskSeen
 from domain.effects import Receipt
 from domain.messages import FactKind
+from domain.rules.clock import Cause, TargetName
 from domain.sops import department_request as sop
 from domain.steps import Look
 from workflows.base import CaseWorkflow
 from workflows.steps.case import Case
+from workflows.steps.clocks import clocks, met, pause, promised, resume, start_clock
 from workflows.steps.close import close
 from workflows.steps.deadline import deadline, passed, when
 from workflows.steps.mend import mends
@@ -32,13 +34,16 @@ class DepartmentRequest(CaseWorkflow):
         self.seen = TaskSeen()
         self.done_by = ""
         self.missing: tuple[str, ...] = ()
+        self.waits_for: Cause | None = None
         self.is_assigned = False
         self.is_done = False
 
     @workflow.run
     async def run(self, request: DepartmentAsk) -> RequestOutcome:
-        async with running(self.case, mends) as case:
+        async with running(self.case, mends, clocks) as case:
             self.department = self.department or (await person(case, sop.route())).result.department  # ID-1
+            if not request.unsure:
+                start_clock(case, sop.resolved(request, request.due_after), step="process")  # ID-5
             await asyncio.gather(
                 self.processed(request),  # ID-3 to ID-7, ID-9 to ID-12
                 self.put_on_it(),  # ID-4
@@ -47,9 +52,7 @@ class DepartmentRequest(CaseWorkflow):
                 self.watched(request),
             )
             ended = sop.outcome(self.seen, self.done_by)
-            return await close(
-                case, ended, sop.in_words(ended), "ID-3", sop.finished(request, in_teamwork=not self.done_by)
-            )
+            return await close(case, ended, sop.in_words(ended), "ID-3", sop.finished(request, ended))
 
     def is_over(self) -> bool:
         return bool(self.done_by) or self.seen.completed or self.seen.deleted
@@ -62,6 +65,7 @@ class DepartmentRequest(CaseWorkflow):
         self.seen = self.case.keep("seen", self.seen)
         self.done_by = done.by if done else ""
         self.is_done = True
+        met(self.case, TargetName.RESOLVED)
 
     def assigned(self, receipts: Sequence[Receipt]) -> None:
         self.is_assigned, self.missing = True, sop.missing_in(receipts)
@@ -81,7 +85,9 @@ class DepartmentRequest(CaseWorkflow):
         said = await person_unless(self.case, step, lambda: self.is_done or self.seen.estimate is not None)
         answer = said.result if said else self.case.keep("estimate-read", self.seen).estimate
         if answer and not self.is_done:
-            due = await deadline(self.case, "estimated", "ID-5", sop.from_now(request, answer, self.case.now()))
+            after = sop.from_now(request, answer, self.case.now())
+            due = await deadline(self.case, "estimated", "ID-5", after)
+            start_clock(self.case, sop.resolved(request, after), step="process")
             move(
                 self.case,
                 "estimated-due",
@@ -109,6 +115,20 @@ class DepartmentRequest(CaseWorkflow):
         """What Teamwork says is a hint: the task is read again, and what is read counts."""
         while await news(self.case, "task-changed", "ID-3", FactKind.TASK, lambda: self.is_done):
             self.look(await reading(self.case, "task", sop.look(request, self.department)))
+            self.wait_for_others()
+
+    def wait_for_others(self) -> None:
+        """The clock stands still while the ticket waits for the client or a third party, and nobody is reminded."""
+        if self.seen.waits_for == self.waits_for:
+            return
+        self.waits_for = self.seen.waits_for
+        if self.waits_for:
+            pause(self.case, TargetName.RESOLVED, self.waits_for)
+        else:
+            resume(self.case, TargetName.RESOLVED)
+        for clock in promised(self.case, TargetName.RESOLVED):
+            why = f"the {self.waits_for.replace('-', ' ')} is waited for" if self.waits_for else "nobody is waited for"
+            move(self.case, "waited", "process", clock.due, why)
 
     def look(self, receipt: Receipt) -> None:
         self.seen = sop.seen_in(receipt)

@@ -69,8 +69,11 @@ class PostgresBriefs:
 
     async def ended(self, case_id: str) -> tuple[str, str]:
         async with transaction(self._pool, reading=True) as conn:
-            row = await conn.fetchrow("SELECT status, outcome FROM cases WHERE case_id = $1", case_id)
-        return (row["status"], row["outcome"]) if row else ("", "")
+            row = await conn.fetchrow(_ENDED, case_id)
+        if row is None:
+            return "", ""
+        ending = row["status"] == "open" and row["reported"] is not None
+        return ("closing", row["reported"]) if ending else (row["status"], row["outcome"])
 
     async def agenda(self, csm_id: str) -> tuple[AgendaLine, ...]:
         """A CSM's agenda: the open cases on it, and what was done of today's; the oldest day first."""
@@ -125,6 +128,10 @@ _LIST = f"""
     INSERT INTO agenda (key, csm_id, on_date, case_id)
     SELECT $1, coalesce({_CSM}, ''), holdfast_today(), c.case_id FROM cases c LEFT JOIN clients k USING (client_id)
     WHERE c.case_id = $2 ON CONFLICT (key) DO NOTHING"""  # noqa: S608 - constants
+# A case reports as the last thing before its row says that it is closed.
+_ENDED = """SELECT c.status, c.outcome, (SELECT e.body ->> 'outcome' FROM effects e
+        WHERE e.case_id = c.case_id AND e.kind = 'report-end' ORDER BY e.prepared_at DESC LIMIT 1) AS reported
+    FROM cases c WHERE c.case_id = $1"""
 _LISTED = "SELECT on_date FROM agenda WHERE key = $1"
 _AGENDA = """
     SELECT DISTINCT ON (a.case_id) a.case_id, a.csm_id, a.on_date, c.client_id, c.request, c.status

@@ -31,6 +31,7 @@ from domain.ids import effect_key
 from domain.messages import ActKind, FactKind
 from domain.people import Role, department_role, manager_role
 from domain.rules.calendar import Calendar, Window, round_to_end_of_day
+from domain.rules.clock import ClockKind, Target, TargetName
 from domain.steps import Desk, PersonStep, StepResult
 
 KIND = DEPARTMENT_REQUEST
@@ -72,6 +73,13 @@ def due_again(request: DepartmentAsk, department: str, due: datetime) -> tuple[E
     )
 
 
+def reassigned(request: DepartmentAsk, department: str, due: datetime, word: str) -> tuple[Effect, ...]:
+    """ID-4: whoever has it now is on the task, and stays told of it."""
+    role = contact(request, department)
+    day = day_of(request, due)
+    return (AssignTask(key=_key(request, "assign-task", word), clause="ID-4", role=role, due_on=day),)
+
+
 def followed_up(request: DepartmentAsk, department: str, turn: int, step_id: str) -> tuple[Effect, ...]:
     """ID-8: the CSS's note, on the task and on the ticket, directed to the department's contact."""
     note = CommentTask(
@@ -84,15 +92,15 @@ def followed_up(request: DepartmentAsk, department: str, turn: int, step_id: str
     return (note, *_ticket(request, "follow-up", turn, step_id))
 
 
-def finished(request: DepartmentAsk, *, in_teamwork: bool) -> tuple[Effect, ...]:
+def finished(request: DepartmentAsk, ended: RequestOutcome) -> tuple[Effect, ...]:
     """ID-3: the task is completed where it was not, and whoever opened the request hears of it."""
     effects: list[Effect] = []
-    if not in_teamwork:
+    if ended.status == "done":
         effects.append(CompleteTask(key=_key(request, "complete-task"), clause="ID-3"))
     if request.linked_workflow_id:
-        effects.append(
-            ReportEnd(key=_key(request, "report-end"), clause="ID-3", to_workflow_id=request.linked_workflow_id)
-        )
+        opener = request.linked_workflow_id
+        key = _key(request, "report-end")
+        effects.append(ReportEnd(key=key, clause="ID-3", to_workflow_id=opener, outcome=in_words(ended)))
     return tuple(effects)
 
 
@@ -126,6 +134,13 @@ def route() -> PersonStep[Routed]:
     )
 
 
+def resolved(request: DepartmentAsk, after: timedelta) -> Target:
+    """ID-5: the promise to have it done by then. It stands still while the client or a third party is waited for."""
+    known = next((one for one in request.targets if one.name == TargetName.RESOLVED), None)
+    target = known or Target(name=TargetName.RESOLVED, clause="ID-5", after=after)
+    return target.model_copy(update={"clause": "ID-5", "after": after, "clock": ClockKind.ELAPSED})
+
+
 def process(
     request: DepartmentAsk, department: str, due: datetime, opened: Callable[[Sequence[Receipt]], None] | None = None
 ) -> PersonStep[StepResult]:
@@ -141,6 +156,7 @@ def process(
         opening=opening(request, department, due),
         opened=opened,
         told=False,
+        passed_on=lambda step, word: reassigned(request, department, step.deadline.due, word),
         escalate=manager_role(department),
     )
 

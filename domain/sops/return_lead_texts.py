@@ -807,6 +807,22 @@ If the client writes again meanwhile, you are told.
 """,
 )
 
+_LINKED_OPEN = Instruction(  # the same in every SOP: the clause is the step's own
+    clause="RL-15",
+    title="A case that was opened for this one is still open",
+    text="""\
+This case has done all that it had to do but one thing: a case that it opened is not over yet.
+
+1. Look where that one stands, and who has it:
+{% for linked in about %}
+     holdfast case show {{ linked }}
+{% endfor %}
+2. Best is to have it finished: this case then ends by itself, and nothing is to be done here.
+3. If this case need not wait for it, say so by your name and say why. The other case goes on by itself:
+     holdfast step complete {{ case_id }} {{ step_id }} --waive --note "..."
+""",
+)
+
 INSTRUCTIONS: dict[str, Instruction] = {
     "triage": _TRIAGE,
     "investigate": _INVESTIGATE,
@@ -822,6 +838,7 @@ INSTRUCTIONS: dict[str, Instruction] = {
     "could-not": _COULD_NOT,
     "not-reached": _NOT_REACHED,
     "reply": _REPLY,
+    "linked-open": _LINKED_OPEN,
     "mark": _MARK,
     "dispute": _DISPUTE,
     "look": _LOOK,

@@ -77,6 +77,11 @@ def met(case: Case, name: str) -> None:
         _meet(case, clock, workflow.now())
 
 
+def promised(case: Case, name: str) -> tuple[Clock, ...]:
+    """The running clocks of this name."""
+    return tuple(one for one in case.clocks.values() if one.runs and one.target.name == name)
+
+
 def meet_step(case: Case, step_id: str, at: datetime) -> None:
     """A person's step ended by an act that came at this moment: what it was to meet is met."""
     for clock in tuple(case.clocks.values()):

@@ -10,6 +10,7 @@ from domain.effects import Effect, Stage
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
 from workflows.steps.deadline import wait
+from workflows.steps.linked import linked_over
 from workflows.steps.person import refuse_strays
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
@@ -20,6 +21,7 @@ O = TypeVar("O", bound=Model)  # noqa: E741  an outcome
 async def close(case: Case, outcome: O, words: str, clause: str, effects: Sequence[Effect] = ()) -> O:
     """Carries out the last effects and closes the case; what fails is mended first."""
     key, told = case.key("close"), tuple[CaseEvent, ...]()
+    await linked_over(case, clause)
     while True:
         await wait(case, "mending", None, lambda: _is_quiet(case))
         await refuse_strays(case, clause)

@@ -26,6 +26,7 @@ EFFECT: TypeAdapter[Effect] = TypeAdapter(Effect)
 MOST_BESIDE = 5
 TOLD: dict[FactKind, tuple[EventKind, str]] = {
     FactKind.JOINED: (EventKind.NOTED, "Another message about this request arrived; it joined this case."),
+    FactKind.LINKED: (EventKind.NOTED, "A linked case says that it is over."),
     FactKind.RESUMED: (EventKind.RESUMED, "Sending was switched on again."),
     FactKind.BOUNCED: (EventKind.NOTED, "A mail of ours came back."),
     FactKind.REPLIED: (EventKind.NOTED, "The client wrote in the case's thread."),
@@ -72,7 +73,7 @@ def _sort_facts(case: Case) -> None:
             case.note_often(told, _clause(case, kind), text, times)
     case.resumed += kinds[FactKind.RESUMED]
     for fact in facts:
-        if fact.kind in case.desk.hears:
+        if fact.kind in case.desk.hears or fact.reference in case.linked:
             case.tell(fact)
         if fact.kind is FactKind.OWNERS:
             heard_of(case, fact)

@@ -7,10 +7,15 @@ from workflows.steps.case import Case
 from workflows.steps.deadline import wait
 
 
-async def news(case: Case, name: str, clause: str, kind: FactKind, over: Callable[[], bool]) -> bool:
-    """Waits until something new of this kind arrived (True), or until it is `over` (False)."""
+async def news(
+    case: Case, name: str, clause: str, kind: FactKind, over: Callable[[], bool], reference: str = ""
+) -> bool:
+    """Waits until something new of this kind arrived (True), or until it is `over` (False).
+
+    `reference`: only what is about this.
+    """
     key = case.key(name)
     if key not in case.done:
-        await wait(case, f"{clause} {name}", None, lambda: case.has_news(kind) or over())
-        case.done[key] = "true" if case.take_news(kind) else "false"
+        await wait(case, f"{clause} {name}", None, lambda: case.has_news(kind, reference) or over())
+        case.done[key] = "true" if case.take_news(kind, reference) else "false"
     return case.done[key] == "true"

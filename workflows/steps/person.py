@@ -47,13 +47,14 @@ async def person(case: Case, step: PersonStep[R], *, key: str = "") -> Done[R]:
 
 
 async def person_unless(
-    case: Case, step: PersonStep[R], over: Callable[[], bool], look: Look | None = None
+    case: Case, step: PersonStep[R], over: Callable[[], bool], look: Look | None = None, *, key: str = ""
 ) -> Done[R] | None:
     """As `person`, but None once it is `over`: whoever was asked is asked no more, and reminded of nothing.
 
-    `look` is read before each reminder, so that nobody is reminded of what is done already.
+    `look` is read before each reminder, so that nobody is reminded of what is done already. `key`: of a step that is
+    one of several of its kind, whichever there are.
     """
-    key = case.key(step.name)
+    key = key or case.key(step.name)
     if key not in case.done and key not in case.open and over():
         case.done[key] = MOOT
     return await _person(case, key, step, over, look)
@@ -174,7 +175,7 @@ def _opening(key: str) -> str:
 async def _chase(case: Case, key: str, step: PersonStep[R]) -> None:
     """The deadline passed: say so, and ask again, whoever the step belongs to by now."""
     waiting, now = case.open[key], workflow.now()
-    if not waiting.chased:
+    if not (waiting.chased or any(clock.step_id == key for clock in case.clocks.values())):
         case.note(
             EventKind.BREACHED, step.clause, f"Due {waiting.deadline.due:%Y-%m-%d %H:%M} UTC and not done.", step_id=key
         )
