@@ -43,6 +43,7 @@ from adapters.postgres.directory import Addressee, PostgresDirectory
 from adapters.postgres.gate import PostgresGate
 from adapters.postgres.ledger import PostgresLedger
 from adapters.postgres.money_people import sync_money_people
+from adapters.postgres.peoples_channels import PostgresPeoplesChannels
 from adapters.postgres.pool import DatabaseGoneError, Pool
 from adapters.postgres.promises import PostgresPromises
 from adapters.postgres.windows import PostgresWindows
@@ -120,6 +121,7 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, linked: LinkedCases
         later=PostgresLater(pool, _directory(settings, pool), quiet=settings.quiet_hours),
         briefs=PostgresBriefs(pool, vault, settings.page_of),
         channels=open_channels(settings, pool, vault, mailer, stack),
+        reached=PostgresPeoplesChannels(pool, vault),
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from activities.board_hands import AgendaHand, AssignHand, CommentHand, CompleteHand, FollowHand, NoteHand
 from activities.hands_made import Hand, Seen, Sent
+from activities.nudge import NudgeHand
 from activities.ports import (
     Books,
     Briefs,
@@ -13,6 +14,7 @@ from activities.ports import (
     LinkedCases,
     LiveChat,
     Mailer,
+    PeoplesChannels,
     Sheet,
     TaskBoard,
     TicketDesk,
@@ -302,6 +304,7 @@ class World:
     linked: LinkedCases
     briefs: Briefs
     channels: Channels
+    reached: PeoplesChannels
     later: Later | None = None
 
 
@@ -313,7 +316,7 @@ async def hand_for(  # noqa: PLR0911 - a line a kind
         case Nudge() if world.later and await world.later.waits(case_id, effect):
             return LaterHand(world.later, case_id, effect)
         case SendLetter() | Nudge() | ConfirmToAccounts() | AnswerClient():
-            return LetterHand(world.mailer, await world.letters.compose(case_id, effect))
+            return await _writing(world, case_id, effect)
         case TagChat():
             (lead,) = await world.cases.leads(case_id, (effect.lead_id,))
             return TagHand(world.chat, lead.chat_id, lead.thread_id)
@@ -331,6 +334,16 @@ async def hand_for(  # noqa: PLR0911 - a line a kind
             return ListHand(tuple(lead.lead_id for lead in billing.leads) if billing else ())
         case _:
             raise Permanent("holdfast", "no-hand", f"{effect.kind} is not carried out in the world")
+
+
+async def _writing(world: World, case_id: str, effect: SendLetter | Nudge | ConfirmToAccounts | AnswerClient) -> Hand:
+    if isinstance(effect, Nudge) and effect.digest and world.later:
+        return LaterHand(world.later, case_id, effect)
+    mail = await world.letters.compose(case_id, effect)
+    if not isinstance(effect, Nudge):
+        return LetterHand(world.mailer, mail)
+    ways = await world.reached.of(mail.to)
+    return NudgeHand(world.mailer, world.channels.slack, mail, ways, ids.marker(effect.key))
 
 
 async def _linking(world: World, case_id: str, effect: OpenLinked | OpenRequest | ReportEnd) -> Hand:

@@ -19,7 +19,7 @@ from domain.books import CreditNote, Invoice
 from domain.books_check import BooksFinding, CheckedClient, Confirmed
 from domain.brief import Brief
 from domain.case import CaseEvent, CaseView
-from domain.chat import ChatPosted
+from domain.chat import Channel, ChatPosted
 from domain.effects import Effect, Nudge, OpenRequest, SendDigest, Worded
 from domain.gate import LeadRow, MoneyContext, Permit
 from domain.mail import OutgoingMail, Words
@@ -205,6 +205,12 @@ class WhatsApp(Protocol):
         self, to: str, template: str, language: str, parameters: Sequence[str], marker: str = ""
     ) -> str:
         """An approved template with its body's parameters in order. Permanent `no-template` if it does not exist."""
+        ...
+
+
+class PeoplesChannels(Protocol):
+    async def of(self, emails: Sequence[str]) -> Mapping[str, tuple[Channel, ...]]:
+        """How the people at these addresses are reached, in their own order; an address of nobody's is left out."""
         ...
 
 

@@ -135,9 +135,9 @@ class TellHand:
     async def _whatsapp(self, number: str) -> str:
         last = await self.channels.windows.last_inbound(number)
         if whatsapp_form(last, self.channels.now()) == "text":
-            return await self.channels.whatsapp.send_text(number, self.message.full)
+            return await self.channels.whatsapp.send_text(number, self.message.full, self.marker)
         return await self.channels.whatsapp.send_template(
-            number, self.channels.template, self.channels.language, self.message.parameters
+            number, self.channels.template, self.channels.language, self.message.parameters, self.marker
         )
 
 

@@ -276,7 +276,7 @@ def in_words(effect: Effect) -> str:
         case SendLetter():
             return f"letter {effect.template} to {effect.audience.replace('-', ' ')}"
         case Nudge():
-            return f"reminder {effect.chase} by e-mail" if effect.chase else "request by e-mail"
+            return f"reminder {effect.chase}" if effect.chase else "request"
         case OpenLinked():
             return f"linked case of {', '.join(effect.lead_ids)}"
         case TagChat() | AppendRow():

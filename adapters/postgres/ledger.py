@@ -6,10 +6,11 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 from asyncpg import Record
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 
 from activities.ports import Claim, Intent, Settled
 from adapters.postgres import policy
@@ -230,9 +231,19 @@ def _told(row: Record, result: Settled) -> Entry:
         "unknown": EventKind.EFFECT_UNKNOWN,
         "prepared": EventKind.EFFECT_FAILED,
     }
-    return _entry(
+    told = _entry(
         result.effect, kinds[result.state], row["now"], result.code, reference=result.reference, attempt=row["attempts"]
     )
+    tried = result.data.get("tried")
+    return _with_channels(told, tried) if isinstance(tried, list) else told
+
+
+def _with_channels(told: Entry, tried: Sequence[JsonValue]) -> Entry:
+    """A channel that was passed over stands in the case's timeline beside what became of the effect."""
+    ways = [one for one in tried if isinstance(one, dict)]
+    over = ", ".join(f"{one['channel']} {one['ended']}: {one['code']}" for one in ways if one["ended"] != "sent")
+    text = f"{told.text} ({over})" if over else told.text
+    return replace(told, text=text, data={**told.data, "tried": list(tried)})
 
 
 def _entry(effect: Effect, kind: EventKind, at: Any, code: str, *, reference: str = "", attempt: int) -> Entry:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from domain.case import Model
-from domain.chat import Channel, Tried, Try
+from domain.chat import Channel, ChannelKind, Tried, Try
 
 WHATSAPP_WINDOW = timedelta(hours=24)
 WINDOW_MARGIN = timedelta(minutes=5)  # a message that leaves in time must arrive in time, by clocks that differ
@@ -43,3 +43,9 @@ def whatsapp_form(last_inbound_at: datetime | None, now: datetime) -> Form:
     if last_inbound_at is None or last_inbound_at > now + WINDOW_MARGIN:
         return "template"
     return "text" if now - last_inbound_at < WHATSAPP_WINDOW - WINDOW_MARGIN else "template"
+
+
+def slack_before_mail(channels: Sequence[Channel]) -> str:
+    """The Slack user id of somebody who would rather be asked there than by e-mail, "" for everybody else."""
+    asked = next((one for one in channels if one.kind in {ChannelKind.SLACK, ChannelKind.EMAIL}), None)
+    return asked.address if asked is not None and asked.kind is ChannelKind.SLACK else ""

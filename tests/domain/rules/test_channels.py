@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.chat import Channel, ChannelKind, Tried, Try
-from domain.rules.channels import next_channel, whatsapp_form
+from domain.rules.channels import next_channel, slack_before_mail, whatsapp_form
 
 SLACK = Channel(kind=ChannelKind.SLACK, address="U1")
 PHONE = Channel(kind=ChannelKind.WHATSAPP, address="447700900001")
@@ -83,3 +83,19 @@ def test_trying_on_ends_and_never_tries_one_twice(channels: list[Channel], befor
 )
 def test_free_text_goes_only_within_a_day_of_the_persons_last_message(ago: timedelta | None, form: str) -> None:
     assert whatsapp_form(None if ago is None else NOW - ago, NOW) == form
+
+
+@pytest.mark.parametrize(
+    ("order", "user"),
+    [
+        ((SLACK, MAIL), "U1"),
+        ((PHONE, SLACK, MAIL), "U1"),
+        ((SLACK,), "U1"),
+        ((MAIL, SLACK), ""),
+        ((PHONE, MAIL), ""),
+        ((PHONE,), ""),
+        ((), ""),
+    ],
+)
+def test_who_puts_slack_before_mail_is_asked_there(order: tuple[Channel, ...], user: str) -> None:
+    assert slack_before_mail(order) == user
