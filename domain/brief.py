@@ -1,6 +1,6 @@
 """What a department request is about and whom it concerns, resolved at the moment that something is done about it."""
 
-from datetime import date
+from datetime import date, datetime
 
 from pydantic import Field
 
@@ -41,11 +41,28 @@ class Brief(Model):
         return tuple({one.person_id: one for one in (*self.relevant, *self.css, *self.csm)}.values())
 
 
+class FollowUp(Model):
+    """A note that somebody wrote with a follow-up of a request (ID-8)."""
+
+    at: datetime
+    by: str  # person id
+    text: str = Field(repr=False)
+
+
 class AgendaLine(Model):
-    """A line of a CSM's agenda (ID-8)."""
+    """A request on a CSM's agenda of a day (ID-8): listed on it, or still open from a day before."""
 
     case_id: str
-    csm_id: str
-    on: date
+    client_name: str = Field(repr=False)
     title: str = Field(repr=False)
-    done: bool = False
+    listed_on: date
+    status: str
+    outcome: str
+    owner: str  # person id or role; "" once it is over
+    waiting_for: str
+    due_at: datetime | None
+    notes: tuple[FollowUp, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        return self.status != "open"

@@ -8,7 +8,7 @@ from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import people_by_id, who_is_asked
 from adapters.postgres.directory_book import channels_of, on_the_board
 from adapters.postgres.pool import Connection, Pool, transaction
-from domain.brief import AgendaLine, Brief, Reached
+from domain.brief import Brief, Reached
 from domain.errors import Permanent
 from domain.people import Person
 
@@ -75,21 +75,6 @@ class PostgresBriefs:
         ending = row["status"] == "open" and row["reported"] is not None
         return ("closing", row["reported"]) if ending else (row["status"], row["outcome"])
 
-    async def agenda(self, csm_id: str) -> tuple[AgendaLine, ...]:
-        """A CSM's agenda: the open cases on it, and what was done of today's; the oldest day first."""
-        async with transaction(self._pool, reading=True) as conn:
-            rows = await conn.fetch(_AGENDA, csm_id)
-            return tuple([await self._line(conn, row) for row in rows])
-
-    async def _line(self, conn: Connection, row: Record) -> AgendaLine:
-        return AgendaLine(
-            case_id=row["case_id"],
-            csm_id=row["csm_id"],
-            on=row["on_date"],
-            title=await self._text(conn, row, row["request"].get("title_sha256", "")),
-            done=row["status"] != "open",
-        )
-
     async def _named(self, conn: Connection, person_id: str | None) -> tuple[Reached, ...]:
         return await self._reached(conn, await people_by_id(conn, [person_id])) if person_id else ()
 
@@ -133,8 +118,3 @@ _ENDED = """SELECT c.status, c.outcome, (SELECT e.body ->> 'outcome' FROM effect
         WHERE e.case_id = c.case_id AND e.kind = 'report-end' ORDER BY e.prepared_at DESC LIMIT 1) AS reported
     FROM cases c WHERE c.case_id = $1"""
 _LISTED = "SELECT on_date FROM agenda WHERE key = $1"
-_AGENDA = """
-    SELECT DISTINCT ON (a.case_id) a.case_id, a.csm_id, a.on_date, c.client_id, c.request, c.status
-    FROM agenda a JOIN cases c USING (case_id)
-    WHERE a.csm_id = $1 AND (c.status = 'open' OR a.on_date = holdfast_today() OR c.closed_at::date = holdfast_today())
-    ORDER BY a.case_id, a.on_date"""

@@ -6,6 +6,7 @@ Erasing a client is forgetting his key; the audit chain hashes ciphertext and st
 import hmac
 import os
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -87,10 +88,15 @@ class Vault:
 
     async def known_key(self, conn: Connection, client_id: str) -> ClientKey | None:
         """The client's key, or None if there is none. Raises SealedError if another master key wrapped it."""
-        wrapped = await conn.fetchval("SELECT wrapped FROM client_keys WHERE client_id = $1", client_id)
-        if wrapped is None:
-            return None
-        return ClientKey(client_id, _decrypt(self._master, wrapped, b"key\0" + client_id.encode()))
+        return (await self.known_keys(conn, [client_id])).get(client_id)
+
+    async def known_keys(self, conn: Connection, client_ids: Iterable[str]) -> dict[str, ClientKey]:
+        """As `known_key`, for several clients at once: those that there are."""
+        query = "SELECT client_id, wrapped FROM client_keys WHERE client_id = ANY($1)"
+        return {
+            name: ClientKey(name, _decrypt(self._master, wrapped, b"key\0" + name.encode()))
+            for name, wrapped in await conn.fetch(query, list(client_ids))
+        }
 
 
 class MasterKeyMissingError(HoldfastError):

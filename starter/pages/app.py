@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 
 from adapters.postgres.pool import DatabaseError
 from domain.errors import Refused
-from starter.pages import cases, lists, login, steps, withdrawal
+from starter.pages import agenda, cases, lists, login, my_work, requests, steps, withdrawal
 from starter.pages.guard import TOO_LARGE, Guard, TooLargeError
 from starter.pages.house import House
 from starter.pages.render import STATIC, problem
@@ -36,12 +36,24 @@ _STATUS = {
 }
 
 
+_PAGES = (
+    login.pages,
+    my_work.pages,
+    lists.pages,
+    requests.pages,
+    agenda.pages,
+    withdrawal.pages,
+    steps.pages,
+    cases.pages,
+)
+
+
 def create_app(house: House) -> ASGIApp:
     """Takes requests at `settings.web_url` only."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.house = house
     app.mount("/static", _Static(directory=STATIC))
-    for router in (login.pages, lists.pages, withdrawal.pages, steps.pages, cases.pages):
+    for router in _PAGES:
         app.include_router(router)
     app.add_exception_handler(SignInError, _sign_in)
     app.add_exception_handler(Refused, _refused)

@@ -16,6 +16,7 @@ from adapters.postgres.page_reader import ShownAct
 from adapters.postgres.pool import transaction
 from adapters.postgres.reader import Line
 from domain.case import EventKind
+from domain.department_request import DEPARTMENT_REQUEST
 from domain.errors import Refused
 from domain.explained import lines
 from domain.mail import IncomingMail
@@ -128,10 +129,16 @@ async def show(who: Who, case_id: str, act: str = "") -> Response:
         "waits": bool(act) and all(one.row.jti != act for one in acts),
         "timeline": [(line, told(line, names)) for line in reversed(await who.client.timeline(case_id))],
         "letters_in": await came_in(house, case_id),
+        "request": await house.requests.of(case_id) if detail.row.kind == DEPARTMENT_REQUEST else None,
+        "asked": facts.asked,
+        "linked": [one for one in detail.effects if one.kind in _OPENS and one.state == "sent"],
         "names": names,
         "temporal": _temporal(house, detail.row.workflow_id),
     }
     return page("case.html", who, **values)
+
+
+_OPENS = {"open-linked", "open-request"}
 
 
 def _temporal(house: House, workflow_id: str) -> str:

@@ -8,16 +8,22 @@ from starlette.requests import Request
 from temporalio.client import Client
 
 from adapters.letters.letters import PostgresLetters
+from adapters.postgres.agenda import Agendas
+from adapters.postgres.briefs import PostgresBriefs
 from adapters.postgres.crypto import Vault
+from adapters.postgres.directory_book import DirectoryBook
+from adapters.postgres.my_work import MyWork
 from adapters.postgres.operations import Operations
 from adapters.postgres.page_reader import PageReader
 from adapters.postgres.pool import Pool
 from adapters.postgres.reader import CaseReader
+from adapters.postgres.request_view import RequestViews
 from adapters.postgres.web_sessions import WebSessions
 from runtime.settings import Settings
 from starter.client import DirectClient
 from starter.gateway import Gateway, Login
 from starter.pages.provider import Provider
+from starter.requests import RequestDoor
 
 
 @dataclass
@@ -56,6 +62,26 @@ class House:
     @cached_property
     def operations(self) -> Operations:
         return Operations(self.pool, self.vault)
+
+    @cached_property
+    def work(self) -> MyWork:
+        return MyWork(self.pool, self.vault)
+
+    @cached_property
+    def requests(self) -> RequestViews:
+        return RequestViews(self.pool, PostgresBriefs(self.pool, self.vault))
+
+    @cached_property
+    def request_door(self) -> RequestDoor:
+        return RequestDoor(self.pool, self.vault, self.settings)
+
+    @cached_property
+    def directory(self) -> DirectoryBook:
+        return DirectoryBook(self.pool, self.vault)
+
+    @cached_property
+    def agendas(self) -> Agendas:
+        return Agendas(self.pool, self.vault)
 
     @cached_property
     def sessions(self) -> WebSessions:

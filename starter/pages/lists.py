@@ -1,59 +1,21 @@
-"""Lists of what waits: somebody's own queue, and what Accounts look after."""
+"""What Accounts look after."""
 
 import csv
 import io
 import re
-from dataclasses import dataclass
 from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from adapters.postgres.reader import StepRow
-from domain.people import Role, department_in
+from domain.people import Role
 from starter.client import every_step
 from starter.pages.render import page
-from starter.pages.visitor import Visitor, Who
+from starter.pages.visitor import Who
 
 pages = APIRouter()
-_OF_A_CASE = (Role.CSM, Role.CSS, Role.ACCOUNT_MANAGER)
 _MONTH = re.compile(r"^\d{4}-(0[1-9]|1[0-2])$")
-
-
-@dataclass(frozen=True)
-class Queue:
-    mine: tuple[StepRow, ...]
-    free: tuple[StepRow, ...]
-    others: tuple[StepRow, ...]
-
-
-async def queue_of(who: Visitor) -> Queue:
-    """What is theirs, what anybody of their teams may take, and what colleagues have taken."""
-    roles = [*who.colleague.roles, *who.colleague.person.managers_of, *_OF_A_CASE]
-    found = await who.house.cases.open_steps(roles=roles, person=who.person_id)
-    steps = [step for step in found if await _theirs(who, step)]
-    mine = [step for step in steps if step.step.owner == who.person_id]
-    free = [step for step in steps if step.step.owner == step.step.role]
-    taken = [step for step in steps if step not in mine and step not in free]
-    return Queue(tuple(mine), tuple(free), tuple(taken))
-
-
-async def _theirs(who: Visitor, step: StepRow) -> bool:
-    """A CSM's or account manager's step is theirs who look after its client, and of whoever stands in for them; a
-    department's contact may be asked about clients only, or about anything else (ID-2).
-    """
-    of_a_case = step.step.role in _OF_A_CASE or department_in(step.step.role) is not None
-    if not of_a_case or step.step.owner == who.person_id:
-        return True
-    return await who.house.pages.is_asked(who.session.identity, step.step.role, step.case_id)
-
-
-@pages.get("/")
-async def my_queue(who: Who, part: str = "") -> Response:
-    queue, names = await queue_of(who), await who.house.pages.names()
-    template = "queue_part.html" if part else "queue.html"
-    return page(template, who, queue=queue, names=names, now=who.session.now)
 
 
 @pages.get("/accounts")

@@ -48,6 +48,9 @@ WORDS = {
     "return.withdraw": "withdrew the approval",
     "return.mark": "marked the client's reply",
     "return.decided": "decided the dispute",
+    "request.route": "said which department it is for",
+    "request.estimate": "said how long it takes",
+    "request.done": "said that it is done",
 }
 APPROVAL_REASONS = {
     "above-the-limit": "With what was granted this month, it comes to more than the limit.",
@@ -63,6 +66,10 @@ APPROVAL_REASONS = {
 
 def _moment(at: datetime | None) -> str:
     return f"{at.astimezone(LONDON):%a %d %b %Y, %H:%M}" if at else "-"
+
+
+def _day(day: date) -> str:
+    return f"{day:%A %d %B %Y}"
 
 
 def _money(amount: Decimal | None, currency: str = "GBP") -> str:
@@ -128,7 +135,7 @@ def environment() -> ImmutableSandboxedEnvironment:
     )
     filters: dict[str, Any] = made.filters
     filters |= {"moment": _moment, "money": _money, "plain": _plain, "title_of": _title, "refusal": sentence}
-    filters |= {"did": did, "month": _month}
+    filters |= {"did": did, "month": _month, "day": _day}
     known: dict[str, Any] = made.globals
     known |= {"static": _static, "case_url": case_url, "step_url": step_url, "clauses": clauses()}
     known |= {"approval_reasons": APPROVAL_REASONS}

@@ -8,15 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
+from urllib.parse import quote
 
 from fastapi import APIRouter
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
+from adapters.postgres.calendars import explain
 from adapters.postgres.correspondence import CaseFacts, read_case
+from adapters.postgres.pool import transaction
 from adapters.postgres.reader import CaseDetail, StepRow
+from domain.department_request import DEPARTMENT_REQUEST
 from domain.errors import Refused
+from domain.explained import lines as in_words
 from domain.messages import ActKind
 from domain.rules.acts import OWNERSHIP, refuse
 from domain.rules.answer import valid_leads
@@ -27,14 +31,16 @@ from starter.gateway import Answer
 from starter.pages import table
 from starter.pages.cases import came_in
 from starter.pages.instructions import Instructions, read_instructions
-from starter.pages.render import case_url, page, step_url
+from starter.pages.render import LONDON, case_url, page, step_url
 from starter.pages.uploads import ACCEPTED
 from starter.pages.visitor import Form, Visitor, Who, sign_in_url, text_of
 
 pages = APIRouter()
-_LONDON = ZoneInfo("Europe/London")
 _DECISIONS = {ActKind.APPROVE, ActKind.REJECT, ActKind.ASK_BACK}
 _SHOWS_PROOF = _DECISIONS | {ActKind.CONFIRM, ActKind.AUTHORISE, ActKind.DECLINE}
+_NOTED = {ActKind.DONE, ActKind.WAIVE, ActKind.RESEND, ActKind.PROCESSED, ActKind.TAKEN_OFF, ActKind.ALLOCATED}
+IN_PLACE = _NOTED | {ActKind.ROUTED, ActKind.ESTIMATED, ActKind.MARK}
+"""What is so simple that it is done where it is listed."""
 
 
 @dataclass
@@ -60,6 +66,15 @@ class Desk:
     @property
     def url(self) -> str:
         return step_url(self.case_id, self.step_id)
+
+    @property
+    def anchor(self) -> str:
+        """A name for it that no other step on the same page has."""
+        return digest(self.url)[:8]
+
+    @property
+    def in_place(self) -> bool:
+        return IN_PLACE.issuperset(self.kinds)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -126,6 +141,13 @@ async def show(who: Who, case_id: str, step_id: str, saved: str = "") -> Respons
     return await render(await desk(who, case_id, step_id), saved=saved)
 
 
+@pages.get("/cases/{case_id:path}/steps/{step_id}/panel")
+async def panel(who: Who, case_id: str, step_id: str) -> Response:
+    """What My work shows below a step: the instructions, why it is due then, and what is simple is done there."""
+    made = await desk(who, case_id, step_id)
+    return page("panel.html", who, desk=made, back="work", **_BLANK, **await _shown(made))
+
+
 @pages.post("/cases/{case_id:path}/steps/{step_id}")
 async def act(who: Who, sent: Form, case_id: str, step_id: str) -> Response:
     made = await desk(who, case_id, step_id)
@@ -135,14 +157,18 @@ async def act(who: Who, sent: Form, case_id: str, step_id: str) -> Response:
             return await _table(made, sent, kind.removeprefix("table."))
         if who.must_sign_in_again(kind):
             return _sign_in_first(made)
-        return _answered(made, kind, await _decide(made, kind, sent))
+        return _answered(made, kind, await _decide(made, kind, sent), back=text_of(sent, "back"))
     except Refused as error:
         return await render(made, status=409, complaint=str(error), given=dict(_strings(sent)))
 
 
+_BLANK: dict[str, Any] = {"saved": "", "complaint": "", "given": dict[str, str]()}
+
+
 async def render(made: Desk, status: int = 200, **more: Any) -> Response:
     """The page of a step, with what is asked for by its kinds."""
-    values: dict[str, Any] = {"saved": "", "complaint": "", "given": dict[str, str](), "rows": None} | more
+    values: dict[str, Any] = _BLANK | {"rows": None} | more
+    values["back"] = values["given"].get("back", "")
     values |= await _extras(made, values)
     return page(_template(made), made.who, status, desk=made, **values)
 
@@ -154,10 +180,9 @@ def _template(made: Desk) -> str:
 
 
 async def _extras(made: Desk, values: Mapping[str, Any]) -> dict[str, Any]:
-    house, row = made.who.house, made.row
-    found: dict[str, Any] = {"names": await house.pages.names(), "people": await house.pages.people()}
+    house = made.who.house
+    found = await _shown(made)
     found["letters_in"] = await came_in(house, made.case_id)
-    found["effect"] = next((one for one in made.detail.effects if one.key == row.step.reference), None)
     found["clients"] = await house.pages.clients() if ActKind.TRIAGE in made.kinds else []
     found["preview"] = await house.letters.preview(made.case_id) if made.facts.findings.findings else None
     found["found"] = await _found(made)
@@ -169,6 +194,29 @@ async def _extras(made: Desk, values: Mapping[str, Any]) -> dict[str, Any]:
     if ActKind.APPROVE in made.kinds:
         found |= await _approval(made)
     return found
+
+
+async def _shown(made: Desk) -> dict[str, Any]:
+    """What is shown of every step, on its own page and on My work."""
+    house, row = made.who.house, made.row
+    names = await house.pages.names()
+    is_request = made.detail.row.kind == DEPARTMENT_REQUEST
+    return {
+        "names": names,
+        "people": await house.pages.people(),
+        "why_then": await _why_then(made, names) if made.open else (),
+        "effect": next((one for one in made.detail.effects if one.key == row.step.reference), None),
+        "request": await house.requests.of(made.case_id) if is_request else None,
+        "departments": await house.directory.entries() if ActKind.ROUTED in made.kinds else (),
+    }
+
+
+async def _why_then(made: Desk, names: Mapping[str, str]) -> tuple[str, ...]:
+    """The step's deadline, stretch by stretch."""
+    async with transaction(made.who.house.pool, reading=True) as conn:
+        told = await explain(conn, made.detail.view)
+    one = next((one for one in told if one.name == made.step_id), None)
+    return in_words(one, LONDON, names) if one else ()
 
 
 async def _found(made: Desk) -> list[dict[str, Any]]:
@@ -277,6 +325,8 @@ def _payload(made: Desk, kind: str, sent: FormData) -> dict[str, Any]:
             return {"mark": text_of(sent, "mark"), "lead_ids": leads, "note": text_of(sent, "note")}
         case ActKind.DECIDED:
             return _final(made, sent)
+        case ActKind.ESTIMATED:
+            return _estimate(text_of(sent, "hours"), text_of(sent, "on"))
         case _:
             return {name: text_of(sent, name) for name in _FIELDS.get(kind, ("note",))}
 
@@ -286,6 +336,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     ActKind.CLAIM: (),
     ActKind.RELEASE: (),
     ActKind.REASSIGN: ("to",),
+    ActKind.ROUTED: ("department",),
     ActKind.CONFIRM: ("preview_sha256",),
     ActKind.AUTHORISE: _REASON,
     ActKind.DECLINE: _REASON,
@@ -323,22 +374,33 @@ def _final(made: Desk, sent: FormData) -> dict[str, Any]:
     return {"overturned": overturned, "upheld": upheld}
 
 
+def _estimate(hours: str, day: str) -> dict[str, Any]:
+    """ID-5: hours, or a day. Raises Refused."""
+    if bool(hours) == bool(day):
+        raise Refused("estimate-unclear", "Give hours, or a day, one of the two.")
+    if hours and not (hours.isdecimal() and int(hours) > 0):
+        raise Refused("estimate-unclear", "Give whole hours, 1 or more.")
+    return {"hours": int(hours) if hours else 0, "on": day or None}
+
+
 def _due(given: str) -> str:
     """The browser's own form of a moment, London time. Raises Refused."""
     try:
-        return datetime.fromisoformat(given).replace(tzinfo=_LONDON).isoformat()
+        return datetime.fromisoformat(given).replace(tzinfo=LONDON).isoformat()
     except ValueError:
         raise Refused("bad-moment", "Choose the new day and time.") from None
 
 
-def _answered(made: Desk, kind: str, answer: Answer) -> Response:
-    """After a POST always another page, so that a reload sends nothing again."""
+def _answered(made: Desk, kind: str, answer: Answer, back: str = "") -> Response:
+    """After a POST always another page, so that a reload sends nothing again. `back` "work": to My work."""
     if answer.outcome.state == "refused":
         raise Refused(answer.outcome.code, answer.outcome.sentence)
+    here, jti = case_url(made.case_id), answer.signed.jti
+    if back == "work":
+        done = f"?case={quote(made.case_id, safe='')}&act={jti}"
+        return RedirectResponse("/" if kind in OWNERSHIP else f"/{done}", 303)
     if kind in OWNERSHIP:
         return RedirectResponse(made.url, 303)
-    here = case_url(made.case_id)
-    jti = answer.signed.jti
     proof = kind in _SHOWS_PROOF and answer.outcome.accepted
     return RedirectResponse(f"{here}/acts/{jti}" if proof else f"{here}?act={jti}", 303)
 

@@ -18,6 +18,7 @@ from starter.pages.house import House
 from starter.pages.render import step_url
 from starter.web import open_house, server
 from tests.agency import PEOPLE, Agency, eventually
+from tests.workflows.desk import PEOPLE as DEPARTMENTS_PEOPLE
 
 APPROVER = "shobhit.patil"
 _HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
@@ -111,6 +112,7 @@ class Town:
 @asynccontextmanager
 async def open_town(agency: Agency) -> AsyncGenerator[Town]:
     accounts = [Account(sub, name) for sub, (name, _, _) in PEOPLE.items()]
+    accounts += [Account(sub, name) for sub, (name, _, _) in DEPARTMENTS_PEOPLE.items()]
     with idp_simulator([*accounts, Account(APPROVER, "Shobhit Patil")]) as idp:
         settings = _settings(agency.settings, idp)
         async with open_house(settings, agency.client.service_client.config.target_host) as house, serving(house):

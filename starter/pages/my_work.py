@@ -1,0 +1,92 @@
+"""My work, the page after signing in: what waits for somebody and their team, by urgency, and done where it stands."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from adapters.postgres.my_work import Work, WorkRow
+from domain.texts import canonical, digest
+from starter.pages.render import LONDON, case_url, page
+from starter.pages.steps import IN_PLACE
+from starter.pages.visitor import Visitor, Who
+
+pages = APIRouter()
+
+
+@dataclass(frozen=True)
+class Card:
+    """A step on the page. `late`: it is overdue; `simple`: it is done here, without its own page."""
+
+    row: WorkRow
+    whose: str  # mine, free, or a colleague's person id
+    late: bool
+    today: bool
+    simple: bool
+
+
+@dataclass(frozen=True)
+class Board:
+    """`seen`: a name for exactly this, by which the page finds out that something changed."""
+
+    overdue: tuple[Card, ...]
+    today: tuple[Card, ...]
+    later: tuple[Card, ...]
+    others: tuple[Card, ...]
+    more: bool
+    seen: str
+
+    @property
+    def groups(self) -> tuple[tuple[str, str, tuple[Card, ...]], ...]:
+        shown = (("overdue", "Overdue", self.overdue), ("today", "Today", self.today), ("later", "Later", self.later))
+        return tuple(one for one in shown if one[2])
+
+
+@pages.get("/")
+async def my_work(who: Who, part: str = "", seen: str = "", case: str = "", act: str = "") -> Response:
+    made = board_of(await _work(who), who.person_id, who.session.now)
+    if part:
+        return page("work_news.html", who, changed=made.seen != seen)
+    names = await who.house.pages.names()
+    return page("work.html", who, board=made, names=names, now=who.session.now, done=_done(case, act))
+
+
+async def _work(who: Visitor) -> Work:
+    return await who.house.work.of(who.person_id, {*who.colleague.roles, *who.colleague.person.managers_of})
+
+
+def board_of(work: Work, person_id: str, now: datetime) -> Board:
+    """The cards by urgency; within each, broken promises first, then what is due first."""
+    cards = [_card(row, person_id, now) for row in work.rows]
+    ours = [one for one in cards if one.whose in {"mine", "free"}]
+    return Board(
+        overdue=tuple(one for one in ours if one.late),
+        today=tuple(one for one in ours if one.today and not one.late),
+        later=tuple(one for one in ours if not one.today and not one.late),
+        others=tuple(one for one in cards if one.whose not in {"mine", "free"}),
+        more=work.more,
+        seen=_seen(work.rows),
+    )
+
+
+def _card(row: WorkRow, person_id: str, now: datetime) -> Card:
+    step, due = row.step, row.step.deadline.due
+    whose = "mine" if step.owner == person_id else "free" if step.owner == step.role else step.owner
+    today = due.astimezone(LONDON).date() <= now.astimezone(LONDON).date()
+    return Card(row, whose, row.breached_at is not None or due < now, today, IN_PLACE.issuperset(step.kinds))
+
+
+def _seen(rows: Sequence[WorkRow]) -> str:
+    told = [[row.case_id, row.step.step_id, row.step.owner, str(row.step.deadline.due)] for row in rows]
+    return digest(canonical(told))[:16]
+
+
+def _done(case_id: str, jti: str) -> Mapping[str, str]:
+    """Where the proof of what was just done is, if the address names something that looks like one."""
+    try:
+        return {"link": f"{case_url(case_id)}?act={UUID(jti)}"} if case_id else {}
+    except ValueError:
+        return {}
