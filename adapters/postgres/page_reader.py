@@ -78,12 +78,6 @@ class PageReader:
                 roles |= await departments_asking(conn, person.person_id)
         return Colleague(person, frozenset(roles)) if person else None
 
-    async def is_asked(self, identity: Identity, role: str, case_id: str) -> bool:
-        """Whether this person may act for the role in this case (a CSM is one for their own clients)."""
-        async with transaction(self._pool, reading=True) as conn:
-            asked = await who_is_asked(conn, role, case_id)
-        return any(one.identity == identity for one in asked.may_act)
-
     async def names(self) -> dict[str, str]:
         """What people, departments and clients are called: by person id, role, or `client:` and the client's id."""
         async with transaction(self._pool, reading=True) as conn:
@@ -169,7 +163,10 @@ def _evidence(row: Record, content: bytes = b"") -> Evidence:
 _NAMES = """SELECT person_id AS id, name FROM people UNION ALL SELECT role, name FROM departments
     UNION ALL SELECT issuer || '|' || sub, name FROM money_people
     UNION ALL SELECT 'client:' || client_id, name FROM clients
-    UNION ALL SELECT 'department:' || slug, name FROM directory_on(holdfast_today())
+    UNION ALL SELECT 'department:' || slug || about, name FROM directory_on(holdfast_today()),
+        (VALUES (''), ('/operational'), ('/client')) AS topics (about)
+    UNION ALL VALUES ('role:csm', 'the CSM'), ('role:css', 'the CSS'), ('role:am', 'the account managers'),
+        ('role:agency-services', 'the Agency Services Manager')
     UNION ALL SELECT 'manager:' || slug, 'the manager of ' || name FROM directory_on(holdfast_today())"""
 _TEXTS = "SELECT sha256, content_ct FROM texts WHERE client_id = $1 AND sha256 = ANY($2)"
 _EVIDENCE_NAMED = """SELECT t.sha256, t.name, t.content_type, octet_length(t.content_ct) AS size

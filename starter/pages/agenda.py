@@ -24,11 +24,11 @@ async def mine(who: Who) -> Response:
 
 @pages.get("/agenda/{csm_id}/{day}")
 async def show(who: Who, csm_id: str, day: date) -> Response:
-    """Raises Refused `unknown-person`."""
+    """Raises Refused `unknown-agenda`."""
     names = await who.house.pages.names()
     csms = await who.house.agendas.csms()
     if csm_id not in {*csms, who.person_id}:
-        raise Refused("unknown-person", "There is no CSM of that name, so there is no such agenda.")
+        raise Refused("unknown-agenda", "There is no CSM of that name, so there is no such agenda.")
     before, after = (agenda_url(csm_id, day + timedelta(days=days)) for days in (-1, 1))
     values: dict[str, Any] = {"csm_id": csm_id, "day": day, "names": names, "before": before, "after": after}
     values["csms"] = [(one, names.get(one, one), agenda_url(one, day)) for one in csms]

@@ -26,6 +26,7 @@ _STATUS = {
     "unknown-step": 404,
     "no-such-step": 404,
     "unknown-act": 404,
+    "unknown-agenda": 404,
     "unknown-evidence": 404,
     "foreign-form": 403,
     "not-known-here": 403,

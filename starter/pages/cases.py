@@ -156,9 +156,13 @@ def told(line: Line, names: Mapping[str, str]) -> str:
         return f"{names.get(line.actor, line.actor)} {did(str(line.data.get('kind', '')))}"
     if line.kind.startswith("effect."):
         words += _became(line)
-    for role in (name for name in names if name.startswith(("team:", "role:"))):
+    roles = [name for name in names if name.startswith(_ROLES)]
+    for role in sorted(roles, key=len, reverse=True):  # the longest first: one may begin another
         words = words.replace(role, names[role])
     return words[:1].upper() + words[1:]
+
+
+_ROLES = ("team:", "role:", "department:", "manager:")
 
 
 def _became(line: Line) -> str:

@@ -31,6 +31,7 @@ def read_instructions(text: str) -> Instructions:
         command, numbered, listed = _COMMAND.match(line), _NUMBERED.match(line), _LISTED.match(line)
         if command:
             found.commands.append(command.group(1))
+            _ended(found)
         elif numbered:
             found.blocks.append(Block(numbered.group(2), int(numbered.group(1))))
         elif found.blocks and (listed or (_NESTED.match(line) and found.blocks[-1].items)):
@@ -42,6 +43,12 @@ def read_instructions(text: str) -> Instructions:
         block.text = block.text.partition(_ELSEWHERE)[0].replace(_POINTER, "").rstrip()
         block.text = re.sub(r":$", "." if block.number else ":", block.text)
     return found
+
+
+def _ended(found: Instructions) -> None:
+    """What led up to a command stands on its own without it."""
+    if found.blocks and not found.blocks[-1].text.endswith(_POINTER):
+        found.blocks[-1].text = re.sub(r":$", ".", found.blocks[-1].text)
 
 
 def _go_on(found: Instructions, line: str, *, fresh: bool) -> None:

@@ -14,9 +14,7 @@ from fastapi import APIRouter
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
-from adapters.postgres.calendars import explain
 from adapters.postgres.correspondence import CaseFacts, read_case
-from adapters.postgres.pool import transaction
 from adapters.postgres.reader import CaseDetail, StepRow
 from domain.department_request import DEPARTMENT_REQUEST
 from domain.errors import Refused
@@ -213,8 +211,7 @@ async def _shown(made: Desk) -> dict[str, Any]:
 
 async def _why_then(made: Desk, names: Mapping[str, str]) -> tuple[str, ...]:
     """The step's deadline, stretch by stretch."""
-    async with transaction(made.who.house.pool, reading=True) as conn:
-        told = await explain(conn, made.detail.view)
+    told = await made.who.client.clocks(made.case_id)
     one = next((one for one in told if one.name == made.step_id), None)
     return in_words(one, LONDON, names) if one else ()
 

@@ -30,8 +30,8 @@ async def _investigate(town: Town, window: Screen, case_id: str, folder: Path) -
     await window.open("/")
     await window.shoot("login")
     await window.sign_in("Priya Nair")
-    await expect(page.get_by_role("heading", name="My queue")).to_be_visible()
-    await window.shoot("queue")
+    await expect(page.get_by_role("heading", name="My work")).to_be_visible()
+    await window.shoot("my-work-returns")
     await window.click("Investigate the returned leads", "link")
     await window.click("Take this step")
     chat = folder / "chat-L-1001.txt"
@@ -103,7 +103,7 @@ async def test_every_page_is_good_on_a_phone(town: Town, browser: Browser, path:
         await window.open(where)
         await window.sign_in("Tom Reed")
         await expect(window.page.get_by_role("button", name="Sign out")).to_be_visible()
-        await window.shoot(f"phone-{path.strip('/') or 'queue'}")
+        await window.shoot(f"phone-{path.strip('/') or 'work'}")
 
 
 async def test_findings_are_handed_in_without_javascript(town: Town, browser: Browser) -> None:

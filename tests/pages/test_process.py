@@ -54,7 +54,7 @@ async def test_both_processes_sign_somebody_in_and_end_when_told(database: Datab
         async with httpx2.AsyncClient(follow_redirects=True) as http:
             asked = await http.get(f"http://127.0.0.1:{web}/login/start")
             assert "Ivan Hale" in asked.text
-            assert "My queue" in (await http.post(asked.url, data={"sub": "ivan"})).text
+            assert "My work" in (await http.post(asked.url, data={"sub": "ivan"})).text
         for running in (pages, provider):
             running.send_signal(signal.SIGTERM)
             await asyncio.to_thread(running.wait, 15)
