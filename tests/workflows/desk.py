@@ -152,5 +152,14 @@ class Desk:
         fact = Fact(event_id=f"teamwork:{name}", kind=FactKind.TASK, reference="task")
         await self.handle(case_id).signal("event", fact)
 
+    async def waits(self, case_id: str, why: str) -> None:
+        """Until the deadline of the process step says this."""
+
+        async def said() -> bool:
+            view = await self.agency.view(case_id)
+            return any(why in step.deadline.why() for step in view.steps if step.name == "process")
+
+        await self.agency.eventually(said, f"the deadline never said that the {why}")
+
     async def pass_time(self, case_id: str, by: timedelta) -> None:
         await self.agency.pass_time(case_id, by)

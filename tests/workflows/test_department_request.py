@@ -7,7 +7,7 @@ import pytest
 
 from domain.department_request import Source
 from domain.errors import Refused
-from domain.messages import ActKind
+from domain.messages import ActKind, Fact, FactKind
 from tests.agency import Agency
 from tests.workflows.desk import LIST, PEOPLE, Desk, furnish
 
@@ -246,6 +246,47 @@ async def test_andy_is_al_for_what_is_operational_and_cath_for_clients(desk: Des
     await desk.agency.parked(two, "process")
     asked = sorted(sorted(set(map(int, task["assignees"])) & {309, 310}) for task in desk.tasks())
     assert asked == [[309], [310]]
+
+
+@pytest.mark.clause("ID-3")
+async def test_the_promise_stands_still_while_the_ticket_waits_for_the_client(desk: Desk) -> None:
+    ticket = desk.ticket()
+    case_id = await desk.open(ticket_id=str(ticket))
+    await desk.agency.parked(case_id, "process")
+    await desk.pass_time(case_id, 10 * HOURS)
+    desk.agency.outside.tickets.edit(op="status", ticket=ticket, status="pending")
+    await desk.hint(case_id, "1")
+    await desk.waits(case_id, "client is waited for")
+    await desk.pass_time(case_id, 60 * HOURS)
+    assert reminders(desk, "barb") == []
+    desk.agency.outside.tickets.edit(op="status", ticket=ticket, status="open")
+    await desk.hint(case_id, "2")
+    await desk.waits(case_id, "nobody is waited for")
+    await desk.agency.act(case_id, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
+    assert (await desk.result(case_id)).status == "done"
+    query = "SELECT kind FROM case_events WHERE case_id = $1 AND step_id <> 'follow-up' ORDER BY seq"
+    told = [row["kind"] for row in await desk.agency.database.fetch(query, case_id)]
+    assert "breached" not in told
+    assert told.index("promised") < told.index("paused") < told.index("met")
+
+
+@pytest.mark.clause("ID-4")
+async def test_who_is_away_is_covered_for_on_the_task_too(desk: Desk) -> None:
+    case_id = await desk.open()
+    await desk.agency.parked(case_id, "process")
+    await desk.agency.database.execute(
+        "INSERT INTO absences (person_id, starts, ends, stand_in_id, set_by)"
+        " VALUES ('barb', holdfast_today(), holdfast_today() + 3, 'ada', 'test')"
+    )
+    fact = Fact(event_id="moved:1", kind=FactKind.OWNERS, reference="process")
+    await desk.handle(case_id).signal("event", fact)
+
+    async def assigned() -> bool:
+        return 311 in set(map(int, desk.tasks()[0]["assignees"]))
+
+    await desk.agency.eventually(assigned, "the stand-in is not on the task")
+    step = next(one for one in (await desk.agency.view(case_id)).steps if one.name == "process")
+    assert step.owner == "ada"
 
 
 async def test_the_same_request_again_is_the_same_case_and_another_under_its_name_is_refused(desk: Desk) -> None:
