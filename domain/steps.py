@@ -86,6 +86,7 @@ class Look:
 
     effect: Reading
     seen: Callable[[Receipt], None]
+    before_asking: bool = False  # read before they are asked at all
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from workflows.steps.case import Case
 from workflows.steps.clocks import clocks, met, pause, promised, resume, start_clock
 from workflows.steps.close import close
 from workflows.steps.deadline import deadline, passed, when
-from workflows.steps.mend import mends
+from workflows.steps.mend import drop, mended, mends
 from workflows.steps.news import news
 from workflows.steps.person import move, person, person_unless
 from workflows.steps.reading import reading
@@ -46,7 +46,7 @@ class DepartmentRequest(CaseWorkflow):
                 start_clock(case, sop.resolved(request, request.due_after), step="process")  # ID-5
             await asyncio.gather(
                 self.processed(request),  # ID-3 to ID-7, ID-9 to ID-12
-                self.put_on_it(),  # ID-4
+                self.put_on_it(request),  # ID-4
                 self.estimated(request),  # ID-5
                 self.followed_up(request),  # ID-8
                 self.watched(request),
@@ -55,26 +55,34 @@ class DepartmentRequest(CaseWorkflow):
             return await close(case, ended, sop.in_words(ended), "ID-3", sop.finished(request, ended))
 
     def is_over(self) -> bool:
-        return bool(self.done_by) or self.seen.completed or self.seen.deleted
+        return self.is_done or self.seen.completed or self.seen.deleted
 
     async def processed(self, request: DepartmentAsk) -> None:
         """ID-3: until the department says that it is done, here or in Teamwork, whoever is asked is reminded."""
         due = await deadline(self.case, "due", "ID-5", request.due_after)
         step = sop.process(request, self.department, due, self.assigned)
-        done = await person_unless(self.case, step, self.is_over, Look(sop.look(request, self.department), self.look))
+        done = await person_unless(self.case, step, self.is_over, self.looks(request))
         self.seen = self.case.keep("seen", self.seen)
         self.done_by = done.by if done else ""
         self.is_done = True
         met(self.case, TargetName.RESOLVED)
+        for key in sop.overtaken(request):
+            drop(self.case, key)
 
     def assigned(self, receipts: Sequence[Receipt]) -> None:
         self.is_assigned, self.missing = True, sop.missing_in(receipts)
 
-    async def put_on_it(self) -> None:
+    async def put_on_it(self, request: DepartmentAsk) -> None:
         """ID-4: no task is unassigned; who could not be put on it is, by hand."""
-        await when(self.case, "ID-4", "assigned", lambda: self.is_assigned or self.is_done)
-        if self.missing:
-            await person_unless(self.case, sop.assign_by_hand(self.missing), lambda: self.is_done)
+        task = sop.task_key(request)
+        await when(
+            self.case,
+            "ID-4",
+            "assigned",
+            lambda: self.is_done or (self.is_assigned and task not in self.case.broken),
+        )
+        if missing := self.missing or sop.missing_in(mended(self.case, task)):
+            await person_unless(self.case, sop.assign_by_hand(missing), lambda: self.is_done, self.looks(request))
 
     async def estimated(self, request: DepartmentAsk) -> None:
         """ID-5: unsure, the manager is asked in a comment; the due date follows the answer, wherever it is given."""
@@ -82,7 +90,9 @@ class DepartmentRequest(CaseWorkflow):
             return
         await when(self.case, "ID-5", "assigned", lambda: self.is_assigned or self.is_done)
         step = sop.estimate(request, self.department)
-        said = await person_unless(self.case, step, lambda: self.is_done or self.seen.estimate is not None)
+        said = await person_unless(
+            self.case, step, lambda: self.is_over() or self.seen.estimate is not None, self.looks(request)
+        )
         answer = said.result if said else self.case.keep("estimate-read", self.seen).estimate
         if answer and not self.is_done:
             after = sop.from_now(request, answer, self.case.now())
@@ -100,16 +110,23 @@ class DepartmentRequest(CaseWorkflow):
     async def followed_up(self, request: DepartmentAsk) -> None:
         """ID-8: the CSS's note at least every 48 hours; one that is written in Teamwork counts as well."""
         for turn in count(1):
-            noted = self.seen.noted
+            noted = self.case.keep("noted-before", self.seen).noted
             soon = await deadline(self.case, "next-follow-up", "ID-8", sop.next_note(request, turn))
             if await passed(self.case, "next-note", "ID-8", soon, lambda seen=noted: self.is_noted(seen)):
                 step = sop.follow_up(request, self.department, turn)
-                await person_unless(self.case, step, lambda seen=noted: self.is_noted(seen))
-            if self.is_done:
+                looks = self.looks(request, before_asking=True)
+                if not await person_unless(self.case, step, lambda seen=noted: self.is_noted(seen), looks):
+                    await self.noted_elsewhere()
+            if self.is_over():
                 break
 
     def is_noted(self, before: int) -> bool:
-        return self.is_done or self.seen.noted > before
+        return self.is_over() or self.seen.noted > before
+
+    async def noted_elsewhere(self) -> None:
+        """Who was asked is shown to be asked no more: nothing else may happen for a while."""
+        if not self.is_over():
+            await stage(self.case, "noted", "ID-8", (), doing="followed up in Teamwork")
 
     async def watched(self, request: DepartmentAsk) -> None:
         """What Teamwork says is a hint: the task is read again, and what is read counts."""
@@ -129,6 +146,9 @@ class DepartmentRequest(CaseWorkflow):
         for clock in promised(self.case, TargetName.RESOLVED):
             why = f"the {self.waits_for.replace('-', ' ')} is waited for" if self.waits_for else "nobody is waited for"
             move(self.case, "waited", "process", clock.due, why)
+
+    def looks(self, request: DepartmentAsk, *, before_asking: bool = False) -> Look:
+        return Look(sop.look(request, self.department), self.look, before_asking)
 
     def look(self, receipt: Receipt) -> None:
         self.seen = sop.seen_in(receipt)

@@ -57,9 +57,9 @@ def day_of(request: DepartmentAsk, due: datetime) -> date:
 def opening(request: DepartmentAsk, department: str, due: datetime) -> tuple[Effect, ...]:
     """ID-4 to ID-8 and ID-9 to ID-12: the task with everybody on it, then the comment, then whoever has it is told."""
     relevant = contact(request, department)
-    task = AssignTask(key=_key(request, "assign-task"), clause="ID-4", role=relevant, due_on=day_of(request, due))
+    task = AssignTask(key=task_key(request), clause="ID-4", role=relevant, due_on=day_of(request, due))
     comment = CommentTask(key=_key(request, "comment"), clause="ID-6", template="assigned", to=relevant, after=task.key)
-    told = Tell(key=_key(request, "tell"), clause="ID-10", template="told", to=relevant, after=comment.key)
+    told = Tell(key=_tell_key(request), clause="ID-10", template="told", to=relevant, after=comment.key)
     return (task, comment, *_ticket(request, "assigned"), _agenda(request), told)
 
 
@@ -102,6 +102,15 @@ def finished(request: DepartmentAsk, ended: RequestOutcome) -> tuple[Effect, ...
         key = _key(request, "report-end")
         effects.append(ReportEnd(key=key, clause="ID-3", to_workflow_id=opener, outcome=in_words(ended)))
     return tuple(effects)
+
+
+def overtaken(request: DepartmentAsk) -> tuple[str, ...]:
+    """Keys of what is not sent any more once it is done: nobody is told of, or asked about, what is over."""
+    return (_tell_key(request), _estimate_key(request))
+
+
+def task_key(request: DepartmentAsk) -> str:
+    return _key(request, "assign-task")
 
 
 def look(request: DepartmentAsk, department: str) -> ReadTask:
@@ -177,9 +186,7 @@ def assign_by_hand(missing: Sequence[str]) -> PersonStep[StepResult]:
 
 def estimate(request: DepartmentAsk, department: str) -> PersonStep[Estimate]:
     """ID-5: unsure of the time, the department's manager is asked for an estimate in a comment on the task."""
-    asked = CommentTask(
-        key=_key(request, "ask-estimate"), clause="ID-5", template="ask-estimate", to=manager_role(department)
-    )
+    asked = CommentTask(key=_estimate_key(request), clause="ID-5", template="ask-estimate", to=manager_role(department))
     return PersonStep(
         name="estimate",
         clause="ID-5",
@@ -258,6 +265,14 @@ def _ticket(request: DepartmentAsk, template: str, turn: int = 1, step_id: str =
 
 def _agenda(request: DepartmentAsk) -> Effect:
     return ListOnAgenda(key=_key(request, "list-on-agenda"), clause="ID-8")
+
+
+def _tell_key(request: DepartmentAsk) -> str:
+    return _key(request, "tell")
+
+
+def _estimate_key(request: DepartmentAsk) -> str:
+    return _key(request, "ask-estimate")
 
 
 def _key(request: DepartmentAsk, name: str, ordinal: int | str = 1) -> str:

@@ -46,6 +46,12 @@ def never() -> bool:
     return False
 
 
+async def others_first() -> None:
+    """Lets whoever waits for what has just changed go on: once to wake them, once until all of them wait again."""
+    for _ in range(2):
+        await workflow.wait_condition(lambda: True)
+
+
 async def first(case: Case, label: str, until: datetime, *, act: str, over: Callable[[], bool] = never) -> Woke:
     """What comes first: an act for the step `act` (or for no step), that it is `over`, its deadline moved, or the
     moment `until`. Takes nothing. A decision that is there wins over everything else.

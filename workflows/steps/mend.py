@@ -160,6 +160,7 @@ async def _mend(case: Case, key: str) -> None:
             break
         receipt = await _again(case, broken)
         if receipt.done:
+            case.done[_mended(key)] = receipt.model_dump_json()
             break
         if key in case.broken:
             case.broken[key] = broken.model_copy(
@@ -178,6 +179,16 @@ async def _turn(case: Case, key: str, broken: Broken) -> None:
         await _rest(case, broken, pause)
     else:
         await person(case, could_not(case, effect, last), key=f"could-not:{part_of(key)}.{broken.attempt}")
+
+
+def mended(case: Case, key: str) -> tuple[Receipt, ...]:
+    """What came of an effect that was broken, once it is mended."""
+    kept = case.done.get(_mended(key))
+    return (Receipt.model_validate_json(kept),) if kept else ()
+
+
+def _mended(key: str) -> str:
+    return f"mended {key}"
 
 
 def drop(case: Case, key: str) -> None:

@@ -17,7 +17,7 @@ from domain.steps import Done, Look, PersonStep
 from workflows.steps.asking import judge, perform
 from workflows.steps.case import Case
 from workflows.steps.clocks import meet_step
-from workflows.steps.deadline import BESIDE, first, never, wait
+from workflows.steps.deadline import BESIDE, first, never, others_first, wait
 from workflows.steps.stage import RECEIPTS, break_down
 from workflows.steps.visibility import show
 
@@ -55,8 +55,11 @@ async def person_unless(
     one of several of its kind, whichever there are.
     """
     key = key or case.key(step.name)
-    if key not in case.done and key not in case.open and over():
-        case.done[key] = MOOT
+    if key not in case.done and key not in case.open:
+        if look and look.before_asking:
+            await _read_again(case, key, step, look)
+        if over():
+            case.done[key] = MOOT
     return await _person(case, key, step, over, look)
 
 
@@ -71,7 +74,7 @@ async def _person(
         label = f"{step.clause} {waiting.deadline.label}"
         match await first(case, label, waiting.deadline.due, act=key, over=over):
             case "due":
-                if not (look and await _seen_over(case, key, step, over, look)):
+                if not (look and await _overtaken(case, key, step, over, look)):
                     await _chase(case, key, step)
             case "act":
                 if done := await _hear(case, key, step):
@@ -98,15 +101,22 @@ def _remembered(kept: str, step: PersonStep[R]) -> Done[R] | None:
     return Done(step.result.model_validate_json(known.result), known.by, known.kind, known.receipts)
 
 
-async def _seen_over(case: Case, key: str, step: PersonStep[R], over: Callable[[], bool], look: Look) -> bool:
-    """Looks before reminding. What could not be read is no reason not to remind."""
+async def _overtaken(case: Case, key: str, step: PersonStep[R], over: Callable[[], bool], look: Look) -> bool:
+    """Looks before reminding: whether it is over, was said to be done meanwhile, or has got more time."""
+    due = case.open[key].deadline.due
+    await _read_again(case, key, step, look)
+    return over() or case.has_acts(key) or case.open[key].deadline.due != due
+
+
+async def _read_again(case: Case, key: str, step: PersonStep[R], look: Look) -> None:
+    """What could not be read is no reason not to remind. What follows from what was read comes first."""
     stage = Stage(
         name=f"look {key}", clause=step.clause, effects=(look.effect,), events=case.take_events(), view=case.view()
     )
     (receipt,) = await perform(case, stage)
     if receipt.done:
         look.seen(receipt)
-    return over()
+        await others_first()
 
 
 def _drop(case: Case, key: str, step: PersonStep[R]) -> None:

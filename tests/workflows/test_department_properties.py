@@ -1,0 +1,275 @@
+"""What holds for every department request, in whatever order things happen: real workflow code on a real server.
+
+A script is up to a dozen moves of everybody around a request. After each of them, once nothing is in flight any more,
+the request is looked at; at the end everything outside works again, everybody does what is theirs, and it closes.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from secrets import token_hex
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from domain.case import CaseView, Deadline, EventKind, OpenStep
+from domain.department_request import Estimate
+from domain.effects import Nudge
+from domain.messages import ActKind, FactKind
+from runtime.connect import connect
+from runtime.settings import Settings
+from runtime.temporal_server import temporal_server
+from tests.workflows.department_stand_in import PEOPLE, Asked, Town, ask, working
+
+OFTEN = {"limit.historyCount.suggestContinueAsNew": 60}
+SKEW = timedelta(seconds=20)  # between the case's time, which is read first, and its view
+STEPS = ("process", "follow-up", "estimate", "could-not", "assign-by-hand")
+ROUNDS = 40
+
+Move = tuple[str, ...]
+moves: SearchStrategy[Move] = st.one_of(
+    st.tuples(st.just("time"), st.sampled_from(["0.1", "1", "11", "24", "36", "48", "97"])),
+    st.tuples(st.just("act"), st.sampled_from(STEPS), st.sampled_from(["good", "forged", "another's"])),
+    st.tuples(st.just("owner"), st.sampled_from(STEPS), st.sampled_from(["claim", "release", "move", "sooner"])),
+    st.tuples(st.just("teamwork"), st.sampled_from(["complete", "delete", "note", "estimate"])),
+    st.tuples(st.just("hint")),
+    st.tuples(
+        st.just("vendor"), st.sampled_from(["board", "desk", "post"]), st.sampled_from(["down", "refuses", "lost", ""])
+    ),
+    st.tuples(st.just("outbound"), st.sampled_from(["off", "on"])),
+    st.tuples(st.just("people"), st.sampled_from([*PEOPLE.values()]), st.sampled_from(["away", "back", "others"])),
+)
+asks = st.fixed_dictionaries(
+    {
+        "unsure": st.booleans(),
+        "ticket_id": st.sampled_from(["", "77"]),
+        "due_after": st.sampled_from([timedelta(hours=48), timedelta(days=10)]),
+        "unknown_to_board": st.sampled_from([(), ("cleo",)]),
+    }
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def address() -> AsyncGenerator[str]:
+    """One server for the module, on which every case continues as new after sixty events."""
+    async with temporal_server(time_travel=True, dynamic_config=OFTEN) as server:
+        yield server.address
+
+
+@pytest.fixture
+async def client(address: str) -> Client:
+    return await connect(Settings(), address=address)
+
+
+@dataclass
+class Play:
+    """One script on one request, and what was seen of it after each move."""
+
+    case: Asked
+    seen: dict[str, Deadline] = field(default_factory=dict[str, Deadline])
+    promised: dict[str, datetime] = field(default_factory=dict[str, datetime])
+
+    async def make(self, move: Move) -> bool:
+        """One move, and a look at what became of it. False once the case is closed."""
+        try:
+            await self.do(move)
+        except RPCError as error:
+            if "already completed" not in str(error):
+                raise
+        is_open = await self.case.settled()
+        if is_open:
+            await self.look()
+        assert self.case.world.wrong == []
+        return is_open
+
+    async def do(self, move: Move) -> None:
+        case, world = self.case, self.case.world
+        match move:
+            case ("time", hours):
+                await case.forward(timedelta(hours=float(hours)))
+            case ("act", name, how):
+                await self.acts(name, how)
+            case ("owner", name, what):
+                await self.owns(name, what)
+            case ("teamwork", what):
+                self.in_teamwork(what)
+            case ("hint",):
+                await case.tell(FactKind.TASK, "task")
+            case ("vendor", name, how):
+                world.vendors[name] = how
+            case ("outbound", turned):
+                world.outbound = turned == "on"
+                if world.outbound:
+                    await case.tell(FactKind.RESUMED)
+            case ("people", person, how):
+                world.away = world.away | {person} if how == "away" else world.away - {person}
+                steps = [one.step_id for one in (await case.view()).steps] if how == "others" else []
+                await case.tell(FactKind.OWNERS, " ".join(steps))
+            case _:
+                raise AssertionError(move)
+
+    def in_teamwork(self, what: str) -> None:
+        task = self.case.world.task
+        match what:
+            case "complete":
+                self.case.world.changes(completed=True, completed_by="barb")
+            case "delete":
+                self.case.world.changes(deleted=True)
+            case "note":
+                self.case.world.changes(noted=task.noted + 1 if task else 0)
+            case _:
+                self.case.world.changes(estimate=Estimate(hours=200))
+
+    async def acts(self, name: str, how: str) -> None:
+        """A step that is not open gets a stray one."""
+        step = await self.open(name)
+        if step and how == "good":
+            await self.case.ends(step)
+        else:
+            by = "nobody" if how == "another's" else "barb"
+            await self.case.act(step.step_id if step else name, "request.done", by, good=how != "forged")
+
+    async def owns(self, name: str, what: str) -> None:
+        if step := await self.open(name):
+            hours = 30 if what == "move" else -1
+            due = (
+                {"due": (step.deadline.due + timedelta(hours=hours)).isoformat()} if what in {"move", "sooner"} else {}
+            )
+            kind = ActKind.MOVE if due else ActKind(f"step.{what}")
+            await self.case.act(step.step_id, kind.value, PEOPLE[step.role.partition("/")[0]], {}, **due)
+
+    async def open(self, name: str) -> OpenStep | None:
+        return next((one for one in (await self.case.view()).steps if one.name == name), None)
+
+    async def look(self) -> None:
+        now, view = await self.case.now(), await self.case.view()
+        clock = await self.case.clock()
+        written = self.case.world.written
+        assert written is not None
+        assert {one.step_id for one in view.steps} == {one.step_id for one in written.steps}, "the tables say otherwise"
+        assert view.doing or view.steps
+        for step in view.steps:
+            assert step.owner
+            assert step.waiting_for
+            assert step.deadline.due > now - SKEW, (
+                f"{step.step_id} was due at {step.deadline.due}, and nothing happened"
+            )
+        waits = [one.due for one in clock.values() if one.due > now - SKEW]
+        assert waits, "nothing is ever going to happen"
+        self.openly_moved(view)
+        for name, one in clock.items():
+            if not name.startswith("mend ") and name not in {step.step_id for step in view.steps}:
+                assert self.promised.setdefault(name, one.due) == one.due, f"{name} was moved silently"
+
+    def openly_moved(self, view: CaseView) -> None:
+        """A due date that is another one than before says so itself, or is that of the next reminder."""
+        for step in view.steps:
+            before, after = self.seen.get(step.step_id), step.deadline
+            if before and before.due != after.due and len(after.moved) <= len(before.moved):
+                assert before.label != after.label, f"{step.step_id} was moved silently"
+                reminded = [one for one in self.case.world.events if one.kind is EventKind.CHASED]
+                assert any(one.step_id == step.step_id for one in reminded)
+            self.seen[step.step_id] = after
+
+    async def finish(self) -> None:
+        """Everything works again, and everybody does what is theirs."""
+        world = self.case.world
+        world.vendors.clear()
+        if not await self.make(("outbound", "on")) or not await self.make(("time", "2")):
+            return
+        for _ in range(ROUNDS):
+            steps = (await self.case.view()).steps if await self.case.settled() else ()
+            wanted = [one for one in steps if one.name != "process"] or list(steps)
+            move: Move = ("act", wanted[0].name, "good") if wanted else ("time", "24")
+            if not await self.make(move):
+                return
+        raise AssertionError(f"it never closed: {await self.case.view()}")
+
+    def ledger(self) -> None:
+        """Everything once, in its order, and nothing left undone."""
+        world = self.case.world
+        kinds = [world.effects[key].kind for key in world.order]
+        assert len(world.order) == len(set(world.order))
+        for first, second in (("assign-task", "comment-task"), ("comment-task", "tell")):
+            if first in kinds and second in kinds:
+                assert kinds.index(first) < kinds.index(second)
+        left = {key for key, one in world.effects.items() if world.settled.get(key) is None}
+        dropped = ("/tell/", "/ask-estimate/")
+        assert not [
+            key
+            for key in left
+            if not isinstance(world.effects[key], Nudge)
+            and not _reads(world, key)
+            and not any(one in key for one in dropped)
+        ]
+        assert len(world.closed) == 1
+        assert (world.closed[0].steps, world.closed[0].broken) == ((), ())
+        chases = [(one.step_id, one.chase) for one in world.reminders() if not one.role and not one.passed_on]
+        assert len(chases) == len(set(chases))
+
+
+def _reads(world: Any, key: str) -> bool:
+    return world.effects[key].kind in {"read-task", "resolve-owners"}
+
+
+async def play(client: Client, town: Town, queue: str, given: dict[str, Any], script: list[Move]) -> None:
+    case = await ask(client, town, queue, **given)
+    played = Play(case)
+    try:
+        await case.settled()
+        for move in script:
+            if not await played.make(move):
+                break
+        else:
+            await played.finish()
+        ended = await case.result()
+        assert ended.status in {"done", "done-in-teamwork", "task-deleted"}
+        assert case.world.wrong == []
+        played.ledger()
+    except Exception as error:
+        error.add_note(f"{given} {script}")
+        raise
+    finally:
+        if await case.settled():
+            await case.handle.terminate()
+        town.worlds.pop(case.handle.id)
+
+
+Example = Callable[[dict[str, Any], list[Move]], Coroutine[Any, Any, None]]
+
+
+async def holds(client: Client, times: int) -> None:
+    """Hypothesis is not asynchronous: it asks from a thread of its own."""
+    town, queue, loop = Town(), f"property-{token_hex(4)}", asyncio.get_running_loop()
+
+    @settings(
+        max_examples=times,
+        deadline=None,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(asks, st.lists(moves, min_size=3, max_size=12))
+    def example(given: dict[str, Any], script: list[Move]) -> None:
+        asyncio.run_coroutine_threadsafe(play(client, town, queue, dict(given), script), loop).result()
+
+    async with working(client, town, queue):
+        await asyncio.to_thread(example)
+
+
+@pytest.mark.slow
+async def test_whatever_happens_a_request_is_somebody_s_nudges_nobody_too_late_and_closes(client: Client) -> None:
+    await holds(client, 40)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+async def test_whatever_happens_very_often(client: Client) -> None:
+    await holds(client, 1_500)
