@@ -469,12 +469,12 @@ async def eventually(check: Callable[[], Awaitable[bool]], otherwise: str, secon
 
 @asynccontextmanager
 async def open_agency(
-    folder: Path, database: Database, temporal: TemporalServer, *, workers: bool = True
+    folder: Path, database: Database, temporal: TemporalServer, *, workers: bool = True, followers: bool = True
 ) -> AsyncGenerator[Agency]:
-    """Everything that runs, on queues of its own."""
+    """Everything that runs, on queues of its own. `followers`: whether the ticket desk has them."""
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(outside(folder))
-        settings = settings_for(folder, database, world)
+        settings = settings_for(folder, database, world).model_copy(update={"tickets_followers": followers})
         await seed(database, world)
         client = await connect(settings, address=temporal.address)
         queue = f"t-{token_hex(4)}"

@@ -109,11 +109,13 @@ class DepartmentRequest(CaseWorkflow):
 
     async def followed_up(self, request: DepartmentAsk) -> None:
         """ID-8: the CSS's note at least every 48 hours; one that is written in Teamwork counts as well."""
+        asked = 0
         for turn in count(1):
             noted = self.case.keep("noted-before", self.seen).noted
             soon = await deadline(self.case, "next-follow-up", "ID-8", sop.next_note(request, turn))
             if await passed(self.case, "next-note", "ID-8", soon, lambda seen=noted: self.is_noted(seen)):
-                step = sop.follow_up(request, self.department, turn)
+                asked += 1
+                step = sop.follow_up(request, self.department, asked)
                 looks = self.looks(request, before_asking=True)
                 if not await person_unless(self.case, step, lambda seen=noted: self.is_noted(seen), looks):
                     await self.noted_elsewhere()

@@ -62,6 +62,7 @@ class World:
     unknown_to_board: tuple[str, ...] = ()
     effects: dict[str, Effect] = field(default_factory=dict[str, Effect])
     settled: dict[str, ReceiptState] = field(default_factory=dict[str, ReceiptState])
+    tried: set[str] = field(default_factory=set[str])  # what was not sent when it was first asked for
     order: list[str] = field(default_factory=list[str])  # keys, as they were sent
     nudges: list[Nudge] = field(default_factory=list[Nudge])
     events: list[CaseEvent] = field(default_factory=list[CaseEvent])
@@ -103,6 +104,8 @@ class World:
         if effect.key in self.settled and not isinstance(effect, READS):
             return answer(self.settled[effect.key])
         how = self.vendors.get(VENDORS.get(effect.kind, ""), "")
+        if how or not self.outbound:
+            self.tried.add(effect.key)
         if not self.outbound and not isinstance(effect, READS):
             return answer(ReceiptState.HELD, "outbound-off")
         if how:
@@ -140,7 +143,8 @@ class World:
 
     def _nudged(self, nudge: Nudge) -> None:
         self.nudges.append(nudge)
-        known = self.over if nudge.chase and not nudge.passed_on and not self.vendors.get(BOARD) else self.known
+        looked = nudge.chase and not nudge.passed_on and nudge.key not in self.tried and not self.vendors.get(BOARD)
+        known = self.over if looked else self.known
         if known and not nudge.step_id.startswith("could-not"):
             self.wrong.append(f"{nudge.key}: somebody was nudged after it was done")
 
@@ -167,6 +171,8 @@ class World:
         return said["step_id"] == request.step_id and said["kind"] in kinds and said["by"] in {own, STAND_IN}
 
     def _accepted(self, request: RecordActs, index: int, one: Candidate, said: dict[str, Any]) -> ActAnswer:
+        if [one for one in one.then if getattr(one, "step_id", request.step_id) not in {"", request.step_id}]:
+            self.wrong.append(f"{request.step_id}: what follows takes its words from another step")
         claimed = {"step.claim": said["by"], "step.release": ""}.get(said["kind"], request.claimed_by)
         if request.reference and said["kind"] in {"step.done", "step.waive"}:
             self.settled[request.reference] = ReceiptState.ABANDONED

@@ -1,31 +1,12 @@
 """Continue-as-new, forced by a server that suggests it after few events: nothing is lost, asked twice or done twice."""
 
-from collections.abc import AsyncGenerator
 from datetime import timedelta
-from pathlib import Path
-
-import pytest_asyncio
 
 from domain.messages import ActKind
-from runtime.temporal_server import TemporalServer, temporal_server
-from tests.agency import Agency, letter, open_agency
-from tests.conftest import Database
+from tests.agency import Agency, letter
 from tests.workflows.test_disputes import AMY, BAD, asked, decides, marks, refused, replies
 
 FOUR = ["L-1001", "L-1002", "L-1003", "L-1004"]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def hasty_temporal() -> AsyncGenerator[TemporalServer]:
-    suggest = {"limit.historyCount.suggestContinueAsNew": 25}
-    async with temporal_server(time_travel=True, dynamic_config=suggest) as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def hasty(tmp_path: Path, database: Database, hasty_temporal: TemporalServer) -> AsyncGenerator[Agency]:
-    async with open_agency(tmp_path, database, hasty_temporal) as made:
-        yield made
 
 
 async def runs(agency: Agency, case_id: str) -> list[str]:
