@@ -17,7 +17,10 @@ class Agendas:
         self._pool, self._vault = pool, vault
 
     async def of(self, csm_id: str, on: date) -> tuple[AgendaLine, ...]:
-        """What was listed on a day, and what was listed before and not done by then; what is open comes first."""
+        """What was listed on a day, and what was listed before and not done by then; what is open comes first.
+
+        Of what is done, what was listed in the 90 days before.
+        """
         async with transaction(self._pool, reading=True) as conn:
             rows = await conn.fetch(LINES, csm_id, on)
             keys = await self._vault.known_keys(conn, {row["client_id"] for row in rows})
@@ -63,9 +66,12 @@ def _opened(key: ClientKey | None, sealed: bytes | None) -> str:
 
 
 LINES = """
+    WITH listed AS (SELECT case_id, on_date FROM agenda WHERE csm_id = $1 AND on_date BETWEEN $2::date - 90 AND $2
+        UNION SELECT a.case_id, a.on_date FROM cases c JOIN agenda a USING (case_id)
+            WHERE c.status = 'open' AND a.csm_id = $1 AND a.on_date < $2::date - 90)
     SELECT DISTINCT ON (c.status <> 'open', c.due_at, a.case_id) a.case_id, a.on_date, c.client_id, c.status, c.outcome,
         c.owner, c.waiting_for, c.due_at, coalesce(k.name, '') AS client_name, t.content_ct AS title_ct, n.notes::text
-    FROM agenda a JOIN cases c USING (case_id) LEFT JOIN clients k USING (client_id)
+    FROM listed a JOIN cases c USING (case_id) LEFT JOIN clients k USING (client_id)
         LEFT JOIN texts t ON t.client_id = c.client_id AND t.sha256 = c.request ->> 'title_sha256'
         LEFT JOIN LATERAL (
             SELECT json_agg(json_build_object('at', x.accepted_at, 'by', x.person_id,
@@ -74,8 +80,8 @@ LINES = """
                 JOIN texts w ON w.client_id = c.client_id AND w.sha256 = x.payload::jsonb ->> 'note_sha256'
             WHERE x.case_id = c.case_id AND x.kind = 'step.done'
                 AND (x.accepted_at AT TIME ZONE 'Europe/London')::date <= $2) n ON true
-    WHERE a.csm_id = $1 AND a.on_date <= $2 AND (a.on_date = $2 OR c.closed_at IS NULL
-        OR (c.closed_at AT TIME ZONE 'Europe/London')::date >= $2)
+    WHERE a.on_date = $2 OR c.closed_at IS NULL
+        OR (c.closed_at AT TIME ZONE 'Europe/London')::date >= $2
     ORDER BY c.status <> 'open', c.due_at, a.case_id, a.on_date"""
 _WHOSE = """SELECT csm_id FROM css_on(holdfast_today()) WHERE css_id = $1
     AND NOT EXISTS (SELECT 1 FROM clients WHERE csm_id = $1) ORDER BY csm_id LIMIT 1"""
