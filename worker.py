@@ -70,6 +70,7 @@ from workflows.department_request import DepartmentRequest
 from workflows.directory_sweep import DirectorySweep
 from workflows.money_people import MoneyPeopleChanged
 from workflows.morning_digest import MorningDigest
+from workflows.request_sweep import RequestSweep
 from workflows.return_lead import ReturnLead
 
 WORKFLOWS = [
@@ -81,6 +82,7 @@ WORKFLOWS = [
     DirectorySweep,
     MorningDigest,
     DepartmentRequest,
+    RequestSweep,
 ]
 GRACE = timedelta(seconds=30)
 log = structlog.get_logger("worker")

@@ -24,6 +24,7 @@ from domain.effects import Effect, Nudge, OpenRequest, SendDigest, Worded
 from domain.gate import LeadRow, MoneyContext, Permit
 from domain.mail import OutgoingMail, Words
 from domain.owners import OwnerToday, StepOwner
+from domain.request_sweep import RequestsSwept
 from domain.return_lead import Billing, LeadClaim, Triage
 
 
@@ -368,6 +369,14 @@ class Openings(Protocol):
 
     async def admit(self, kind: str, workflow_id: str, opening: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """The workflow's input, as the door made it of the request. Raises Refused, with nothing changed."""
+        ...
+
+
+class Boards(Protocol):
+    """The task board and the desk, as the door looks at them."""
+
+    async def sweep(self) -> RequestsSwept:
+        """Opens, resumes and tells what is found there; safe to repeat. Raises VendorError."""
         ...
 
 

@@ -9,6 +9,7 @@ SOPS_QUEUE = "holdfast"
 BOOKS_SCHEDULE = "books-check"
 DIRECTORY_SCHEDULE = "directory-sweep"
 DIGEST_SCHEDULE = "morning-digest"
+REQUEST_SCHEDULE = "request-sweep"
 
 
 def money_queue(sops_queue: str = SOPS_QUEUE) -> str:

@@ -105,6 +105,7 @@ class ClientMessage(BaseModel):
 
 class FactKind(StrEnum):
     BOUNCED = "bounced"
+    UNDELIVERED = "undelivered"  # a message of ours, as a chat's vendor says later
     JOINED = "joined"  # another mail about leads that are under review here
     REPLIED = "replied"  # made of a client's message by the case itself
     TASK = "task-changed"  # in Teamwork, or the ticket at the desk: read again before anything follows

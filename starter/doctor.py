@@ -21,7 +21,7 @@ from adapters.postgres import policy
 from adapters.postgres.directory_book import DirectoryBook
 from adapters.postgres.operations import Operations
 from adapters.postgres.pool import transaction
-from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE, SOPS_QUEUE, money_queue
+from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE, REQUEST_SCHEDULE, SOPS_QUEUE, money_queue
 from domain.people import Role
 from runtime import local
 from runtime.connect import connect
@@ -203,6 +203,13 @@ _CLOCKWORK = (
         "morning's digests",
         "people are told in the morning what waits for them",
         "schedules run morning-digest",
+    ),
+    _Clockwork(  # ID-4
+        REQUEST_SCHEDULE,
+        "nothing finds the tasks and tickets that were made without anybody on them",
+        "look at the boards",
+        "tasks and tickets made elsewhere are looked at",
+        "schedules run request-sweep",
     ),
 )
 

@@ -17,6 +17,7 @@ from starter.intake_rules import linked_case
 
 MOST_ATTEMPTS = 8
 SOON = timedelta(seconds=3)
+_OVER = frozenset({FactKind.RESUMED, FactKind.TASK, FactKind.UNDELIVERED})  # nothing to a case that has ended
 log = structlog.get_logger("handover")
 
 
@@ -68,7 +69,7 @@ class Handover:
         return True
 
     async def _ended(self, row: Waiting, step: Signal) -> bool:
-        if step.fact and (step.fact.kind is FactKind.RESUMED or step.fact.event_id.startswith("joined:")):
+        if step.fact and (step.fact.kind in _OVER or step.fact.event_id.startswith("joined:")):
             return True  # a case that is over holds nothing back, and the lead goes on in the case that asked
 
         def opens(case: KnownCase) -> NewCase:

@@ -27,6 +27,7 @@ from runtime.connect import connect
 from runtime.logs import configure_logging
 from runtime.patience import patiently
 from runtime.settings import Settings
+from starter.boards import BoardsOutside, boards_outside
 from starter.door_worker import door_worker
 from starter.handover import Handover
 from starter.intake import Door
@@ -72,7 +73,9 @@ async def keep(name: str, work: Callable[[], Awaitable[int]], stop: asyncio.Even
             await asyncio.wait_for(stop.wait(), timeout=max(pause, 0.001))
 
 
-async def work_at_the_door(settings: Settings, pool: Pool, vault: Vault, stop: asyncio.Event) -> None:
+async def work_at_the_door(
+    settings: Settings, pool: Pool, vault: Vault, boards: BoardsOutside, stop: asyncio.Event
+) -> None:
     """Serves the door's task queue until `stop` is set; the other loops go on while Temporal is waited for."""
     connecting = asyncio.ensure_future(patiently("Temporal", partial(connect, settings), RuntimeError))
     stopping = asyncio.ensure_future(stop.wait())
@@ -80,7 +83,7 @@ async def work_at_the_door(settings: Settings, pool: Pool, vault: Vault, stop: a
     if not connecting.done():
         connecting.cancel()
         return
-    async with door_worker(connecting.result(), pool, vault, settings):
+    async with door_worker(connecting.result(), pool, vault, settings, boards):
         await stopping
 
 
@@ -99,11 +102,13 @@ async def serve(settings: Settings, client: Client, stop: asyncio.Event) -> None
             tls=settings.imap_tls,
         )
         stack.push_async_callback(inbox.close)
+        boards = await stack.enter_async_context(boards_outside(settings, pool, vault))
         handover = Handover(door.intake, client, page_of=settings.page_of)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keep("mail", lambda: take_mail(inbox, door), stop, POLL_SECONDS))
             tasks.create_task(keep("handover", handover.run_once, stop, IDLE_SECONDS))
-            tasks.create_task(work_at_the_door(settings, pool, vault, stop))
+            tasks.create_task(work_at_the_door(settings, pool, vault, boards, stop))
+            tasks.create_task(keep("looks", boards.look, stop, POLL_SECONDS))
 
 
 async def _main(settings: Settings) -> None:

@@ -28,7 +28,8 @@ from domain.books_check import BOOKS_CHECK, BooksCheckRequest
 from domain.digest import MORNING_DIGEST, DigestRequest
 from domain.directory_sweep import DIRECTORY_SWEEP, SweepRequest
 from domain.errors import Refused
-from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE, SOPS_QUEUE
+from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE, REQUEST_SCHEDULE, SOPS_QUEUE
+from domain.request_sweep import REQUEST_SWEEP, RequestSweepRequest
 
 LONDON = "Europe/London"
 CATCH_UP = timedelta(hours=6)
@@ -91,6 +92,20 @@ def digest_schedule(queue: str = SOPS_QUEUE) -> Schedule:
     return _in_london(action, calendar)
 
 
+def request_schedule(queue: str = SOPS_QUEUE) -> Schedule:
+    """Before the day begins: what was made without people, day or comment is asked about that morning."""
+    calendar = ScheduleCalendarSpec(hour=(ScheduleRange(7),), minute=(ScheduleRange(20),), comment="every day")
+    action = ScheduleActionStartWorkflow(
+        REQUEST_SWEEP,
+        RequestSweepRequest(),
+        id=REQUEST_SCHEDULE,
+        task_queue=queue,
+        execution_timeout=LONGEST_CHECK,
+        static_summary="ID-4 tasks and tickets made elsewhere",
+    )
+    return _in_london(action, calendar)
+
+
 def _in_london(action: ScheduleActionStartWorkflow, *calendars: ScheduleCalendarSpec) -> Schedule:
     return Schedule(
         action=action,
@@ -105,6 +120,7 @@ def wanted(invoice_days: Sequence[int], queue: str = SOPS_QUEUE) -> Mapping[str,
         BOOKS_SCHEDULE: books_schedule(invoice_days, queue),
         DIRECTORY_SCHEDULE: directory_schedule(queue),
         DIGEST_SCHEDULE: digest_schedule(queue),
+        REQUEST_SCHEDULE: request_schedule(queue),
     }
 
 

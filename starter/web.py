@@ -1,4 +1,4 @@
-"""The process of the pages and of the API, on loopback; elsewhere a proxy with TLS stands before it.
+"""The process of the pages, of the API and of webhooks, on loopback; elsewhere a proxy with TLS stands before it.
 
     python -m starter.web
 
@@ -24,6 +24,7 @@ from runtime.settings import SettingMissingError, Settings, is_loopback
 from starter.api.app import create_api
 from starter.pages.app import create_app
 from starter.pages.house import House
+from starter.webhooks import PREFIX, create_webhooks
 
 log = structlog.get_logger("web")
 
@@ -55,8 +56,7 @@ class Front:
 
 
 def create_front(house: House) -> ASGIApp:
-    """What other systems send by webhook has its place here, too: a line of its own, with its own guard."""
-    return Front(create_app(house), {"/api/": create_api(house)})
+    return Front(create_app(house), {"/api/": create_api(house), PREFIX: create_webhooks(house)})
 
 
 def server(house: House) -> uvicorn.Server:

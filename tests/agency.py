@@ -47,6 +47,7 @@ from simulators.teamwork import TeamworkSimulator, teamwork_simulator
 from simulators.tickets import TicketsSimulator, tickets_simulator
 from simulators.whatsapp import WhatsAppSimulator, whatsapp_simulator
 from simulators.xero import XeroSimulator, xero_simulator
+from starter.boards import BoardsOutside, boards_outside
 from starter.door_worker import door_worker
 from starter.handover import Handover
 from starter.inbox import take_mail
@@ -225,6 +226,7 @@ class Agency:
     inbox: ImapInbox
     door_pool: Pool
     skipper: TimeSkipper
+    boards: BoardsOutside
 
     async def deliver(self, mail: EmailMessage, *, as_user: str = "") -> None:
         """By SMTP, logged in as its sender, so that our own server finds it authentic."""
@@ -484,12 +486,13 @@ async def open_agency(
         door = Door(pool, vault, settings)
         inbox = ImapInbox(world.mail.host, world.mail.imap_port, settings.imap_user, world.mail.password)
         stack.push_async_callback(inbox.close)
+        boards = await stack.enter_async_context(boards_outside(settings, pool, vault, settling=timedelta(0)))
         if workers:
             await stack.enter_async_context(sops_worker(settings, client, queue=queue))
             await stack.enter_async_context(money_worker(settings, client, queue=queue))
-            await stack.enter_async_context(door_worker(client, pool, vault, settings, queue=queue))
+            await stack.enter_async_context(door_worker(client, pool, vault, settings, boards, queue=queue))
         skipper = TimeSkipper(
             client, config=TimeSkippingConfig(enabled=False, max_session_skip_count=5000, disable_propagation=True)
         )
         handover = Handover(door.intake, skipper.client, queue=queue)
-        yield Agency(settings, client, queue, database, world, door, handover, inbox, pool, skipper)
+        yield Agency(settings, client, queue, database, world, door, handover, inbox, pool, skipper, boards)

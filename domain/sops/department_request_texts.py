@@ -182,7 +182,22 @@ by the address that is on record here: {{ about | join(', ') }}
 """,
 )
 
+_NOT_DELIVERED = Instruction(
+    clause="ID-11",
+    title="Tell somebody another way",
+    text=_ABOUT
+    + """\
+A message of ours about this request was taken on its way and did not arrive after all, says WhatsApp.
+
+1. Tell the department's contact another way: on Slack, by e-mail, or ring them.
+2. Have their number corrected if it is no longer theirs (samples/channels.csv shows the form).
+3. Say what you did:
+     holdfast step complete {{ case_id }} {{ step_id }} --done --note "..."
+""",
+)
+
 INSTRUCTIONS: dict[str, Instruction] = {
+    "not-delivered": _NOT_DELIVERED,
     "route": _ROUTE,
     "process": _PROCESS,
     "estimate": _ESTIMATE,

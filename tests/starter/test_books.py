@@ -11,7 +11,7 @@ from temporalio.client import ScheduleHandle
 from adapters.postgres.promises import PostgresPromises
 from domain.books_check import INVOICE_DAYS
 from domain.errors import Refused
-from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE
+from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE, REQUEST_SCHEDULE
 from runtime.temporal_server import TemporalServer, temporal_server
 from starter.doctor import Finding, examine
 from starter.schedules import books_schedule
@@ -53,7 +53,7 @@ async def test_accounts_have_a_list_of_the_leads_received_in_a_month(agency: Age
 
 async def test_the_schedule_is_applied_shown_and_missed(agency: Agency, temporal: TemporalServer) -> None:
     said = [await holdfast(agency.settings, "schedules", "apply", "--json", temporal=temporal.address) for _ in "12"]
-    ids = (BOOKS_SCHEDULE, DIRECTORY_SCHEDULE, DIGEST_SCHEDULE)
+    ids = (BOOKS_SCHEDULE, DIRECTORY_SCHEDULE, DIGEST_SCHEDULE, REQUEST_SCHEDULE)
     assert [one.data for one in said] == [dict.fromkeys(ids, "created"), dict.fromkeys(ids, "updated")]
     handles = [agency.client.get_schedule_handle(one) for one in ids]
     try:

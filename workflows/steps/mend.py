@@ -29,12 +29,14 @@ TOLD: dict[FactKind, tuple[EventKind, str]] = {
     FactKind.LINKED: (EventKind.NOTED, "A linked case says that it is over."),
     FactKind.RESUMED: (EventKind.RESUMED, "Sending was switched on again."),
     FactKind.BOUNCED: (EventKind.NOTED, "A mail of ours came back."),
+    FactKind.UNDELIVERED: (EventKind.NOTED, "A message of ours did not arrive after all."),
     FactKind.REPLIED: (EventKind.NOTED, "The client wrote in the case's thread."),
     FactKind.OWNERS: (EventKind.NOTED, "Somebody went, left or came back: whose the open steps are is looked up."),
 }
 UNHEARD = (EventKind.NOTED, "A fact arrived that a case of this kind has no use for.")
 LOOKS: dict[FactKind, tuple[str, str]] = {
     FactKind.BOUNCED: ("not-reached", "our mail came back: reach the client another way"),
+    FactKind.UNDELIVERED: ("not-delivered", "a message of ours did not arrive: tell them another way"),
     FactKind.REPLIED: ("reply", "the client wrote: read it and answer"),
 }
 
@@ -130,7 +132,7 @@ async def _look(case: Case, event_id: str) -> None:
         kinds=(ActKind.DONE, ActKind.WAIVE),
         result=StepResult,
         waiting_for=waiting_for,
-        reference=fact.reference if fact.kind is FactKind.BOUNCED else "",
+        reference=fact.reference if fact.kind in {FactKind.BOUNCED, FactKind.UNDELIVERED} else "",
     )
     await person(case, step, key=f"{name}:{part_of(event_id)}")
     del case.beside[event_id]

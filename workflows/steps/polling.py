@@ -14,11 +14,12 @@ FOR_A_WHILE = RetryPolicy(
 )
 
 
-async def poll(method: Callable[[Any, A], Awaitable[T]], argument: A, summary: str) -> T:
+async def poll(method: Callable[[Any, A], Awaitable[T]], argument: A, summary: str, queue: str | None = None) -> T:
     """Raises ActivityError after six tries: the next run of the schedule looks again."""
     return await workflow.execute_activity_method(
         method,
         argument,
+        task_queue=queue,
         start_to_close_timeout=timedelta(minutes=50),
         heartbeat_timeout=timedelta(seconds=15),
         retry_policy=FOR_A_WHILE,

@@ -1,0 +1,36 @@
+"""The daily look at the boards: tasks and tickets that were made outside of Holdfast (ID-3, ID-4, ID-7, ID-8)."""
+
+from collections.abc import Collection, Sequence
+
+from domain.board import BoardTask, Ticket
+from domain.model import Model
+
+REQUEST_SWEEP = "RequestSweep"
+OURS = "[holdfast:"  # what we made carries a marker, and has its case
+
+
+class RequestSweepRequest(Model):
+    """Every client's list, and the tickets that changed lately."""
+
+
+class RequestsSwept(Model):
+    opened: int = 0  # cases of tasks and tickets that had none
+    resumed: int = 0  # cases whose task was opened again
+    told: int = 0  # open cases that have to look at a change
+
+
+def lacks_of_task(task: BoardTask, on_it: Collection[str], support: Sequence[str]) -> tuple[str, ...]:
+    """What a task lacks of ID-4, ID-5 and ID-6; people are person ids, `support` the CSS and the CSM."""
+    lacks = {
+        "assignee": not task.assignees,
+        "css-and-csm": not set(support) <= set(on_it),
+        "due-date": task.due_on is None,
+        "comment": task.comments == 0,
+    }
+    return tuple(name for name, is_lacking in lacks.items() if is_lacking)
+
+
+def lacks_of_ticket(ticket: Ticket, following: Collection[str], support: Sequence[str]) -> tuple[str, ...]:
+    """What a ticket lacks of ID-4 and ID-7."""
+    lacks = {"assignee": not ticket.assignee, "followers": not set(support) <= set(following)}
+    return tuple(name for name, is_lacking in lacks.items() if is_lacking)

@@ -1,0 +1,103 @@
+"""The daily sweep on a real server, with the stand-ins of Teamwork and the desk (ID-3, ID-4, ID-7, ID-8)."""
+
+from datetime import timedelta
+from secrets import token_hex
+
+import pytest
+
+from domain.ids import REQUEST_SCHEDULE
+from domain.messages import ActKind
+from domain.request_sweep import REQUEST_SWEEP, RequestsSwept, RequestSweepRequest
+from starter.schedules import request_schedule
+from tests.agency import CLIENT_MAIL, Agency
+from tests.workflows.desk import CSM_ON_BOARD, LIST, Desk, furnish
+from workflows.request_sweep import RequestSweep
+
+GOOD = {"assignees": [304, 315, CSM_ON_BOARD], "dueAt": "2036-12-01"}
+
+
+@pytest.fixture
+async def desk(agency: Agency) -> Desk:
+    return await furnish(agency)
+
+
+async def sweep(desk: Desk) -> tuple[int, int, int]:
+    """As the schedule starts it, in the door's own worker; then what was accepted is handed over."""
+    swept: RequestsSwept = await desk.agency.client.execute_workflow(
+        RequestSweep.run, RequestSweepRequest(), id=f"sweep-{token_hex(4)}", task_queue=desk.agency.queue
+    )
+    await desk.agency.take_in()
+    return swept.opened, swept.resumed, swept.told
+
+
+def make(desk: Desk, **what: object) -> str:
+    made = desk.agency.outside.teamwork.change({"op": "create", "tasklistId": int(LIST), "name": "Broken form", **what})
+    assert isinstance(made, dict)
+    return str(made["id"])
+
+
+@pytest.mark.clause("ID-3", "ID-4")
+async def test_a_task_that_lacks_what_it_must_have_becomes_a_case_once(desk: Desk) -> None:
+    bare, for_barb = make(desk), make(desk, assignees=[304])
+    good = make(desk, **GOOD)
+    desk.does("comment", task=int(good), body="On it.")
+    assert await sweep(desk) == (2, 0, 0)
+    rows = await desk.agency.database.fetch("SELECT case_id, request FROM cases ORDER BY request ->> 'department'")
+    assert [(row["request"]["task_id"], row["request"]["department"]) for row in rows] == [
+        (bare, ""),
+        (for_barb, "ppc"),
+    ]
+    assert {row["request"]["source"] for row in rows} == {"sweep"}
+    await desk.agency.parked(rows[0]["case_id"], "route")
+    await desk.agency.parked(rows[1]["case_id"], "process")
+    opened, resumed, _ = await sweep(desk)
+    assert (opened, resumed) == (0, 0)
+    assert len(desk.tasks()) == 3
+
+
+@pytest.mark.clause("ID-7", "ID-8")
+async def test_a_ticket_that_nobody_follows_becomes_a_case_once(desk: Desk) -> None:
+    tickets = desk.agency.outside.tickets
+    tickets.seed(users=[{"id": 77, "name": "Jane", "email": CLIENT_MAIL, "role": "end-user"}])
+    ticket = int(token_hex(4), 16)
+    tickets.seed(tickets=[{"id": ticket, "subject": "Ads are off", "requester_id": 77}])
+    desk.ticket()  # a stranger's: nobody knows whose client that is
+    assert await sweep(desk) == (1, 0, 0)
+    (row,) = await desk.agency.database.fetch("SELECT case_id, client_id FROM cases")
+    await desk.agency.act(row["case_id"], "route", ActKind.ROUTED, {"department": "ppc"}, "cleo")
+    await desk.agency.parked(row["case_id"], "process")
+    assert {"cleo@commversion.com", "tom@commversion.com"} <= desk.followers(ticket)
+    assert (await sweep(desk))[0] == 0
+
+
+@pytest.mark.clause("ID-3")
+async def test_a_completion_and_a_reopening_whose_webhooks_were_lost_are_found(desk: Desk) -> None:
+    case_id = await desk.open()
+    await desk.agency.parked(case_id, "process")
+    task = desk.tasks()[0]["id"]
+    desk.does("complete", task=task)
+    assert (await sweep(desk))[2] == 1
+    assert (await desk.result(case_id)).status == "done-in-teamwork"
+    assert await sweep(desk) == (0, 0, 0)
+    desk.does("reopen", task=task)
+    assert await sweep(desk) == (0, 1, 0)
+    await desk.agency.parked_at(case_id, "process")
+    assert (await sweep(desk))[1] == 0
+
+
+async def test_what_is_being_made_is_left_alone_and_a_board_that_is_down_is_asked_again(desk: Desk) -> None:
+    make(desk)
+    patient = desk.agency.boards
+    patient._settling = timedelta(minutes=10)
+    assert (await sweep(desk))[0] == 0
+    patient._settling = timedelta(0)
+    desk.agency.outside.teamwork.fault("GET /tasklists/", "error_before", status=503, times=1)
+    with pytest.raises(Exception, match="Teamwork"):
+        await patient.sweep()
+    assert (await patient.sweep()).opened == 1
+    assert (await patient.sweep()).opened == 0
+
+
+def test_the_schedule_starts_the_sweep_every_morning() -> None:
+    made = request_schedule("q")
+    assert (made.action.workflow, made.action.id, made.action.task_queue) == (REQUEST_SWEEP, REQUEST_SCHEDULE, "q")  # type: ignore[union-attr]
