@@ -3,7 +3,6 @@
 from temporalio import workflow
 
 from activities.request_sweep import RequestSweepActivities
-from domain.ids import door_queue
 from domain.request_sweep import REQUEST_SWEEP, RequestsSwept, RequestSweepRequest
 from workflows.steps.polling import poll
 
@@ -14,5 +13,4 @@ class RequestSweep:
 
     @workflow.run
     async def run(self, request: RequestSweepRequest) -> RequestsSwept:
-        queue = door_queue(workflow.info().task_queue)
-        return await poll(RequestSweepActivities.sweep_requests, request, "ID-4 tasks and tickets", queue)
+        return await poll(RequestSweepActivities.sweep_requests, request, "ID-4 tasks and tickets", at_the_door=True)

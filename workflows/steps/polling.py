@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
+from domain.ids import door_queue
+
 A = TypeVar("A")
 T = TypeVar("T")
 FOR_A_WHILE = RetryPolicy(
@@ -14,12 +16,15 @@ FOR_A_WHILE = RetryPolicy(
 )
 
 
-async def poll(method: Callable[[Any, A], Awaitable[T]], argument: A, summary: str, queue: str | None = None) -> T:
-    """Raises ActivityError after six tries: the next run of the schedule looks again."""
+async def poll(method: Callable[[Any, A], Awaitable[T]], argument: A, summary: str, *, at_the_door: bool = False) -> T:
+    """Raises ActivityError after six tries: the next run of the schedule looks again.
+
+    `at_the_door`: the door's own process does it, under its database role.
+    """
     return await workflow.execute_activity_method(
         method,
         argument,
-        task_queue=queue,
+        task_queue=door_queue(workflow.info().task_queue) if at_the_door else None,
         start_to_close_timeout=timedelta(minutes=50),
         heartbeat_timeout=timedelta(seconds=15),
         retry_policy=FOR_A_WHILE,
