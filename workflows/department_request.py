@@ -134,10 +134,13 @@ class DepartmentRequest(CaseWorkflow):
         """What Teamwork says is a hint: the task is read again, and what is read counts."""
         while await news(self.case, "task-changed", "ID-3", FactKind.TASK, lambda: self.is_done):
             self.look(await reading(self.case, "task", sop.look(request, self.department)))
-            self.wait_for_others()
+            await self.wait_for_others()
 
-    def wait_for_others(self) -> None:
-        """The clock stands still while the ticket waits for the client or a third party, and nobody is reminded."""
+    async def wait_for_others(self) -> None:
+        """The clock stands still while the ticket waits for the client or a third party, and nobody is reminded.
+
+        Written down at once: nothing else may happen for days.
+        """
         if self.seen.waits_for == self.waits_for:
             return
         self.waits_for = self.seen.waits_for
@@ -148,6 +151,7 @@ class DepartmentRequest(CaseWorkflow):
         for clock in promised(self.case, TargetName.RESOLVED):
             why = f"the {self.waits_for.replace('-', ' ')} is waited for" if self.waits_for else "nobody is waited for"
             move(self.case, "waited", "process", clock.due, why)
+        await stage(self.case, "waited-for", "ID-5", (), doing=self.case.doing)
 
     def looks(self, request: DepartmentAsk, *, before_asking: bool = False) -> Look:
         return Look(sop.look(request, self.department), self.look, before_asking)

@@ -214,8 +214,16 @@ class Town:
         world.events += request.events
         answer = world.judge(request)
         ends = answer.kind in request.kinds and request.view_after is not None
-        world.written = request.view_after if ends else request.view
+        world.written = request.view_after if ends else moved(request, answer)
         return answer
+
+
+def moved(request: RecordActs, answer: ActAnswer) -> CaseView:
+    """The activity that takes a new due date in writes it down."""
+    steps = {one.step_id: one for one in request.view.steps}
+    if answer.due and (step := steps.get(request.step_id)):
+        steps[step.step_id] = step.model_copy(update={"deadline": step.deadline.model_copy(update={"due": answer.due})})
+    return request.view.model_copy(update={"steps": tuple(steps.values())})
 
 
 @dataclass

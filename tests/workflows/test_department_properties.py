@@ -22,6 +22,7 @@ from temporalio.service import RPCError
 from domain.case import CaseView, Deadline, EventKind, OpenStep
 from domain.department_request import Estimate
 from domain.messages import ActKind, FactKind
+from domain.rules.clock import Cause, PauseRule, Target
 from runtime.connect import connect
 from runtime.settings import Settings
 from runtime.temporal_server import temporal_server
@@ -31,7 +32,13 @@ OFTEN = {"limit.historyCount.suggestContinueAsNew": 60}
 SKEW = timedelta(seconds=20)  # between the case's time, which is read first, and its view
 STEPS = ("process", "follow-up", "estimate", "could-not", "assign-by-hand")
 ROUNDS = 40
+DAY = timedelta(days=1)
 MAY_BE_LEFT = {"read-task", "resolve-owners", "nudge", "tell"}  # nobody is told any more once it is done
+
+PAUSES = tuple(
+    PauseRule(cause=cause, longest=timedelta(days=3), follow_up=DAY) for cause in (Cause.CLIENT, Cause.THIRD_PARTY)
+)
+RESOLVED = Target(name="resolved", clause="CR-5.8", after=timedelta(hours=48), pauses=PAUSES, version=3)
 
 Move = tuple[str, ...]
 moves: SearchStrategy[Move] = st.one_of(
@@ -39,6 +46,7 @@ moves: SearchStrategy[Move] = st.one_of(
     st.tuples(st.just("act"), st.sampled_from(STEPS), st.sampled_from(["good", "forged", "another's"])),
     st.tuples(st.just("owner"), st.sampled_from(STEPS), st.sampled_from(["claim", "release", "move", "sooner"])),
     st.tuples(st.just("teamwork"), st.sampled_from(["complete", "delete", "note", "estimate"])),
+    st.tuples(st.just("ticket"), st.sampled_from(["client", "third-party", ""])),
     st.tuples(st.just("hint")),
     st.tuples(
         st.just("vendor"), st.sampled_from(["board", "desk", "post"]), st.sampled_from(["down", "refuses", "lost", ""])
@@ -48,6 +56,7 @@ moves: SearchStrategy[Move] = st.one_of(
 )
 asks = st.fixed_dictionaries(
     {
+        "targets": st.sampled_from([(), (RESOLVED,)]),
         "unsure": st.booleans(),
         "ticket_id": st.sampled_from(["", "77"]),
         "due_after": st.sampled_from([timedelta(hours=48), timedelta(days=10)]),
@@ -75,6 +84,7 @@ class Play:
     case: Asked
     seen: dict[str, Deadline] = field(default_factory=dict[str, Deadline])
     promised: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    told: int = 0
 
     async def make(self, move: Move) -> bool:
         """One move, and a look at what became of it. False once the case is closed."""
@@ -89,7 +99,7 @@ class Play:
         assert self.case.world.wrong == []
         return is_open
 
-    async def do(self, move: Move) -> None:
+    async def do(self, move: Move) -> None:  # noqa: C901  one line a kind of move
         case, world = self.case, self.case.world
         match move:
             case ("time", hours):
@@ -100,6 +110,9 @@ class Play:
                 await self.owns(name, what)
             case ("teamwork", what):
                 self.in_teamwork(what)
+            case ("ticket", waits_for):
+                world.changes(waits_for=Cause(waits_for) if waits_for else None)
+                await case.tell(FactKind.TASK, "ticket")
             case ("hint",):
                 await case.tell(FactKind.TASK, "task")
             case ("vendor", name, how):
@@ -151,7 +164,7 @@ class Play:
         clock = await self.case.clock()
         written = self.case.world.written
         assert written is not None
-        assert {one.step_id for one in view.steps} == {one.step_id for one in written.steps}, "the tables say otherwise"
+        assert dues(view) == dues(written), "the tables say otherwise"
         assert view.doing or view.steps
         for step in view.steps:
             assert step.owner
@@ -162,8 +175,9 @@ class Play:
         waits = [one.due for one in clock.values() if one.due > now - SKEW]
         assert waits, "nothing is ever going to happen"
         self.openly_moved(view)
+        openly = {*(step.step_id for step in view.steps), *(one.clock_id for one in view.clocks)}
         for name, one in clock.items():
-            if one.label != "trying again" and name not in {step.step_id for step in view.steps}:
+            if one.label != "trying again" and name not in openly:
                 assert self.promised.setdefault(name, one.due) == one.due, f"{name} was moved silently"
 
     def openly_moved(self, view: CaseView) -> None:
@@ -175,6 +189,17 @@ class Play:
                 reminded = [one for one in self.case.world.events if one.kind is EventKind.CHASED]
                 assert any(one.step_id == step.step_id for one in reminded)
             self.seen[step.step_id] = after
+        self.changed_openly(view)
+
+    def changed_openly(self, view: CaseView) -> None:
+        """A promise that is due at another moment than before stood still, or ran again, on record."""
+        changes = (EventKind.PAUSED, EventKind.RAN_AGAIN, EventKind.WARNED, EventKind.BREACHED)
+        told = sum(one.kind in changes for one in self.case.world.events)
+        for clock in view.clocks:
+            before = self.promised.setdefault(clock.clock_id, clock.due)
+            assert before == clock.due or told > self.told, f"{clock.clock_id} was changed silently"
+            self.promised[clock.clock_id] = clock.due
+        self.told = told
 
     async def finish(self) -> None:
         """Everything works again, and everybody does what is theirs."""
@@ -204,6 +229,12 @@ class Play:
         assert (world.closed[0].steps, world.closed[0].broken) == ((), ())
         chases = [(one.step_id, one.chase) for one in world.reminders() if not one.role and not one.passed_on]
         assert len(chases) == len(set(chases))
+
+
+def dues(view: CaseView) -> dict[str, datetime]:
+    """By when each step and each promise is due."""
+    steps = {step.step_id: step.deadline.due for step in view.steps}
+    return steps | {clock.clock_id: clock.due for clock in view.clocks if clock.runs}
 
 
 async def play(client: Client, town: Town, queue: str, given: dict[str, Any], script: list[Move]) -> None:
