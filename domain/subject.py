@@ -10,7 +10,7 @@ from domain.money import Currency, Vat
 from domain.return_lead import BillingState, LeadBilling
 from domain.texts import canonical, digest
 
-SetName = Literal["all", "valid", "issued", "refused", "approval", "step"]
+SetName = Literal["all", "valid", "open", "issued", "refused", "approval", "step"]
 
 
 class SubjectLine(Model):

@@ -12,6 +12,7 @@ from domain.messages import ActKind
 from domain.return_lead import (
     Billing,
     BillingState,
+    LeadBilling,
     LeadClaim,
     Reduction,
     ReplyMark,
@@ -42,6 +43,7 @@ class ReturnLead(CaseWorkflow):
         self.stopped = ""
         self.needs_approver = False
         self.approved: Billing | None = None
+        self.credited: tuple[LeadBilling, ...] = ()
 
     @workflow.run
     async def run(self, request: ReturnRequest) -> ReturnOutcome:
@@ -94,13 +96,15 @@ class ReturnLead(CaseWorkflow):
         billing = await self.billed(request, sop.valid_in(found.result), found.receipts)
         for turn in count(1):
             billing = await self.within_authority(request, billing)  # RL-11, RL-14
-            if not billing:
+            if not billing and not self.credited:
                 break
+            billing = billing or sop.NOTHING_MORE  # what is credited is still to be told
             await person(self.case, sop.confirm(request, billing, self.stopped, turn))  # RL-13
             if await self.carried_out(request, billing, turn):  # RL-5, RL-6, RL-12
-                return tuple(lead.lead_id for lead in billing.leads)
+                return tuple(dict.fromkeys(lead.lead_id for lead in (*self.credited, *billing.leads)))
             self.approved = None
-            billing = self.barred(await self.billed(request, [lead.lead_id for lead in billing.leads], ()))
+            left = [lead.lead_id for lead in billing.leads if lead not in self.credited]
+            billing = self.barred(await self.billed(request, left, ()))
         return ()
 
     def barred(self, billing: Billing | None) -> Billing | None:
@@ -152,18 +156,23 @@ class ReturnLead(CaseWorkflow):
         """The promise, or the credit notes and then the answer. False: the gate stopped it, to be looked at anew."""
         if not self.granted_all(await grant(self.case, "settle", "RL-11", sop.confirmed(request, billing, turn))):
             return False
-        if not billing.invoices:
-            return True
-        while (await person(self.case, sop.authorise(request, billing))).kind is ActKind.DECLINE:  # RL-12
-            await person(self.case, sop.declined())
-        if not self.granted_all(await grant(self.case, "credit", "RL-12", sop.authorised(request, billing))):
+        if billing.invoices and not await self.credit(request, billing):
             return False
-        await self.allocated(request, billing)
+        await self.allocated(request)
         return True
 
-    async def allocated(self, request: ReturnRequest, billing: Billing) -> None:
+    async def credit(self, request: ReturnRequest, billing: Billing) -> bool:
+        """The credit notes, authorised by Accounts; what is credited once is not decided about again."""
+        while (await person(self.case, sop.authorise(request, billing))).kind is ActKind.DECLINE:  # RL-12
+            await person(self.case, sop.declined())
+        receipts = await grant(self.case, "credit", "RL-12", sop.authorised(request, billing))
+        self.credited += sop.credited(request, billing, receipts)
+        return self.granted_all(receipts)
+
+    async def allocated(self, request: ReturnRequest) -> None:
         """A paid invoice: Accounts allocate or refund the note; the books are read back until they show it."""
         self.answered = True
+        billing = Billing(leads=self.credited)
         while billing.in_state(BillingState.PAID):
             if sop.allocated((await person(self.case, sop.allocate(request, billing))).receipts):
                 return

@@ -14,7 +14,7 @@ from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.context import money_context, overtaken
 from adapters.postgres.crypto import Vault
 from adapters.postgres.leads import lead_rows
-from adapters.postgres.ledger import claim_rows, held_events, is_gated, read_rows, settle_rows
+from adapters.postgres.ledger import claim_rows, held_events, is_gated, read_rows, sent_effects, settle_rows
 from adapters.postgres.locks import lock_case, lock_client
 from adapters.postgres.orders_proven import Hierarchy, hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
@@ -28,7 +28,7 @@ from domain.people import Role
 from domain.return_lead import Billing, BillingState, LeadBilling
 from domain.rules.acts import Authority, beyond, excluded
 from domain.rules.authority import judge
-from domain.rules.permits import GATE_REFUSALS, Done, Facts, unapproved
+from domain.rules.permits import GATE_REFUSALS, Facts, credited, unapproved
 from domain.rules.promised import Basis
 from domain.rules.stored_acts import Standing, StoredAct, Trust, Word, word
 from domain.subject import Subject, SubjectLine
@@ -144,12 +144,18 @@ class _Court:
             return None
         found = self.basis.permit(effect)
         changed = "" if planned and planned.leads == found.leads else "lines-changed"
-        if code := found.code or changed or self._misfit(effect, found.leads):
+        left = self._left(effect, found.leads)
+        if code := found.code or changed or self._misfit(effect, left):
             return Claim(effect.key, "refused", code=code)
-        if (why := self._needs_approver(found.leads)) and not found.approved_jti:
+        if (why := self._needs_approver(left)) and not found.approved_jti:
             said = unapproved(self.basis.signed)
             return Claim(effect.key, "needs_approval", code=why if said == "not-approved" else said)
         return None
+
+    def _left(self, effect: Effect, leads: Sequence[SignedLead]) -> tuple[SignedLead, ...]:
+        """The leads there is still something to judge of: whether a credit is right was judged when it was given."""
+        gone = credited(self.basis.facts.sent, self.basis.facts.word, effect.key)
+        return tuple(lead for lead in leads if lead.lead_id not in gone)
 
     def _needs_approver(self, leads: Sequence[SignedLead]) -> str:
         """Why these leads are not granted without an approver: more than was reserved, or reserved under an approval
@@ -199,7 +205,7 @@ class _Court:
         found = self.basis.permit(effect)
         attempt = await self.conn.fetchval("SELECT attempts FROM effects WHERE key = $1", effect.key)
         await self._rests_on(effect.key, attempt, (*found.jtis, said.row.jti))
-        for lead in found.leads:
+        for lead in self._left(effect, found.leads):
             await self._reserve(effect, lead.lead_id, found.approved_jti)
         return await settle_rows(self.conn, self.case_id, [Settled(effect, "sent", reference="by-hand")], gated=True)
 
@@ -209,7 +215,7 @@ class _Court:
             return
         effect = self.rows[claim.key][0]
         found = self.basis.permit(effect)
-        for lead in found.leads:
+        for lead in self._left(effect, found.leads):
             await self._reserve(effect, lead.lead_id, found.approved_jti)
         if claim.verdict == "go":
             await self._rests_on(claim.key, claim.attempt, found.jtis)
@@ -283,9 +289,6 @@ _CREDITED = """SELECT true FROM promise_credits
     WHERE lead_id = ANY($1) AND ($2 = '' OR lead_id = $2) AND case_id <> $3 LIMIT 1"""
 _GRANTS = """SELECT lead_id, case_id, treatment, gross, net, currency, invoice_id, invoice_number, approved_jti
     FROM grants WHERE lead_id = ANY($2) OR case_id = $1"""
-_SENT = """SELECT e.key, e.body, array_agg(ea.jti) AS jtis
-    FROM effects e JOIN effect_acts ea ON ea.key = e.key AND ea.attempt = e.attempts
-    WHERE e.case_id = $1 AND e.gated AND e.state = 'sent' GROUP BY e.key"""
 _ROLES = """SELECT a.jti, array_agg(m.role) AS roles FROM acts a
     JOIN money_people m ON m.issuer = a.issuer AND m.sub = a.sub
      AND m.since <= a.accepted_at AND (m.until IS NULL OR m.until > a.accepted_at)
@@ -323,7 +326,7 @@ async def _facts(conn: Connection, vault: Vault, case_id: str, trust: Trust) -> 
         case_leads=tuple(row["lead_id"] for row in leads),
         contact_id=case["contact_id"],
         word=said,
-        sent=await _sent(conn, case_id),
+        sent=await sent_effects(conn, case_id),
         roles={row["jti"]: frozenset(row["roles"]) for row in await conn.fetch(_ROLES, case_id)},
         misleading=any(_newest(stored, kinds) not in {None, *_jtis(said)} for kinds in _SPOKEN),
         requesters=await requesters(conn, vault, case_id),
@@ -364,12 +367,6 @@ def _newest(stored: Sequence[StoredAct], kinds: frozenset[ActKind]) -> str | Non
 
 def _jtis(said: Word) -> set[str]:
     return {act.row.jti for act in said.acts}
-
-
-async def _sent(conn: Connection, case_id: str) -> tuple[Done, ...]:
-    rows = {row["key"]: frozenset[str](row["jtis"]) for row in await conn.fetch(_SENT, case_id)}
-    effects = await read_rows(conn, case_id, list(rows))
-    return tuple(Done(effect.key, effect, rows[effect.key]) for effect, _ in effects if effect.key in rows)
 
 
 async def _rows(conn: Connection, case_id: str, keys: Sequence[str]) -> dict[str, tuple[Effect, str]]:

@@ -20,6 +20,7 @@ from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import EventKind
 from domain.effects import Effect, Gated, SendLetter, in_words
 from domain.errors import Refused
+from domain.rules.permits import Done
 
 EFFECT: TypeAdapter[Effect] = TypeAdapter(Effect)
 _GATED_TYPES = get_args(Gated)
@@ -145,6 +146,18 @@ async def settle_rows(conn: Connection, case_id: str, results: Sequence[Settled]
             await _write_result(conn, case_id, result)
             entries.append(_told(row, result))
     return entries
+
+
+_SENT = """SELECT e.key, array_agg(ea.jti) AS jtis
+    FROM effects e JOIN effect_acts ea ON ea.key = e.key AND ea.attempt = e.attempts
+    WHERE e.case_id = $1 AND e.gated AND e.state = 'sent' GROUP BY e.key"""
+
+
+async def sent_effects(conn: Connection, case_id: str) -> tuple[Done, ...]:
+    """The gated effects of a case that were sent, each with the acts it rests on."""
+    rows = {row["key"]: frozenset[str](row["jtis"]) for row in await conn.fetch(_SENT, case_id)}
+    effects = await read_rows(conn, case_id, list(rows))
+    return tuple(Done(effect.key, effect, rows[effect.key]) for effect, _ in effects if effect.key in rows)
 
 
 async def read_rows(conn: Connection, case_id: str, keys: Sequence[str]) -> tuple[tuple[Effect, str], ...]:

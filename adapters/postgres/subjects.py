@@ -9,6 +9,7 @@ from asyncpg import Record
 
 from adapters.postgres.context import earlier_grants, money_context
 from adapters.postgres.leads import lead_rows
+from adapters.postgres.ledger import sent_effects
 from adapters.postgres.pool import Connection
 from domain.books_check import INVOICED
 from domain.errors import Permanent, Refused
@@ -16,6 +17,7 @@ from domain.messages import SignedAct
 from domain.return_lead import BillingState, LeadBilling
 from domain.rules.acts import Past
 from domain.rules.authority import RULES_VERSION, judge
+from domain.rules.permits import credited
 from domain.rules.promised import joined
 from domain.rules.stored_acts import StoredAct, Trust, Word, word
 from domain.subject import Asking, SetName, Subject, SubjectLine, is_issued, line_of, notes_of
@@ -45,8 +47,9 @@ async def past_of(conn: Connection, case_id: str, said: Word, trust: Trust) -> P
 
 
 async def subject(conn: Connection, case_id: str, name: str, step_id: str, trust: Trust) -> Subject:
-    """The set `name` of a case, as it stands in this transaction: `all`, `valid`, `issued`, `refused`, `approval` (the
-    valid ones with why an approver is asked, and what else was granted this month) or `step`.
+    """The set `name` of a case, as it stands in this transaction: `all`, `valid`, `open` (the valid ones that are not
+    credited yet), `issued` (of these, as long as there are any), `refused`, `approval` (the open ones with why an
+    approver is asked, and what else was granted this month) or `step`.
 
     Raises Refused `unknown-case`, `unknown-step` or `unknown-set`.
     """
@@ -65,14 +68,21 @@ async def subject_after(conn: Connection, case_id: str, name: str, step_id: str,
             return _of(case, "all", await _claimed_lines(conn, case_id))
         case "valid":
             return _of(case, "valid", await _valid_lines(conn, case_id, await _grounds(conn, case_id, said, trust)))
+        case "open":
+            return _without(
+                _of(case, "open", await _valid_lines(conn, case_id, said)), await _gone(conn, case_id, said)
+            )
         case "refused":
             lines = await _claimed_lines(conn, case_id)
             return _of(case, "refused", tuple(line for line in lines if line.lead_id not in said.valid))
         case "approval":
-            return await _of_approval(conn, _of(case, "approval", await _valid_lines(conn, case_id, said)), trust)
+            about = await _of_approval(conn, _of(case, "approval", await _valid_lines(conn, case_id, said)), trust)
+            return _without(about, await _gone(conn, case_id, said))
         case "issued":
             lines = await _valid_lines(conn, case_id, await _grounds(conn, case_id, said, trust), is_issued)
-            return _of(case, "issued", lines).model_copy(update={"notes": notes_of(case_id, lines)})
+            about = _of(case, "issued", lines)
+            left = _without(about, await _gone(conn, case_id, said)).lines or lines
+            return about.model_copy(update={"lines": left, "notes": notes_of(case_id, left)})
         case _:
             raise Refused("unknown-set", f"a case has no set called {name}")
 
@@ -89,6 +99,14 @@ _CLAIMED = """SELECT cl.lead_id, cl.billing,
         SELECT price, currency FROM lead_prices WHERE lead_id = cl.lead_id AND act_jti <> ''
         ORDER BY version DESC LIMIT 1) p ON true
     WHERE cl.case_id = $1 AND cl.problem = '' ORDER BY cl.ordinal"""
+
+
+async def _gone(conn: Connection, case_id: str, said: Word) -> frozenset[str]:
+    return credited(await sent_effects(conn, case_id), said)
+
+
+def _without(about: Subject, gone: frozenset[str]) -> Subject:
+    return about.model_copy(update={"lines": tuple(line for line in about.lines if line.lead_id not in gone)})
 
 
 async def _grounds(conn: Connection, case_id: str, said: Word, trust: Trust) -> Word:

@@ -83,7 +83,7 @@ PAYLOADS: dict[ActKind, type[Model]] = {
 SUBJECTS: dict[ActKind, str] = {
     ActKind.FINDINGS: "all",
     ActKind.CONFIRM: "valid",
-    ActKind.REDUCE: "valid",
+    ActKind.REDUCE: "open",
     ActKind.AUTHORISE: "issued",
     ActKind.DECLINE: "issued",
     ActKind.ALLOCATED: "issued",

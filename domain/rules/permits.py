@@ -171,8 +171,8 @@ def unapproved(facts: Facts) -> str:
         case ActKind.APPROVE if facts.disapproved:
             return facts.disapproved
         case ActKind.APPROVE:
-            same = said.subject.contact_id == facts.contact_id and _covers(said.subject, confirmation.subject)
-            return "" if same else "approval-void"
+            covers = _covers(said.subject, confirmation.subject, credited(facts.sent, facts.word))
+            return "" if covers and said.subject.contact_id == facts.contact_id else "approval-void"
         case ActKind.REJECT:
             return "approval-rejected"
         case ActKind.ASK_BACK:
@@ -181,14 +181,27 @@ def unapproved(facts: Facts) -> str:
             return "approval-withdrawn"
 
 
-def _covers(approved: Subject, confirmed: Subject) -> bool:
-    """The treatment is no part of it: the books decide that when it is acted on."""
+def credited(sent: Sequence[Done], said: Word, but: str = "") -> frozenset[str]:
+    """The leads whose credit note is authorised, by an effect other than `but`: nobody decides about them any more."""
+    done = [(one, one.effect.invoice_id) for one in sent if isinstance(one.effect, AuthoriseCreditNote)]
+    return frozenset(
+        line.lead_id
+        for one, invoice in done
+        if one.key != but
+        for act in _confirmations(one, said)
+        for line in act.subject.on_invoice(invoice)
+    )
+
+
+def _covers(approved: Subject, confirmed: Subject, gone: frozenset[str]) -> bool:
+    """The treatment is no part of it: the books decide that when it is acted on. `gone`: credited already."""
     lines = {line.lead_id: line for line in approved.lines}
     same = approved.of == "approval" and (approved.case_id, approved.client_id) == (
         confirmed.case_id,
         confirmed.client_id,
     )
-    return same and set(lines) == set(confirmed.lead_ids) and all(_within(one, lines) for one in confirmed.lines)
+    left = [one for one in confirmed.lines if one.lead_id not in gone]
+    return same and set(lines) - gone == {one.lead_id for one in left} and all(_within(one, lines) for one in left)
 
 
 def _within(line: SubjectLine, approved: Mapping[str, SubjectLine]) -> bool:
@@ -203,15 +216,19 @@ def _jtis(*acts: Standing | None) -> tuple[str, ...]:
 
 
 def _lines(effect: Effect, facts: Facts) -> tuple[SubjectLine, ...]:
-    """The signed lines an effect is about."""
+    """The signed lines an effect is about: what another credit note was authorised for is in no second one."""
     confirmation = facts.word.confirmation
     if confirmation is None:
         return ()
+    gone = credited(facts.sent, facts.word, effect.key)
+    left = tuple(line for line in confirmation.subject.lines if line.lead_id not in gone)
     match effect:
         case DraftCreditNote(invoice_id=invoice) | AuthoriseCreditNote(invoice_id=invoice):
-            return confirmation.subject.on_invoice(invoice) if invoice else ()
+            return tuple(line for line in left if invoice and line.invoice_id == invoice)
         case ListDoNotInvoice():
-            return confirmation.subject.on_invoice("")
+            return tuple(line for line in left if not line.invoice_id)
+        case ConfirmToAccounts():
+            return left
         case _:
             return confirmation.subject.lines
 
@@ -277,7 +294,7 @@ def _unauthorised(facts: Facts, lines: Sequence[SubjectLine]) -> str:
 
 
 def _uncredited(facts: Facts, lines: Sequence[SubjectLine], pending: Sequence[Effect]) -> str:
-    """Each invoice's credit note is authorised before the client is told so."""
+    """Each invoice's credit note is authorised, for exactly what was signed, before the client is told so."""
     by_invoice: dict[str, list[SubjectLine]] = {}
     for line in lines:
         by_invoice.setdefault(line.invoice_id, []).append(line)
@@ -299,8 +316,12 @@ def _rests_on_same(done: Done, word: Word, lines: Sequence[SubjectLine]) -> bool
     invoice = lines[0].invoice_id
     if isinstance(done.effect, DraftCreditNote | AuthoriseCreditNote) and done.effect.invoice_id != invoice:
         return False
-    acts = [act for jti in done.jtis if (act := word.by_jti(jti)) and act.kind is ActKind.CONFIRM]
-    return any(_alike(act.subject.on_invoice(invoice), lines) for act in acts)
+    return any(_alike(act.subject.on_invoice(invoice), lines) for act in _confirmations(done, word))
+
+
+def _confirmations(done: Done, word: Word) -> list[Standing]:
+    """The confirmations that an effect rests on."""
+    return [act for jti in done.jtis if (act := word.by_jti(jti)) and act.kind is ActKind.CONFIRM]
 
 
 def covered_by(signed: Subject, line: SubjectLine | None) -> SubjectLine | None:

@@ -18,6 +18,7 @@ from domain.effects import (
     ReadBilling,
     ReadNotes,
     Receipt,
+    ReceiptState,
     SendLetter,
     TagChat,
 )
@@ -34,6 +35,7 @@ from domain.return_lead import (
     Doubt,
     FinalDecision,
     Findings,
+    LeadBilling,
     LeadClaim,
     LoopIn,
     Mark,
@@ -51,6 +53,7 @@ BARRED = frozenset({"already-granted", "already-credited"})  # by no confirmatio
 NOT_FOR_AN_APPROVER = BARRED | {"already-credited-in-the-books", "client-has-no-contact-in-the-books"}
 NOT_CHARGED = (BillingState.UNBILLED, BillingState.VOIDED)
 DAY = timedelta(hours=24)
+NOTHING_MORE = Billing(leads=())
 DESK = Desk(team=Role.RETURN_LEADS, trail="RL-15", inbox="RL-1", client="RL-9")
 
 
@@ -95,7 +98,8 @@ def confirmed(request: ReturnRequest, billing: Billing, turn: int = 1) -> tuple[
     if billing.in_state(*NOT_CHARGED):
         effects.append(ListDoNotInvoice(key=effect_key(case_id, "list-do-not-invoice", turn), clause="RL-11"))
     if not billing.invoices:
-        return (*effects, AnswerClient(key=effect_key(case_id, "answer-client"), clause="RL-5", after=effects[0].key))
+        after = effects[0].key if effects else ""
+        return (*effects, AnswerClient(key=effect_key(case_id, "answer-client"), clause="RL-5", after=after))
     confirmation = ConfirmToAccounts(key=effect_key(case_id, "confirm-to-accounts", turn), clause="RL-13")
     draft = "draft-credit-note" if turn == 1 else f"draft-credit-note.{turn}"
     drafts = (
@@ -268,7 +272,7 @@ def _reduction(request: ReturnRequest, billing: Billing, name: str, waiting_for:
         kinds=(ActKind.REDUCE,),
         result=Reduction,
         waiting_for=waiting_for,
-        subject="valid",
+        subject="open",
         then=bill,
         check=among_them,
     )
@@ -306,14 +310,14 @@ def take_off(request: ReturnRequest, billing: Billing) -> PersonStep[StepResult]
 
 def confirm(request: ReturnRequest, billing: Billing, stopped: str = "", turn: int = 1) -> PersonStep[Confirmation]:
     """RL-12, RL-13: a named team member stands behind the settlement and the reply, as previewed."""
+    what = _count(billing.leads, "valid lead") if billing.leads else "what is credited"
     return PersonStep(
         name="confirm",
         clause="RL-13",
         role=Role.RETURN_LEADS,
         kinds=(ActKind.CONFIRM,),
         result=Confirmation,
-        waiting_for=f"confirm {_count(billing.leads, 'valid lead')} and the reply"
-        + (f" (stopped: {stopped})" if stopped else ""),
+        waiting_for=f"confirm {what} and the reply" + (f" (stopped: {stopped})" if stopped else ""),
         subject="valid",
         due=DAY,
         then=lambda _: confirmed(request, billing, turn),
@@ -361,6 +365,14 @@ def allocate(request: ReturnRequest, billing: Billing) -> PersonStep[StepResult]
             ReadNotes(key=effect_key(request.case_id, "read-notes"), clause="RL-12", invoice_numbers=numbers),
         ),
     )
+
+
+def credited(request: ReturnRequest, billing: Billing, receipts: Sequence[Receipt]) -> tuple[LeadBilling, ...]:
+    """The leads that are credited by now: a credit note that is authorised stays, whatever stopped the others."""
+    sent = {one.key for one in receipts if one.state is ReceiptState.SENT}
+    notes = [one for one in authorised(request, billing) if isinstance(one, AuthoriseCreditNote) and one.key in sent]
+    invoices = {one.invoice_id for one in notes}
+    return tuple(lead for lead in billing.leads if lead.invoice_id in invoices)
 
 
 def allocated(receipts: Sequence[Receipt]) -> bool:

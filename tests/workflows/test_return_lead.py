@@ -268,3 +268,70 @@ async def test_a_declined_credit_note_comes_back_to_the_team(agency: Agency) -> 
     await agency.authorise(case_id, step_id="authorise.2")
     assert (await agency.result(case_id)).valid == 1
     await agency.keep(case_id, "declined")
+
+
+async def half_credited(agency: Agency) -> str:
+    """One note of two is authorised; the other invoice grew above the limit meanwhile, so that the gate stops it."""
+    agency.outside.xero.seed(invoices=[invoice("INV-2", range(1007, 1008))])
+    case_id = await agency.receive(letter("L-1001, L-1007"))
+    await agency.find(case_id, ["L-1001", "L-1007"])
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    dearer = invoice("INV-2", range(1007, 1008), net="600.00")["LineItems"]
+    agency.outside.xero.edit(op="edit_invoice", number="INV-2", set={"LineItems": dearer})
+    await agency.authorise(case_id)
+    await agency.parked(case_id, "approval")
+    return case_id
+
+
+def notes(agency: Agency, status: str) -> list[str]:
+    return [str(one["Reference"]) for one in agency.outside.xero.credit_notes if one["Status"] == status]
+
+
+@pytest.mark.clause("RL-6")
+@pytest.mark.clause("RL-14")
+async def test_what_is_credited_stays_so_in_the_answer_when_the_rest_is_rejected(agency: Agency) -> None:
+    case_id = await half_credited(agency)
+    assert notes(agency, "AUTHORISED") == ["INV-1"]
+    about = "SELECT subject FROM acts WHERE case_id = $1 AND kind = 'return.reject'"
+    await agency.decide(case_id, ActKind.REJECT)
+    told = await agency.text("We looked again and can't take this lead back.")
+    both = {"leads": [{"lead_id": one, "text_sha256": told} for one in ("L-1001", "L-1007")]}
+    await agency.act(case_id, "rejected", ActKind.REDUCE, both, "P-1")
+    await agency.refused(case_id, "leads-do-not-fit")  # nobody takes back what is credited
+    await agency.act(case_id, "rejected", ActKind.REDUCE, {"leads": both["leads"][1:]}, "P-1")
+    assert "L-1001" not in await agency.database.value(about, case_id)
+    await agency.confirm(case_id, step_id="confirm.2")
+    outcome = await agency.closed(case_id)
+    assert (outcome.valid, outcome.refused) == (1, 1)
+    credited, refused = words(to_client(agency)[-1]).split("can't take this lead back")[0].split("L-1007")[:2]
+    assert "L-1001" in credited
+    assert "L-1001" not in refused
+    assert notes(agency, "AUTHORISED") == ["INV-1"]
+    assert [row[1] for row in agency.outside.sheets.rows()] == ["L-1001"]
+    assert agency.outside.livechat.tags("chat-L-1001", "thread-L-1001") == ["return-lead"]
+    assert agency.outside.livechat.tags("chat-L-1007", "thread-L-1007") == []
+
+
+@pytest.mark.clause("RL-12")
+@pytest.mark.clause("RL-14")
+async def test_only_the_rest_is_decided_anew_and_no_lead_is_credited_twice(agency: Agency) -> None:
+    case_id = await half_credited(agency)
+    await agency.decide(case_id, ActKind.APPROVE)
+    await agency.confirm(case_id, step_id="confirm.2")
+    await agency.authorise(case_id, step_id="authorise.2")
+    outcome = await agency.closed(case_id)
+    assert (outcome.valid, outcome.refused) == (2, 0)
+    assert sorted(notes(agency, "AUTHORISED")) == ["INV-1", "INV-2"]
+    lines = [
+        line["Description"]
+        for one in agency.outside.xero.credit_notes
+        if one["Status"] == "AUTHORISED"
+        for line in one["LineItems"]
+    ]
+    assert sorted(lines) == ["Returned lead L-1001", "Returned lead L-1007"]
+    answer = words(to_client(agency)[-1])
+    assert all(
+        one["CreditNoteNumber"] in answer for one in agency.outside.xero.credit_notes if one["Status"] != "DRAFT"
+    )
+    assert (await agency.audited()).whole
