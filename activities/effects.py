@@ -100,7 +100,7 @@ class EffectActivities:
                     "claims": [claim.model_dump(mode="json") for claim in await self.world.cases.admit(case_id, triage)]
                 }
             case ReadNotes():
-                numbers = [credit_note_number(case_id, invoice) for invoice in effect.invoice_numbers]
+                numbers = _numbers(case_id, effect)
                 notes = [await self.world.books.credit_note(number) for number in numbers]
                 return {
                     "open": [
@@ -127,3 +127,9 @@ class EffectActivities:
                 billing = await read_billing(self.world, case_id, effect.lead_ids, context)
                 await self.world.cases.store_billing(case_id, billing)
                 return billing.model_dump(mode="json")
+
+
+def _numbers(case_id: str, effect: ReadNotes) -> list[str]:
+    turns = effect.turns or (1,) * len(effect.invoice_numbers)
+    named = zip(effect.invoice_numbers, turns, strict=True)
+    return [credit_note_number(case_id, invoice, turn) for invoice, turn in named]

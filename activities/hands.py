@@ -327,9 +327,9 @@ async def hand_for(  # noqa: PLR0911 - a line a kind
         case AssignTask() | CompleteTask() | FollowTicket() | ListOnAgenda() | CommentTask() | NoteTicket() | Tell():
             return await _for_request(world, case_id, effect)
         case DraftCreditNote():
-            return DraftHand(world.books, _note(case_id, effect.invoice_id, billing, contact_id), effect.key[:128])
+            return DraftHand(world.books, _note(case_id, effect, billing, contact_id), effect.key[:128])
         case AuthoriseCreditNote():
-            return AuthoriseHand(world.books, _note(case_id, effect.invoice_id, billing, contact_id), effect.key[:128])
+            return AuthoriseHand(world.books, _note(case_id, effect, billing, contact_id), effect.key[:128])
         case ListDoNotInvoice():
             return ListHand(tuple(lead.lead_id for lead in billing.leads) if billing else ())
         case _:
@@ -392,8 +392,11 @@ async def _in_words(world: World, case_id: str, effect: InWords) -> Hand:
             return TellHand(world.channels, brief, effect, message_of(words, brief, mail))
 
 
-def _note(case_id: str, invoice_id: str, billing: Billing | None, contact_id: str) -> CreditNote:
-    leads = [lead for lead in (billing.leads if billing else ()) if lead.invoice_id == invoice_id]
+def _note(
+    case_id: str, effect: DraftCreditNote | AuthoriseCreditNote, billing: Billing | None, contact_id: str
+) -> CreditNote:
+    leads = [lead for lead in (billing.leads if billing else ()) if lead.invoice_id == effect.invoice_id]
     if not leads:
         raise Permanent("xero", "no-leads", "no confirmed lead stands on this invoice any more")
-    return credit_note(ids.credit_note_number(case_id, leads[0].invoice_number), contact_id, leads)
+    number = ids.credit_note_number(case_id, leads[0].invoice_number, effect.turn)
+    return credit_note(number, contact_id, leads)

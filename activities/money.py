@@ -58,7 +58,7 @@ class MoneyActivities:
     async def _carry_out(self, case_id: str, permits: Sequence[Permit]) -> tuple[Receipt, ...]:
         context = await self.world.cases.money_context(case_id)
         try:
-            billing = await read_billing(self.world, case_id, _leads(permits), context)
+            billing = await read_billing(self.world, case_id, _leads(permits), context, _turns(permits))
         except VendorError as error:
             return tuple(_unread(permit, error) for permit in permits)
         return await self._through_the_gate(case_id, permits, billing, context)
@@ -94,6 +94,12 @@ def in_order(effects: Sequence[Effect]) -> Needs:
 
 def _leads(permits: Sequence[Permit]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lead.lead_id for permit in permits for lead in permit.leads))
+
+
+def _turns(permits: Sequence[Permit]) -> frozenset[int]:
+    """The confirmations whose credit notes are being made."""
+    notes = (permit.effect for permit in permits)
+    return frozenset(one.turn for one in notes if isinstance(one, DraftCreditNote | AuthoriseCreditNote))
 
 
 def _stopped(permit: Permit) -> Receipt:

@@ -210,6 +210,7 @@ class ReadNotes(_Effect):
 
     kind: Literal["read-notes"] = "read-notes"
     invoice_numbers: tuple[str, ...]
+    turns: tuple[int, ...] = ()  # the confirmation that each note rests on; empty: the first
 
 
 class ResolveOwners(_Effect):
@@ -230,6 +231,7 @@ class DraftCreditNote(_Effect):
 
     kind: Literal["draft-credit-note"] = "draft-credit-note"
     invoice_id: str
+    turn: int = Field(default=1, ge=1)  # which confirmation it rests on: a part of the note's number
 
 
 class AuthoriseCreditNote(_Effect):
@@ -237,6 +239,7 @@ class AuthoriseCreditNote(_Effect):
 
     kind: Literal["authorise-credit-note"] = "authorise-credit-note"
     invoice_id: str
+    turn: int = Field(default=1, ge=1)  # of the draft
 
 
 class ListDoNotInvoice(_Effect):

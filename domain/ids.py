@@ -71,9 +71,19 @@ def message_id(key: str, domain: str) -> str:
     return f"<{sha256(key.encode()).hexdigest()[:32]}@{domain}>"
 
 
-def credit_note_number(case_id: str, invoice_number: str) -> str:
-    """The number by which one case's credit note for one invoice is read back in the books."""
-    return f"RL-{_digest(f'{case_id}|{invoice_number}')[:12].upper()}"
+def credit_note_number(case_id: str, invoice_number: str, turn: int = 1) -> str:
+    """The number by which one case's credit note for one invoice is read back in the books.
+
+    `turn`: which confirmation it rests on. The books take no number twice, not even after the note was deleted.
+    """
+    first = f"RL-{_digest(f'{case_id}|{invoice_number}')[:12].upper()}"
+    return first if turn == 1 else f"{first}-{turn}"
+
+
+def is_credit_note_of(number: str, case_id: str, invoice_number: str) -> bool:
+    """Whether a number is that of one of the case's credit notes for an invoice, whichever confirmation it rests on."""
+    first = credit_note_number(case_id, invoice_number)
+    return number == first or number.startswith(f"{first}-")
 
 
 def case_token(case_id: str, prefix: str = "RL") -> str:

@@ -1,6 +1,6 @@
 """What a person decides about, as it is signed: lines and amounts out of the tables, in one exact form."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Literal
 
@@ -110,18 +110,22 @@ def is_issued(billing: LeadBilling | None) -> bool:
     return billing is not None and billing.state in {BillingState.ISSUED, BillingState.PAID}
 
 
-def notes_of(case_id: str, lines: Iterable[SubjectLine]) -> tuple[SubjectNote, ...]:
-    """One credit note an invoice, for exactly these lines."""
+def notes_of(
+    case_id: str, lines: Iterable[SubjectLine], turns: Mapping[str, int] | None = None
+) -> tuple[SubjectNote, ...]:
+    """One credit note an invoice, for exactly these lines. `turns`: the confirmation that each rests on, if not the
+    first, by the invoice's id.
+    """
     by_invoice: dict[str, list[SubjectLine]] = {}
     for line in lines:
         by_invoice.setdefault(line.invoice_id, []).append(line)
-    return tuple(_note(case_id, on_it) for on_it in by_invoice.values())
+    return tuple(_note(case_id, on_it, (turns or {}).get(invoice, 1)) for invoice, on_it in by_invoice.items())
 
 
-def _note(case_id: str, lines: list[SubjectLine]) -> SubjectNote:
+def _note(case_id: str, lines: list[SubjectLine], turn: int) -> SubjectNote:
     first = lines[0]
     return SubjectNote(
-        number=credit_note_number(case_id, first.invoice_number),
+        number=credit_note_number(case_id, first.invoice_number, turn),
         invoice_id=first.invoice_id,
         invoice_number=first.invoice_number,
         total=sum((line.gross or Decimal(0) for line in lines), Decimal(0)),

@@ -12,7 +12,6 @@ from domain.messages import ActKind
 from domain.return_lead import (
     Billing,
     BillingState,
-    LeadBilling,
     LeadClaim,
     Reduction,
     ReplyMark,
@@ -43,7 +42,7 @@ class ReturnLead(CaseWorkflow):
         self.stopped = ""
         self.needs_approver = False
         self.approved: Billing | None = None
-        self.credited: tuple[LeadBilling, ...] = ()
+        self.credited: tuple[sop.Credited, ...] = ()
 
     @workflow.run
     async def run(self, request: ReturnRequest) -> ReturnOutcome:
@@ -101,9 +100,9 @@ class ReturnLead(CaseWorkflow):
             billing = billing or sop.NOTHING_MORE  # what is credited is still to be told
             await person(self.case, sop.confirm(request, billing, self.stopped, turn))  # RL-13
             if await self.carried_out(request, billing, turn):  # RL-5, RL-6, RL-12
-                return tuple(dict.fromkeys(lead.lead_id for lead in (*self.credited, *billing.leads)))
+                return tuple(dict.fromkeys([*self.credited_leads, *(lead.lead_id for lead in billing.leads)]))
             self.approved = None
-            left = [lead.lead_id for lead in billing.leads if lead not in self.credited]
+            left = [lead.lead_id for lead in billing.leads if lead.lead_id not in self.credited_leads]
             billing = self.barred(await self.billed(request, left, ()))
         return ()
 
@@ -156,25 +155,28 @@ class ReturnLead(CaseWorkflow):
         """The promise, or the credit notes and then the answer. False: the gate stopped it, to be looked at anew."""
         if not self.granted_all(await grant(self.case, "settle", "RL-11", sop.confirmed(request, billing, turn))):
             return False
-        if billing.invoices and not await self.credit(request, billing):
+        if billing.invoices and not await self.credit(request, billing, turn):
             return False
         await self.allocated(request)
         return True
 
-    async def credit(self, request: ReturnRequest, billing: Billing) -> bool:
+    @property
+    def credited_leads(self) -> list[str]:
+        return [one.lead.lead_id for one in self.credited]
+
+    async def credit(self, request: ReturnRequest, billing: Billing, turn: int) -> bool:
         """The credit notes, authorised by Accounts; what is credited once is not decided about again."""
-        while (await person(self.case, sop.authorise(request, billing))).kind is ActKind.DECLINE:  # RL-12
+        while (await person(self.case, sop.authorise(request, billing, turn))).kind is ActKind.DECLINE:  # RL-12
             await person(self.case, sop.declined())
-        receipts = await grant(self.case, "credit", "RL-12", sop.authorised(request, billing))
-        self.credited += sop.credited(request, billing, receipts)
+        receipts = await grant(self.case, "credit", "RL-12", sop.authorised(request, billing, turn))
+        self.credited += sop.credited(request, billing, turn, receipts)
         return self.granted_all(receipts)
 
     async def allocated(self, request: ReturnRequest) -> None:
         """A paid invoice: Accounts allocate or refund the note; the books are read back until they show it."""
         self.answered = True
-        billing = Billing(leads=self.credited)
-        while billing.in_state(BillingState.PAID):
-            if sop.allocated((await person(self.case, sop.allocate(request, billing))).receipts):
+        while sop.paid(self.credited):
+            if sop.allocated((await person(self.case, sop.allocate(request, self.credited))).receipts):
                 return
 
     async def disputed(self, request: ReturnRequest, refused: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Letters out of the SOP's texts and the tables: who receives them, where in the thread, and what they say."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -86,15 +86,22 @@ class PostgresLetters:
 
     async def preview(self, case_id: str) -> Preview:
         """The answer as it will read if everything goes well. Raises Refused if there is no such case."""
-        writer = _Writer(await read_case(self._pool, self._vault, self.trust, case_id), self._settings)
-        text = fill_in(sop.ANSWER.text, writer.values(foreseen=True))
+        facts = to_be_confirmed(await read_case(self._pool, self._vault, self.trust, case_id))
+        text = fill_in(sop.ANSWER.text, _Writer(facts, self._settings).values(foreseen=True))
         return Preview(text=text, sha256=digest(text))
 
     async def instructions(self, case_id: str, step_id: str) -> str:
         """What whoever does a step has to do, in full. Raises Refused if there is no such case or step."""
         facts = await read_case(self._pool, self._vault, self.trust, case_id)
         step = await read_step(self._pool, case_id, step_id)
+        if step.name == "confirm":
+            facts = to_be_confirmed(facts)
         return _Writer(facts, self._settings).instructions(step)
+
+
+def to_be_confirmed(facts: CaseFacts) -> CaseFacts:
+    """As the case will be once it is confirmed: its credit notes have the numbers of that confirmation."""
+    return replace(facts, turn=facts.confirmations + 1)
 
 
 def answer_of(facts: CaseFacts, *, foreseen: bool = False) -> Answer:

@@ -12,6 +12,7 @@ from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import case_word, ground_of
 from domain.case import OpenStep
 from domain.errors import Refused
+from domain.messages import ActKind
 from domain.return_lead import FinalDecision, Findings, LeadBilling, Reduction, Verdict
 from domain.rules.answer import CaseLead, Done
 from domain.rules.stored_acts import Trust, Word
@@ -64,6 +65,8 @@ class CaseFacts:
     confirmed_by: str
     confirmed_at: datetime | None
     limit: str  # in words, such as GBP 500.00 with VAT
+    confirmations: int  # how often it was confirmed so far
+    turn: int  # which confirmation counts
     notes: Mapping[str, str]  # what was written with a step that was simply done, by the step's id
 
     @property
@@ -75,12 +78,12 @@ class CaseFacts:
     @property
     def done(self) -> Done:
         """What was done outside so far, as the answer's rules want it."""
-        notes = [one for one in self.effects if one.kind in _NOTES]
+        drafts, notes = ([one for one in self.effects if one.kind == kind] for kind in _NOTES)
+        drafts = [one for one in drafts if one.body.get("turn", 1) == self.turn]
         return Done(
-            notes={one.body["invoice_id"]: one.reference for one in notes if one.reference},
-            authorised=frozenset(
-                one.body["invoice_id"] for one in notes if one.kind == _NOTES[1] and one.state == "sent"
-            ),
+            notes={one.body["invoice_id"]: one.reference for one in (*drafts, *notes) if one.reference},
+            turn=self.turn,
+            authorised=frozenset(one.body["invoice_id"] for one in notes if one.state == "sent"),
             not_listed=any(one.kind == "list-do-not-invoice" and one.state == "abandoned" for one in self.effects),
         )
 
@@ -110,7 +113,9 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
     if row is None:
         raise Refused("no-such-case", f"there is no case {case_id}")
     key = await vault.known_key(conn, row["client_id"])
-    said = await case_word(conn, await ground_of(conn, case_id) or case_id, trust)
+    ground = await ground_of(conn, case_id)
+    said = await case_word(conn, ground or case_id, trust)
+    times = 0 if ground else sum(act.kind is ActKind.CONFIRM for act in said.acts)
     found = _findings(said)
     reduced = tuple(one for act in said.acts if isinstance(one := act.opened.result, Reduction))
     final = tuple(last for act in said.acts if isinstance(last := act.opened.result, FinalDecision))
@@ -133,6 +138,8 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
         reductions=reduced,
         decisions=final,
         texts=texts,
+        confirmations=times,
+        turn=max(1, times),
         notes={step_id: texts[sha] for step_id, sha in notes.items() if sha in texts},
         effects=await _effects(conn, case_id),
         confirmed_by=await _name(conn, confirmed.row.person_id) if confirmed else "",

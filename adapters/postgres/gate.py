@@ -20,7 +20,14 @@ from adapters.postgres.orders_proven import Hierarchy, hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import ground_of, stored_acts
 from domain.case import EventKind
-from domain.effects import AnswerClient, ConfirmToAccounts, DraftCreditNote, Effect, ListDoNotInvoice
+from domain.effects import (
+    AnswerClient,
+    AuthoriseCreditNote,
+    ConfirmToAccounts,
+    DraftCreditNote,
+    Effect,
+    ListDoNotInvoice,
+)
 from domain.errors import Permanent, Refused
 from domain.gate import LeadRow, Permit, SignedLead
 from domain.messages import ActKind, Auth
@@ -122,6 +129,7 @@ class _Court:
     grants: dict[str, _Grant]
     judged: Billing
     fault: str
+    crediting: dict[str, str]  # by invoice, the authorisation that is under way, or may have been carried out
 
     @classmethod
     async def open(
@@ -130,10 +138,13 @@ class _Court:
         confirmation = basis.signed.word.confirmation
         signed = confirmation.subject.lines if confirmation else ()
         grants = await _grants(conn, basis.case_id, [line.lead_id for line in signed])
-        billed, judged, fault = await _assess(conn, basis.case_id, signed, grants, billing, trust)
-        credited = await conn.fetchval(_CREDITED, [line.lead_id for line in signed], basis.lead_id, case_id)
-        fault = fault or ("already-granted" if credited else "")
-        return cls(conn, case_id, basis, await _rows(conn, case_id, keys), billed, grants, judged, fault)
+        gone = credited(basis.facts.sent, basis.facts.word)
+        left = billing.model_copy(update={"leads": tuple(one for one in billing.leads if one.lead_id not in gone)})
+        billed, judged, fault = await _assess(conn, basis.case_id, signed, grants, left, trust)
+        elsewhere = await conn.fetchval(_CREDITED, [line.lead_id for line in signed], basis.lead_id, case_id)
+        fault = fault or ("already-granted" if elsewhere else "")
+        crediting = {row["invoice_id"]: row["key"] for row in await conn.fetch(_CREDITING, case_id)}
+        return cls(conn, case_id, basis, await _rows(conn, case_id, keys), billed, grants, judged, fault, crediting)
 
     def verdict(self, effect: Effect, planned: Permit | None) -> Claim | None:
         """Why the effect may not go; None if it may, or if its row is settled and only has to be read."""
@@ -150,7 +161,14 @@ class _Court:
         if (why := self._needs_approver(left)) and not found.approved_jti:
             said = unapproved(self.basis.signed)
             return Claim(effect.key, "needs_approval", code=why if said == "not-approved" else said)
-        return None
+        return self._beside_another(effect)
+
+    def _beside_another(self, effect: Effect) -> Claim | None:
+        """An invoice has a note for each confirmation: one is judged once the fate of every other is known."""
+        if not isinstance(effect, AuthoriseCreditNote):
+            return None
+        first = self.crediting.setdefault(effect.invoice_id, effect.key)
+        return None if first == effect.key else Claim(effect.key, "refused", code="credit-in-doubt")
 
     def _left(self, effect: Effect, leads: Sequence[SignedLead]) -> tuple[SignedLead, ...]:
         """The leads there is still something to judge of: whether a credit is right was judged when it was given."""
@@ -285,6 +303,8 @@ _TREAT = """UPDATE grants SET treatment = $3, invoice_id = $4, invoice_number = 
 _CREDIT = """INSERT INTO promise_credits (lead_id, promised_in, case_id, effect_key, invoice_id, invoice_number, gross,
                                       currency)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (lead_id) DO UPDATE SET gross = EXCLUDED.gross"""
+_CREDITING = """SELECT body ->> 'invoice_id' AS invoice_id, key FROM effects
+    WHERE case_id = $1 AND kind = 'authorise-credit-note' AND gated AND state IN ('sending', 'unknown')"""
 _CREDITED = """SELECT true FROM promise_credits
     WHERE lead_id = ANY($1) AND ($2 = '' OR lead_id = $2) AND case_id <> $3 LIMIT 1"""
 _GRANTS = """SELECT lead_id, case_id, treatment, gross, net, currency, invoice_id, invoice_number, approved_jti

@@ -30,7 +30,10 @@ class PostgresPromises:
         return Confirmed(
             lead_ids=frozenset(row["lead_id"] for row in rows),
             numbers=frozenset(
-                credit_note_number(row["case_id"], row["invoice_number"]) for row in rows if row["invoice_number"]
+                credit_note_number(row["case_id"], row["invoice_number"], turn)
+                for row in rows
+                if row["invoice_number"]
+                for turn in row["turns"]
             ),
         )
 
@@ -56,10 +59,13 @@ _PROMISED = """
     WHERE since > holdfast_now() - $1::interval AND NOT EXISTS (SELECT FROM grants g WHERE g.lead_id = d.lead_id)
     ORDER BY lead_id"""
 _CONFIRMED = """
-    SELECT lead_id, case_id, invoice_number FROM grants WHERE client_id = $1
-    UNION
-    SELECT lead_id, p.case_id, p.invoice_number FROM promise_credits p JOIN grants g USING (lead_id)
-    WHERE client_id = $1"""
+    SELECT c.*, ARRAY(SELECT 1 UNION SELECT (e.body ->> 'turn')::int FROM effects e
+        WHERE e.case_id = c.case_id AND e.kind = 'draft-credit-note' AND e.gated AND e.state IN ('sending', 'sent')
+          AND e.body ->> 'invoice_id' = c.invoice_id AND e.body ? 'turn') AS turns
+    FROM (SELECT lead_id, case_id, invoice_number, invoice_id FROM grants WHERE client_id = $1
+        UNION
+        SELECT lead_id, p.case_id, p.invoice_number, p.invoice_id FROM promise_credits p JOIN grants g USING (lead_id)
+        WHERE client_id = $1) c"""
 _CLIENTS = """SELECT client_id, contact_id, (holdfast_now() AT TIME ZONE 'Europe/London')::date AS today
     FROM clients WHERE contact_id <> '' ORDER BY client_id"""
 _LISTED = """

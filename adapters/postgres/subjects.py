@@ -3,7 +3,7 @@
 That a lead was found valid is read from the stored findings, each verified anew; never from the workflow's word.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from asyncpg import Record
 
@@ -12,12 +12,13 @@ from adapters.postgres.leads import lead_rows
 from adapters.postgres.ledger import sent_effects
 from adapters.postgres.pool import Connection
 from domain.books_check import INVOICED
+from domain.effects import DraftCreditNote
 from domain.errors import Permanent, Refused
 from domain.messages import SignedAct
 from domain.return_lead import BillingState, LeadBilling
 from domain.rules.acts import Past
 from domain.rules.authority import RULES_VERSION, judge
-from domain.rules.permits import credited
+from domain.rules.permits import Done, credited
 from domain.rules.promised import joined
 from domain.rules.stored_acts import StoredAct, Trust, Word, word
 from domain.subject import Asking, SetName, Subject, SubjectLine, is_issued, line_of, notes_of
@@ -80,9 +81,9 @@ async def subject_after(conn: Connection, case_id: str, name: str, step_id: str,
             return _without(about, await _gone(conn, case_id, said))
         case "issued":
             lines = await _valid_lines(conn, case_id, await _grounds(conn, case_id, said, trust), is_issued)
-            about = _of(case, "issued", lines)
-            left = _without(about, await _gone(conn, case_id, said)).lines or lines
-            return about.model_copy(update={"lines": left, "notes": notes_of(case_id, left)})
+            sent, about = await sent_effects(conn, case_id), _of(case, "issued", lines)
+            left = _without(about, credited(sent, said)).lines or lines
+            return about.model_copy(update={"lines": left, "notes": notes_of(case_id, left, _turns(sent))})
         case _:
             raise Refused("unknown-set", f"a case has no set called {name}")
 
@@ -103,6 +104,12 @@ _CLAIMED = """SELECT cl.lead_id, cl.billing,
 
 async def _gone(conn: Connection, case_id: str, said: Word) -> frozenset[str]:
     return credited(await sent_effects(conn, case_id), said)
+
+
+def _turns(sent: Sequence[Done]) -> dict[str, int]:
+    """The latest draft of each invoice."""
+    drafts = [one.effect for one in sent if isinstance(one.effect, DraftCreditNote)]
+    return {one.invoice_id: one.turn for one in sorted(drafts, key=lambda one: one.turn)}
 
 
 def _without(about: Subject, gone: frozenset[str]) -> Subject:

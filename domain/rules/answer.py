@@ -58,6 +58,7 @@ class Done(Model):
     """What was done outside so far: credit notes by invoice id, authorised ones, whether the listing was given up."""
 
     notes: Mapping[str, str] = {}
+    turn: int = 1  # the confirmation that the other notes rest on
     authorised: frozenset[str] = frozenset()
     not_listed: bool = False
 
@@ -116,7 +117,7 @@ def _by_invoice(case_id: str, leads: Sequence[LeadBilling], done: Done) -> tuple
 def _credit(case_id: str, leads: Sequence[LeadBilling], done: Done) -> Credit:
     first = leads[0]
     return Credit(
-        number=done.notes.get(first.invoice_id) or ids.credit_note_number(case_id, first.invoice_number),
+        number=done.notes.get(first.invoice_id) or ids.credit_note_number(case_id, first.invoice_number, done.turn),
         invoice_number=first.invoice_number,
         currency=first.currency,
         paid=any(lead.state is BillingState.PAID for lead in leads),

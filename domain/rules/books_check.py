@@ -10,7 +10,7 @@ from domain.books_check import Charge, Confirmed, Promise, StrangeNote
 from domain.money import Currency
 from domain.rules.billing import named, share
 
-_OURS = re.compile(r"RL-[0-9A-F]{12}")
+_OURS = re.compile(r"RL-[0-9A-F]{12}(-\d+)?")
 _WEIGHT = (InvoiceStatus.DRAFT, InvoiceStatus.ISSUED, InvoiceStatus.PAID)
 
 

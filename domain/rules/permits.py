@@ -58,6 +58,7 @@ GATE_REFUSALS: dict[str, str] = {
     "not-approved-by-an-approver": "Whoever approved was not an approver at that time, nor stood in for one.",
     "may-not-approve": "Whoever approved had asked for it, investigated or confirmed it, or gains by it.",
     "above-the-ceiling": "It is above the ceiling of whoever stood in for the approver.",
+    "credit-in-doubt": "Another credit note on this invoice is being authorised, or may have been.",
     "already-granted": "A lead was already granted in another case: one credit per lead, for ever.",
     "another-effect": "The effect is not the one that was prepared.",
 }
@@ -270,8 +271,8 @@ def _unready(effect: Effect, facts: Facts, lines: Sequence[SubjectLine], pending
         case DraftCreditNote():
             done = coming(ConfirmToAccounts, pending) or sent_for(ConfirmToAccounts, facts, lines)
             return "" if done else "not-confirmed-to-accounts"
-        case AuthoriseCreditNote():
-            drafted = sent_for(DraftCreditNote, facts, lines)
+        case AuthoriseCreditNote(turn=turn):
+            drafted = sent_for(DraftCreditNote, facts, lines, turn)
             return _unauthorised(facts, lines) or ("" if drafted else "not-drafted")
         case AnswerClient():
             return _uncredited(facts, lines, pending)
@@ -296,8 +297,10 @@ def _unauthorised(facts: Facts, lines: Sequence[SubjectLine]) -> str:
 def _uncredited(facts: Facts, lines: Sequence[SubjectLine], pending: Sequence[Effect]) -> str:
     """Each invoice's credit note is authorised, for exactly what was signed, before the client is told so."""
     by_invoice: dict[str, list[SubjectLine]] = {}
+    gone = credited(facts.sent, facts.word)
     for line in lines:
-        by_invoice.setdefault(line.invoice_id, []).append(line)
+        if line.lead_id not in gone:
+            by_invoice.setdefault(line.invoice_id, []).append(line)
     by_invoice.pop("", None)
     done = all(sent_for(AuthoriseCreditNote, facts, on_it) for on_it in by_invoice.values())
     return "" if done or coming(AuthoriseCreditNote, pending) else "not-credited-yet"
@@ -307,16 +310,23 @@ def coming(kind: type[Effect], pending: Sequence[Effect]) -> bool:
     return any(isinstance(one, kind) for one in pending)
 
 
-def sent_for(kind: type[Effect], facts: Facts, lines: Sequence[SubjectLine]) -> bool:
-    """Whether an effect of this kind was sent for exactly these lines, resting on a confirmation that said the same."""
-    return any(isinstance(one.effect, kind) and _rests_on_same(one, facts.word, lines) for one in facts.sent)
+def sent_for(kind: type[Effect], facts: Facts, lines: Sequence[SubjectLine], turn: int | None = None) -> bool:
+    """Whether an effect of this kind was sent for exactly these lines, resting on a confirmation that said the same of
+    what was not credited by then. `turn`: of a credit note, which confirmation that was.
+    """
+    sent = [one for one in facts.sent if isinstance(one.effect, kind)]
+    if turn:
+        sent = [one for one in sent if isinstance(one.effect, DraftCreditNote) and one.effect.turn == turn]
+    return any(_rests_on_same(one, facts, lines) for one in sent)
 
 
-def _rests_on_same(done: Done, word: Word, lines: Sequence[SubjectLine]) -> bool:
+def _rests_on_same(done: Done, facts: Facts, lines: Sequence[SubjectLine]) -> bool:
     invoice = lines[0].invoice_id
+    gone = credited(facts.sent, facts.word) - {line.lead_id for line in lines}
     if isinstance(done.effect, DraftCreditNote | AuthoriseCreditNote) and done.effect.invoice_id != invoice:
         return False
-    return any(_alike(act.subject.on_invoice(invoice), lines) for act in _confirmations(done, word))
+    said = [act.subject.on_invoice(invoice) for act in _confirmations(done, facts.word)]
+    return any(_alike([line for line in on_it if line.lead_id not in gone], lines) for on_it in said)
 
 
 def _confirmations(done: Done, word: Word) -> list[Standing]:

@@ -82,9 +82,9 @@ def _unready(effect: Effect, ground: Facts, own: Facts, line: SubjectLine | None
                 isinstance(one.effect, ConfirmToAccounts) for one in own.sent
             )
             return "" if told else "not-confirmed-to-accounts"
-        case AuthoriseCreditNote(invoice_id=invoice):
+        case AuthoriseCreditNote(invoice_id=invoice, turn=turn):
             drafts = [one.effect for one in own.sent if isinstance(one.effect, DraftCreditNote)]
-            drafted = any(one.invoice_id == invoice for one in drafts)
+            drafted = any((one.invoice_id, one.turn) == (invoice, turn) for one in drafts)
             return _unauthorised(ground, own, line, invoice) or ("" if drafted else "not-drafted")
         case _:
             return "no-such-effect"

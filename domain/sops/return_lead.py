@@ -1,6 +1,7 @@
 """The Return Lead SOP as data: its steps, and the effects of each of its moments (clauses RL-1 to RL-15)."""
 
 from collections.abc import Iterable, Sequence, Sized
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
@@ -57,6 +58,14 @@ NOTHING_MORE = Billing(leads=())
 DESK = Desk(team=Role.RETURN_LEADS, trail="RL-15", inbox="RL-1", client="RL-9")
 
 
+@dataclass(frozen=True)
+class Credited:
+    """A lead whose credit note is authorised. `turn`: the confirmation that the note rests on."""
+
+    lead: LeadBilling
+    turn: int
+
+
 def opening(request: ReturnRequest) -> tuple[Effect, ...]:
     """RL-1, RL-2, RL-3: the sentence in the client's thread, or a plain acknowledgement; a copy in the one inbox."""
     case_id = request.case_id
@@ -103,17 +112,20 @@ def confirmed(request: ReturnRequest, billing: Billing, turn: int = 1) -> tuple[
     confirmation = ConfirmToAccounts(key=effect_key(case_id, "confirm-to-accounts", turn), clause="RL-13")
     draft = "draft-credit-note" if turn == 1 else f"draft-credit-note.{turn}"
     drafts = (
-        DraftCreditNote(key=effect_key(case_id, draft, one), clause="RL-12", invoice_id=one, after=confirmation.key)
+        DraftCreditNote(
+            key=effect_key(case_id, draft, one), clause="RL-12", invoice_id=one, turn=turn, after=confirmation.key
+        )
         for one in billing.invoices
     )
     return (*effects, confirmation, *drafts)
 
 
-def authorised(request: ReturnRequest, billing: Billing) -> tuple[Effect, ...]:
+def authorised(request: ReturnRequest, billing: Billing, turn: int = 1) -> tuple[Effect, ...]:
     """What Accounts' authorisation sets off (gated): each note authorised, and then the client is told (RL-6)."""
     case_id = request.case_id
+    name = "authorise-credit-note" if turn == 1 else f"authorise-credit-note.{turn}"
     notes = tuple(
-        AuthoriseCreditNote(key=effect_key(case_id, "authorise-credit-note", one), clause="RL-12", invoice_id=one)
+        AuthoriseCreditNote(key=effect_key(case_id, name, one), clause="RL-12", invoice_id=one, turn=turn)
         for one in billing.invoices
     )
     return (*notes, AnswerClient(key=effect_key(case_id, "answer-client"), clause="RL-6", after=notes[-1].key))
@@ -324,7 +336,7 @@ def confirm(request: ReturnRequest, billing: Billing, stopped: str = "", turn: i
     )
 
 
-def authorise(request: ReturnRequest, billing: Billing) -> PersonStep[Authorisation]:
+def authorise(request: ReturnRequest, billing: Billing, turn: int = 1) -> PersonStep[Authorisation]:
     """RL-12: Accounts authorise the drafts by their own signed act; never the investigator or the confirmer."""
     return PersonStep(
         name="authorise",
@@ -334,7 +346,7 @@ def authorise(request: ReturnRequest, billing: Billing) -> PersonStep[Authorisat
         result=Authorisation,
         waiting_for=f"authorise {_count(billing.invoices, 'credit note')}",
         subject="issued",
-        then=lambda _: authorised(request, billing),
+        then=lambda _: authorised(request, billing, turn),
     )
 
 
@@ -350,9 +362,9 @@ def declined() -> PersonStep[StepResult]:
     )
 
 
-def allocate(request: ReturnRequest, billing: Billing) -> PersonStep[StepResult]:
+def allocate(request: ReturnRequest, notes: Sequence[Credited]) -> PersonStep[StepResult]:
     """A paid invoice: allocating or refunding the note is Accounts' own step in the books, read back."""
-    numbers = tuple(dict.fromkeys(lead.invoice_number for lead in billing.in_state(BillingState.PAID)))
+    named = dict.fromkeys((one.lead.invoice_number, one.turn) for one in paid(notes))
     return PersonStep(
         name="allocate",
         clause="RL-12",
@@ -362,17 +374,27 @@ def allocate(request: ReturnRequest, billing: Billing) -> PersonStep[StepResult]
         waiting_for="allocate or refund the credit note of a paid invoice in the books",
         subject="issued",
         then=lambda _: (
-            ReadNotes(key=effect_key(request.case_id, "read-notes"), clause="RL-12", invoice_numbers=numbers),
+            ReadNotes(
+                key=effect_key(request.case_id, "read-notes"),
+                clause="RL-12",
+                invoice_numbers=tuple(number for number, _ in named),
+                turns=tuple(turn for _, turn in named),
+            ),
         ),
     )
 
 
-def credited(request: ReturnRequest, billing: Billing, receipts: Sequence[Receipt]) -> tuple[LeadBilling, ...]:
+def credited(request: ReturnRequest, billing: Billing, turn: int, receipts: Sequence[Receipt]) -> tuple[Credited, ...]:
     """The leads that are credited by now: a credit note that is authorised stays, whatever stopped the others."""
     sent = {one.key for one in receipts if one.state is ReceiptState.SENT}
-    notes = [one for one in authorised(request, billing) if isinstance(one, AuthoriseCreditNote) and one.key in sent]
-    invoices = {one.invoice_id for one in notes}
-    return tuple(lead for lead in billing.leads if lead.invoice_id in invoices)
+    notes = [one for one in authorised(request, billing, turn) if isinstance(one, AuthoriseCreditNote)]
+    invoices = {one.invoice_id for one in notes if one.key in sent}
+    return tuple(Credited(lead, turn) for lead in billing.leads if lead.invoice_id in invoices)
+
+
+def paid(notes: Sequence[Credited]) -> list[Credited]:
+    """Those on paid invoices: the note of each is still to be allocated or refunded."""
+    return [one for one in notes if one.lead.state is BillingState.PAID]
 
 
 def allocated(receipts: Sequence[Receipt]) -> bool:

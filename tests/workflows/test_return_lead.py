@@ -320,7 +320,7 @@ async def test_only_the_rest_is_decided_anew_and_no_lead_is_credited_twice(agenc
     await agency.decide(case_id, ActKind.APPROVE)
     await agency.confirm(case_id, step_id="confirm.2")
     await agency.authorise(case_id, step_id="authorise.2")
-    outcome = await agency.closed(case_id)
+    outcome = await agency.result(case_id)
     assert (outcome.valid, outcome.refused) == (2, 0)
     assert sorted(notes(agency, "AUTHORISED")) == ["INV-1", "INV-2"]
     lines = [

@@ -16,7 +16,8 @@ async def grant(case: Case, name: str, clause: str, effects: Sequence[Effect]) -
     """Has prepared effects of one moment carried out, and blocks until each is: the SOP needs their answers.
 
     What the gate stops (an approval is needed, an act is missing or no longer fits) comes back as data, as soon as it
-    is known of the others whether they were done. Nothing here can be waived: a person may only say "done by hand", which is read back, or "try again".
+    is known of the others whether they were done. Nothing here can be waived: a person may only say "done by hand",
+    which is read back, or "try again".
     """
     key = case.key(name)
     if key in case.done:

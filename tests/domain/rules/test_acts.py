@@ -220,7 +220,7 @@ def test_kinds_about_money_have_their_set_fixed() -> None:
     assert SUBJECTS == {
         ActKind.FINDINGS: "all",
         ActKind.CONFIRM: "valid",
-        ActKind.REDUCE: "valid",
+        ActKind.REDUCE: "open",
         ActKind.AUTHORISE: "issued",
         ActKind.DECLINE: "issued",
         ActKind.ALLOCATED: "issued",

@@ -75,7 +75,7 @@ STEPS: list[PersonStep[Any]] = [
     sop.confirm(request(), ALL_STATES),
     sop.authorise(request(), ALL_STATES),
     sop.declined(),
-    sop.allocate(request(), ALL_STATES),
+    sop.allocate(request(), [sop.Credited(one, 2) for one in ALL_STATES.leads]),
 ]
 
 
