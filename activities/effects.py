@@ -15,6 +15,7 @@ from activities.carry import carry_out
 from activities.hands import World, hand_for
 from activities.own import only_its_own
 from activities.ports import Ledger
+from domain.books import NoteStatus
 from domain.effects import (
     AdmitRequest,
     Effect,
@@ -103,11 +104,12 @@ class EffectActivities:
                 numbers = _numbers(case_id, effect)
                 notes = [await self.world.books.credit_note(number) for number in numbers]
                 return {
+                    "live": [note.number for note in notes if note and note.status is not NoteStatus.VOIDED],
                     "open": [
                         number
                         for number, note in zip(numbers, notes, strict=True)
                         if note is None or note.remaining != 0
-                    ]
+                    ],
                 }
             case ResolveOwners():
                 owners = await self.world.cases.owners_today(case_id, effect.steps)

@@ -43,6 +43,7 @@ class ReturnLead(CaseWorkflow):
         self.needs_approver = False
         self.approved: Billing | None = None
         self.credited: tuple[sop.Credited, ...] = ()
+        self.drafts: tuple[sop.Draft, ...] = ()
 
     @workflow.run
     async def run(self, request: ReturnRequest) -> ReturnOutcome:
@@ -95,6 +96,7 @@ class ReturnLead(CaseWorkflow):
         billing = await self.billed(request, sop.valid_in(found.result), found.receipts)
         for turn in count(1):
             billing = await self.within_authority(request, billing)  # RL-11, RL-14
+            await self.without_superseded_drafts(request)  # RL-12
             if not billing and not self.credited:
                 break
             billing = billing or sop.NOTHING_MORE  # what is credited is still to be told
@@ -151,9 +153,17 @@ class ReturnLead(CaseWorkflow):
         left = sop.left_after([lead.lead_id for lead in billing.leads], reduced.result)
         return await self.billed(request, left, reduced.receipts)
 
+    async def without_superseded_drafts(self, request: ReturnRequest) -> None:
+        """Drafts that nobody will authorise are out of the books before anything else is confirmed."""
+        while drafts := sop.superseded(self.drafts, self.credited):
+            if sop.voided((await person(self.case, sop.void(request, drafts))).receipts):
+                self.drafts = tuple(one for one in self.drafts if one not in drafts)
+
     async def carried_out(self, request: ReturnRequest, billing: Billing, turn: int) -> bool:
         """The promise, or the credit notes and then the answer. False: the gate stopped it, to be looked at anew."""
-        if not self.granted_all(await grant(self.case, "settle", "RL-11", sop.confirmed(request, billing, turn))):
+        receipts = await grant(self.case, "settle", "RL-11", sop.confirmed(request, billing, turn))
+        self.drafts += sop.drafted(request, billing, turn, receipts)
+        if not self.granted_all(receipts):
             return False
         if billing.invoices and not await self.credit(request, billing, turn):
             return False

@@ -23,7 +23,7 @@ from domain.effects import (
     SendLetter,
     TagChat,
 )
-from domain.ids import effect_key
+from domain.ids import credit_note_number, effect_key
 from domain.messages import ActKind
 from domain.people import Role
 from domain.return_lead import (
@@ -56,6 +56,14 @@ NOT_CHARGED = (BillingState.UNBILLED, BillingState.VOIDED)
 DAY = timedelta(hours=24)
 NOTHING_MORE = Billing(leads=())
 DESK = Desk(team=Role.RETURN_LEADS, trail="RL-15", inbox="RL-1", client="RL-9")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A draft credit note in the books, by what its number is made of."""
+
+    invoice_number: str
+    turn: int
 
 
 @dataclass(frozen=True)
@@ -348,6 +356,47 @@ def authorise(request: ReturnRequest, billing: Billing, turn: int = 1) -> Person
         subject="issued",
         then=lambda _: authorised(request, billing, turn),
     )
+
+
+def drafted(request: ReturnRequest, billing: Billing, turn: int, receipts: Sequence[Receipt]) -> tuple[Draft, ...]:
+    """The drafts that a confirmation put into the books."""
+    sent = {one.key for one in receipts if one.state is ReceiptState.SENT}
+    numbers = {lead.invoice_id: lead.invoice_number for lead in billing.leads}
+    drafts = [one for one in confirmed(request, billing, turn) if isinstance(one, DraftCreditNote) and one.key in sent]
+    return tuple(Draft(numbers[one.invoice_id], turn) for one in drafts)
+
+
+def superseded(drafts: Sequence[Draft], credits_given: Sequence[Credited]) -> tuple[Draft, ...]:
+    """The drafts of earlier confirmations that never became credit notes: the next one makes its own."""
+    used = {Draft(one.lead.invoice_number, one.turn) for one in credits_given}
+    return tuple(draft for draft in drafts if draft not in used)
+
+
+def void(request: ReturnRequest, drafts: Sequence[Draft]) -> PersonStep[StepResult]:
+    """RL-12: a draft that is no longer right is voided by Accounts; the books are read back."""
+    notes = [credit_note_number(request.case_id, one.invoice_number, one.turn) for one in drafts]
+    return PersonStep(
+        name="void-draft",
+        clause="RL-12",
+        role=Role.ACCOUNTS,
+        kinds=(ActKind.DONE,),
+        result=StepResult,
+        waiting_for=f"void the draft credit note {', '.join(notes)} in the books: it is no longer right",
+        reference=" ".join(notes),
+        then=lambda _: (
+            ReadNotes(
+                key=effect_key(request.case_id, "read-notes"),
+                clause="RL-12",
+                invoice_numbers=tuple(one.invoice_number for one in drafts),
+                turns=tuple(one.turn for one in drafts),
+            ),
+        ),
+    )
+
+
+def voided(receipts: Sequence[Receipt]) -> bool:
+    """Whether the books, read back, hold none of the drafts any more."""
+    return any(one.kind == "read-notes" and one.done and one.data.get("live") == [] for one in receipts)
 
 
 def declined() -> PersonStep[StepResult]:

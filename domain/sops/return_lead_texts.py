@@ -559,6 +559,25 @@ anything yet.
 """,
 )
 
+_VOID_DRAFT = Instruction(
+    clause="RL-12",
+    title="Void a draft credit note that is no longer right",
+    text="""\
+A draft credit note was put into the books for {{ client_name }}. Before it was authorised something about it changed,
+so it is not authorised any more, and what is still to be credited gets a draft of its own:
+
+{% for number in about %}
+  {{ number }}
+{% endfor %}
+
+1. Find the draft in Xero by that number and delete or void it. If there is none any more, there is nothing to do.
+2. Say that it is done. The books are then read back; while they still hold the draft, you are asked again.
+     """
+    + _COMPLETE
+    + """ --done --note "..."
+""",
+)
+
 _ALLOCATE = Instruction(
     clause="RL-12",
     title="Allocate or refund the credit of a paid invoice",
@@ -834,6 +853,7 @@ INSTRUCTIONS: dict[str, Instruction] = {
     "take-off": _TAKE_OFF,
     "authorise": _AUTHORISE,
     "declined": _DECLINED,
+    "void-draft": _VOID_DRAFT,
     "allocate": _ALLOCATE,
     "could-not": _COULD_NOT,
     "not-reached": _NOT_REACHED,
