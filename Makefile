@@ -11,8 +11,9 @@ $(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml tools/bootstra
 	@$(PYTHON) tools/bootstrap.py
 	@touch $@
 
+# make demo SOP=department-request shows another one.
 demo: setup
-	@$(BIN)/holdfast demo
+	@$(BIN)/holdfast demo $(SOP)
 
 up: setup
 	@$(BIN)/holdfast up

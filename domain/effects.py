@@ -290,7 +290,17 @@ def in_words(effect: Effect) -> str:
         case AnswerClient():
             return "answer to the client"
         case _:
-            return effect.kind.replace("-", " ")
+            return _PLAIN.get(effect.kind, effect.kind.replace("-", " "))
+
+
+_PLAIN = {
+    "assign-task": "task with everybody on it",
+    "complete-task": "task completed",
+    "follow-ticket": "CSS and CSM follow the ticket",
+    "list-on-agenda": "on the CSM's agenda",
+    "tell": "message to the contact",
+    "report-end": "end told to the case that asked",
+}
 
 
 class ReceiptState(StrEnum):

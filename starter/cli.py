@@ -1,5 +1,6 @@
 """`holdfast`: the whole of it from a command line."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -17,6 +18,12 @@ from starter.cli_policy import policy
 from starter.cli_requests import requests
 from starter.cli_steps import acts, steps
 from starter.cli_world import guarded, use_server
+
+
+class DemoName(StrEnum):
+    RETURN_LEAD = "return-lead"
+    DEPARTMENT_REQUEST = "department-request"
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,12 +72,14 @@ def world(
         use_server(server, api_key)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def demo() -> None:
-    """Run the Return Lead SOP on real input and show it happening. Ends by itself."""
+@app.command(epilog="Example: holdfast demo department-request")
+def demo(
+    sop: Annotated[DemoName, typer.Argument(help="Which SOP.")] = DemoName.RETURN_LEAD,
+) -> None:
+    """Run an SOP on real input and show it happening. Ends by itself."""
     from starter.demo import main as run_demo  # noqa: PLC0415 - brings servers along that nothing else needs
 
-    run_demo()
+    run_demo(sop.value)
 
 
 def main() -> None:

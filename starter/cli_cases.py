@@ -110,7 +110,7 @@ def _print_case(detail: CaseDetail, deadlines: Sequence[Explained], timeline: Se
         took = str(row.looped_in_at - row.arrived_at).partition(".")[0]
         console.print(f"Looped in {took} after the client's mail (RL-2)")
     print_steps([step for step in detail.steps if step.state == "open"], detail)
-    _print_deadlines(deadlines)
+    print_deadlines(deadlines)
     _print_leads(detail)
     _print_effects(detail)
     print_timeline(timeline)
@@ -129,7 +129,7 @@ def print_steps(steps: Sequence[StepRow], detail: CaseDetail | None = None) -> N
         console.print(f"    by {moment(what.deadline.due)}{reminded}; {step.why}", markup=False)
 
 
-def _print_deadlines(deadlines: Sequence[Explained]) -> None:
+def print_deadlines(deadlines: Sequence[Explained]) -> None:
     """Every stretch of every deadline: they add up."""
     if deadlines:
         console.print(Text("\nDeadlines, explained (London time)", style="bold"))

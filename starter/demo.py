@@ -7,106 +7,51 @@ on the real Temporal server: its clock for this one case is moved, nothing waits
 import asyncio
 import gc
 import json
-import shutil
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email import message_from_bytes, policy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import aiosmtplib
 import httpx2
-from rich.text import Text
-from temporalio.client import Client, WorkflowHandle
-from temporalio.testing import TimeSkipper, TimeSkippingConfig
+from temporalio.client import Client
 
-from adapters.postgres import migrate
 from adapters.postgres import policy as sending
-from adapters.postgres.audit import verify
-from adapters.postgres.imports import PostgresImports
 from adapters.postgres.pool import transaction
 from domain.errors import HoldfastError
 from domain.messages import ActKind
-from runtime.local import down, local_services, up
-from runtime.processes import free_port
-from runtime.settings import Role, Settings
+from runtime.settings import Settings
+from starter import demo_request
 from starter.cli_cases import print_timeline
-from starter.cli_world import Office, console, office
+from starter.cli_world import Office, office
 from starter.demo_approval import approved, forged, investigated, open_large_request
+from starter.demo_stage import (
+    SAMPLES,
+    STEP_WITHIN,
+    bring_in,
+    command,
+    fast_forward,
+    headline,
+    play,
+    say,
+    show_audit,
+    signed,
+    told,
+    waits_for,
+)
 from starter.evidence import with_evidence
 from starter.findings import parse_findings_csv
-from starter.gateway import Answer, LocalLogin
-from starter.imports import KINDS, import_file
+from starter.gateway import LocalLogin
 
-SAMPLES = Path(__file__).resolve().parent.parent / "samples"
-PORTS = (
-    "temporal",
-    "temporal_ui",
-    "postgres",
-    "smtp",
-    "imap",
-    "xero",
-    "sheets",
-    "livechat",
-    "teamwork",
-    "tickets",
-    "slack",
-    "whatsapp",
-    "metrics",
-    "money_metrics",
-    "web",
-    "idp",
-)
-CASE_WITHIN, STEP_WITHIN = 20.0, 30.0
+CASE_WITHIN = 20.0
 CLIENT = "brightsmile.example"
-
-
-def say(words: str) -> None:
-    console.print(Text(words))
-
-
-def headline(words: str) -> None:
-    console.print(Text(f"\n{words}", style="bold cyan"))
-
-
-def command(words: str) -> None:
-    console.print(Text(f"  $ holdfast {words}", style="dim"))
-
-
-def demo_settings(folder: Path) -> Settings:
-    """Free ports and a fresh folder, so that a running Holdfast is left alone."""
-    shutil.rmtree(folder, ignore_errors=True)
-    ports = {f"{name}_port": free_port() for name in PORTS}
-    return Settings(state_dir=folder, money_people=SAMPLES / "money_people.toml", **cast("Any", ports))
-
-
-@asynccontextmanager
-async def everything(settings: Settings) -> AsyncGenerator[None]:
-    """Starts all processes, and ends exactly those, whatever happens in between."""
-    passwords: dict[Role, str] = {role: settings.database_password(role) for role in migrate.ROLES}
-
-    def tables() -> None:
-        asyncio.run(migrate.apply(settings.database_url_for("owner"), passwords))
-
-    services = local_services(settings, time_travel=True)
-    try:
-        await asyncio.to_thread(up, settings, services, after={"postgres": tables}, say=lambda line: say(f"  {line}"))
-        yield
-    finally:
-        await asyncio.to_thread(down, settings, say=lambda _: None)
 
 
 async def prepare(here: Office) -> None:
     """People, clients, leads, and what the books and Live Chat know of them; sending is switched on."""
-    imports = PostgresImports(here.pool, here.vault)
-    for kind in ("departments", "people", "clients", "leads"):
-        assert kind in KINDS
-        report = await import_file(imports, kind, SAMPLES / f"{kind}.csv", "demo")
-        command(f"import {kind} samples/{kind}.csv")
-        say(f"    {report.added} new")
+    await bring_in(here, "departments", "people", "clients", "leads")
     async with transaction(here.pool) as conn:
         await sending.set_outbound(conn, here.vault, "on", (), "demo")
     async with httpx2.AsyncClient() as http:
@@ -148,40 +93,6 @@ async def the_case(here: Office) -> str:
     return rows[0].case_id
 
 
-async def waits_for(here: Office, case_id: str, step_id: str, chased: int = 0) -> None:
-    """Waits until the step is asked (and was chased so often), and says who must act, by when and why then."""
-    end = time.monotonic() + STEP_WITHIN
-    while True:
-        found = [row for row in await here.reader.open_steps(case_id=case_id) if row.step.step_id == step_id]
-        if found and found[0].step.chased >= chased:
-            break
-        if time.monotonic() > end:
-            raise HoldfastError(f"{case_id} never waited for {step_id}: see .holdfast/demo/logs/worker-sops.log")
-        await asyncio.sleep(0.05)
-    step = found[0].step
-    reminded = f" (reminded {step.chased}x)" if step.chased else ""
-    say(f"  {step.owner} must act: {step.waiting_for}{reminded}")
-    say(f"    by {step.deadline.due:%a %d %b %Y %H:%M} UTC; {step.deadline.why()}")
-
-
-async def signed(here: Office, case_id: str, step_id: str, kind: ActKind, payload: dict[str, Any], who: str) -> None:
-    gateway = await here.gateway()
-    _told(await gateway.complete(case_id, step_id, kind, payload, LocalLogin(who)), who)
-
-
-def _told(answer: Answer, who: str) -> None:
-    if not answer.outcome.accepted:
-        raise HoldfastError(f"{who}'s act was not accepted: {answer.outcome}")
-    say(f"    signed by {who}, checked and stored")
-
-
-async def fast_forward(client: Client, case_id: str, by: timedelta) -> None:
-    """Moves this case's own clock on."""
-    config = TimeSkippingConfig(enabled=False, max_session_skip_count=5_000, disable_propagation=True)
-    handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(case_id)
-    await asyncio.wait_for(TimeSkipper(client, config=config).fast_forward(handle, by), 60)
-
-
 async def show_mails(settings: Settings) -> None:
     """What left, as the mail server wrote it down."""
     ledger = settings.state_dir / "mail" / "accepted"
@@ -216,14 +127,6 @@ def _gbp(amount: object) -> str:
     return f"GBP {Decimal(str(amount)):.2f}"
 
 
-async def show_audit(here: Office) -> None:
-    async with transaction(here.pool, reading=True) as conn:
-        report = await verify(conn)
-    if not report.whole:
-        raise HoldfastError(f"the audit chain is broken: {report.problems}")
-    say(f"  {report.count} events in one hash chain, whole; head {report.head.hash[:16]}")
-
-
 async def answered(client: Client, case_id: str) -> None:
     """Waits until the answer is out and the case waits for a reply."""
     end, handle = time.monotonic() + STEP_WITHIN, client.get_workflow_handle(case_id)
@@ -242,11 +145,11 @@ async def settled(here: Office, client: Client, case_id: str) -> None:
     headline("5. The Return Lead Team investigates, lead by lead (RL-4)")
     gateway = await here.gateway()
     command(f"step claim {case_id} investigate --as ivan")
-    _told(await gateway.claim(case_id, "investigate", LocalLogin("ivan")), "ivan")
+    told(await gateway.claim(case_id, "investigate", LocalLogin("ivan")), "ivan")
     command(f"step complete {case_id} investigate --findings samples/findings.csv --as ivan")
     listed = parse_findings_csv((SAMPLES / "findings.csv").read_bytes())
     found = await with_evidence(gateway, (case_id, "investigate"), listed, SAMPLES, LocalLogin("ivan"))
-    _told(await gateway.findings(case_id, "investigate", found, LocalLogin("ivan")), "ivan")
+    told(await gateway.findings(case_id, "investigate", found, LocalLogin("ivan")), "ivan")
     await waits_for(here, case_id, "confirm")
     headline("6. A named team member confirms the settlement and the reply (RL-12, RL-13)")
     preview = await here.letters.preview(case_id)
@@ -311,22 +214,13 @@ async def walk(settings: Settings) -> None:
         await show_audit(here)
 
 
-async def demo(folder: Path) -> None:
-    began = time.monotonic()
-    settings = demo_settings(folder)
-    headline("1. Starting PostgreSQL, Temporal, mail, the vendors' stand-ins and Holdfast's own processes")
-    async with everything(settings):
-        await walk(settings)
-    say(
-        f"\nDone in {time.monotonic() - began:.0f} s. Everything that was started has ended; logs are in {folder}/logs."
-    )
-    say("Go on with `make up`, which starts the same and leaves it running.")
+WALKS = {"return-lead": walk, "department-request": demo_request.walk}
 
 
-def main(folder: Path = Path(".holdfast/demo")) -> None:
+def main(sop: str = "return-lead", folder: Path = Path(".holdfast/demo")) -> None:
     """Raises HoldfastError, LocalServerError."""
     try:
-        asyncio.run(demo(folder))
+        asyncio.run(play(folder, WALKS[sop]))
     finally:
         gc.collect()
 

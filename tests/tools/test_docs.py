@@ -3,10 +3,13 @@
 import re
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from typer.main import get_command
 
+from domain.sops import department_request_texts as department_request
+from domain.sops import return_lead_texts as return_lead
 from runtime.settings import Settings
 from starter.cli import app
 
@@ -60,12 +63,19 @@ def test_the_defaults_of_all_ports_are_listed() -> None:
     assert listed == {(name, default) for name, default in fields.items() if name.endswith("_PORT")}
 
 
-def test_each_clause_stands_beside_its_words() -> None:
-    words = tomllib.loads((_ROOT / "domain" / "sops" / "clauses.toml").read_text())["RL"]
-    page = (_ROOT / "docs" / "sops" / "return-lead.md").read_text()
+@pytest.mark.parametrize(("area", "name"), [("RL", "return-lead"), ("ID", "department-request")])
+def test_each_clause_stands_beside_its_words(area: str, name: str) -> None:
+    words = tomllib.loads((_ROOT / "domain" / "sops" / "clauses.toml").read_text())[area]
+    page = (_ROOT / "docs" / "sops" / f"{name}.md").read_text()
     assert [
         clause for clause, text in words.items() if clause[-1].isdigit() and f"| {clause} | {text} |" not in page
     ] == []
+
+
+@pytest.mark.parametrize(("sop", "name"), [(return_lead, "return-lead"), (department_request, "department-request")])
+def test_each_instruction_belongs_to_a_step_that_is_listed(sop: ModuleType, name: str) -> None:
+    page = (_ROOT / "docs" / "sops" / f"{name}.md").read_text()
+    assert [step for step in sop.INSTRUCTIONS if f"`{step}" not in page] == []
 
 
 def test_pictures_are_small() -> None:
