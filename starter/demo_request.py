@@ -5,13 +5,14 @@ Like the other demo: servers of its own, ended again; time passes on the real Te
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from email import message_from_bytes, policy
 from typing import Any, cast
 
 import httpx2
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from adapters.postgres import policy as sending
 from adapters.postgres.pool import transaction
@@ -157,15 +158,27 @@ async def estimated(here: Office, outside: Outside, case_id: str) -> None:
     task, _ = await outside.task(PAUSE["title"])
     before = str(task["dueAt"])
     await outside.switch("teamwork", "edit", {"op": "comment", "by": ROSA, "task": task["id"], "body": "3 days"})
-    say('  Rosa Webb comments on the task in Teamwork: "3 days". Its webhook has the task read again.')
+    say('  Rosa Webb comments on the task in Teamwork: "3 days".')
 
     async def moved() -> bool:
         return (await outside.task(PAUSE["title"]))[0]["dueAt"] != before
 
-    await until(moved, f"{case_id} did not read the estimate: see .holdfast/demo/logs/web.log")
+    if not await soon(moved):
+        say("  No webhook told of it yet, so she says it here as well:")
+        command(f"step complete {case_id} estimate --hours 72 --as rosa")
+        await signed(here, case_id, "estimate", ActKind.ESTIMATED, {"hours": 72}, "rosa")
+        await until(moved, f"{case_id} did not take the estimate: {_LOG}")
     after = (await outside.task(PAUSE["title"]))[0]["dueAt"]
     say(f"  the task was due {before}, and is due {after} now")
     await waits_for(here, case_id, "process")
+
+
+async def soon(met: Callable[[], Awaitable[bool]], seconds: float = 6) -> bool:
+    """Whether it came about by itself."""
+    end = time.monotonic() + seconds
+    while not (there := await met()) and time.monotonic() < end:
+        await asyncio.sleep(0.05)
+    return there
 
 
 async def followed_up(here: Office, client: Client, outside: Outside, case_id: str) -> None:
@@ -230,7 +243,14 @@ async def done(client: Client, outside: Outside, case_id: str) -> None:
     """The department completes the task where it works."""
     task, _ = await outside.task(str(PAUSE["title"]))
     await outside.switch("teamwork", "edit", {"op": "complete", "by": BARB, "task": task["id"]})
-    say("  Barb completes the task in Teamwork. Its webhook has the task read again; what is read there counts.")
+    say("  Barb completes the task in Teamwork.")
+
+    async def closed() -> bool:
+        return (await client.get_workflow_handle(case_id).describe()).status != WorkflowExecutionStatus.RUNNING
+
+    if not await soon(closed):
+        say("  No webhook told of it yet, so the task is read before anybody is reminded; fast-forwarded to then:")
+        await fast_forward(client, case_id, timedelta(hours=36))
     outcome = await asyncio.wait_for(client.get_workflow_handle(case_id).result(), STEP_WITHIN)
     say(f"  closed: {outcome['status']} by {outcome['by']}; nobody is reminded any more")
 
