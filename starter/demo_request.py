@@ -176,9 +176,11 @@ async def estimated(here: Office, outside: Outside, case_id: str) -> None:
 async def soon(met: Callable[[], Awaitable[bool]], seconds: float = 6) -> bool:
     """Whether it came about by itself."""
     end = time.monotonic() + seconds
-    while not (there := await met()) and time.monotonic() < end:
+    while not await met():
+        if time.monotonic() > end:
+            return False
         await asyncio.sleep(0.05)
-    return there
+    return True
 
 
 async def followed_up(here: Office, client: Client, outside: Outside, case_id: str) -> None:
