@@ -37,7 +37,7 @@ from starter.demo_stage import (
 )
 
 BARB, ROSA = 304, 314  # users of the task board: PPC's contact, and its manager
-PAUSE = {
+PAUSE: dict[str, Any] = {
     "reference": "demo-1",
     "department": "ppc",
     "client_id": "brightsmile",
@@ -46,7 +46,7 @@ PAUSE = {
     "details": "Its button does nothing (ticket 8001).\nPlease let the other ads run on.",
     "unsure": True,
 }
-HOURS = {
+HOURS: dict[str, Any] = {
     "reference": "demo-2",
     "department": "google-local",
     "client_id": "brightsmile",
@@ -78,7 +78,8 @@ class Outside:
     async def task(self, title: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """A task by its title, and the comments on it; ({}, []) while it is not there."""
         board = await self.state("teamwork")
-        task = next((one for one in board["tasks"].values() if one["name"] == title), {})
+        nothing: dict[str, Any] = {}
+        task = next((one for one in board["tasks"].values() if one["name"] == title), nothing)
         return task, [one for one in board["comments"].values() if task and one["taskId"] == task["id"]]
 
     async def names(self) -> dict[int, str]:
