@@ -24,7 +24,8 @@ PATHS = {
     "asked-back", "client-wrote", "declined", "triage", "turned-away", "looked-at", "chased", "holding-note",
     "forged-and-malformed", "failed-effects", "bounced", "held", "claimed-and-moved", "continued-1", "continued-2",
     "cancelled", "accepted", "disputed", "overturned", "linked", "invoiced-on-a-draft", "invoiced-and-credited",
-    "unconfirmed-note", "books-check", "passed-on",
+    "unconfirmed-note", "books-check", "passed-on", "request-done", "request-in-teamwork", "request-followed-up",
+    "request-routed", "request-estimated",
 }  # fmt: skip
 
 
