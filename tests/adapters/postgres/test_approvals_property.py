@@ -72,7 +72,7 @@ async def agency(database: Database, vault: Vault, tmp_path: Path) -> Agency:
 async def test_never_more_than_the_limit_a_month_without_the_approver(
     agency: Agency, requests: list[Filed], at_once: bool
 ) -> None:
-    await agency.database.execute("TRUNCATE grants")
+    await agency.database.execute("TRUNCATE grants, promise_credits")
     run, passed = f"{next(_RUNS):06d}", timedelta(0)
     if at_once:
         await asyncio.gather(*(_run(agency, f"{run}{n}", filed) for n, filed in enumerate(requests)))
