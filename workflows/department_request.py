@@ -43,7 +43,7 @@ class DepartmentRequest(CaseWorkflow):
         async with running(self.case, mends, clocks) as case:
             self.department = self.department or (await person(case, sop.route())).result.department  # ID-1
             if not request.unsure:
-                start_clock(case, sop.resolved(request, request.due_after), step="process")  # ID-5
+                start_clock(case, sop.resolved(request, request.due_after), step=case.named("process"))  # ID-5
             await asyncio.gather(
                 self.processed(request),  # ID-3 to ID-7, ID-9 to ID-12
                 self.put_on_it(request),  # ID-4
@@ -97,11 +97,11 @@ class DepartmentRequest(CaseWorkflow):
         if answer and not self.is_done:
             after = sop.from_now(request, answer, self.case.now())
             due = await deadline(self.case, "estimated", "ID-5", after)
-            start_clock(self.case, sop.resolved(request, after), step="process")
+            start_clock(self.case, sop.resolved(request, after), step=self.case.named("process"))
             move(
                 self.case,
                 "estimated-due",
-                "process",
+                self.case.named("process"),
                 due,
                 f"estimated by {said.by if said else 'a comment on the task'}",
             )
@@ -150,7 +150,7 @@ class DepartmentRequest(CaseWorkflow):
             resume(self.case, TargetName.RESOLVED)
         for clock in promised(self.case, TargetName.RESOLVED):
             why = f"the {self.waits_for.replace('-', ' ')} is waited for" if self.waits_for else "nobody is waited for"
-            move(self.case, "waited", "process", clock.due, why)
+            move(self.case, "waited", self.case.named("process"), clock.due, why)
         await stage(self.case, "waited-for", "ID-5", (), doing=self.case.doing)
 
     def looks(self, request: DepartmentAsk, *, before_asking: bool = False) -> Look:

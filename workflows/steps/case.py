@@ -79,8 +79,12 @@ class Case:
         A case that was opened again has keys of its own: what was asked and sent before is not taken for done.
         """
         self.counted[name] = self.counted.get(name, 0) + 1
-        named = name if self.request.cycle == 1 else f"{name}@{self.request.cycle}"
+        named = self.named(name)
         return named if self.counted[name] == 1 else f"{named}.{self.counted[name]}"
+
+    def named(self, name: str) -> str:
+        """What a step is called in this cycle of the case."""
+        return name if self.request.cycle == 1 else f"{name}@{self.request.cycle}"
 
     def now(self) -> datetime:
         """The case's own time."""
