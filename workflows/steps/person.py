@@ -1,5 +1,6 @@
 """A person's step: asked, chased until done, ended by a signed act that was checked and stored."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -243,7 +244,7 @@ async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:
     )
     try:
         answer = await judge(case, request, step.clause)
-    except BaseException:
+    except (Exception, asyncio.CancelledError):  # not GeneratorExit: an evicted workflow has no time to ask for
         case.give_back_acts(acts)
         raise
     came = case.came_at(acts[answer.accepted]) if answer.accepted >= 0 else workflow.now()
