@@ -32,12 +32,13 @@ class Filed:
     """One request: its leads in pence, how they are billed, what becomes of it."""
 
     pennies: tuple[int, ...]
-    invoiced: bool
-    euros: bool
+    invoiced: tuple[bool, ...]  # lead by lead; the last holds for those after it
+    currency: Literal["GBP", "EUR", "USD"]
     alias: bool  # filed under another client of the same contact
     word: Word
     refiled: bool  # closed, and all its leads filed again in another case
     reduced: bool
+    cancelled: bool  # closed after what it reserved, which stays reserved
     days: int  # that pass afterwards
 
 
@@ -46,14 +47,15 @@ FILED = st.builds(
     pennies=st.lists(
         st.sampled_from([20_000, 1, 12_500, 24_999, 25_000, 25_001, 50_000, 50_001]), min_size=1, max_size=3
     ).map(tuple),
-    invoiced=st.booleans(),
-    euros=st.sampled_from([False, False, False, True]),
+    invoiced=st.lists(st.booleans(), min_size=1, max_size=3).map(tuple),
+    currency=st.sampled_from(["GBP", "GBP", "EUR", "EUR", "USD"]),
     alias=st.booleans(),
     word=st.sampled_from(
         ["none", "none", "none", "none", "pending", "approve", "reject", "ask-back", "withdraw", "sent-then-withdraw"]
     ),
     refiled=st.booleans(),
     reduced=st.booleans(),
+    cancelled=st.booleans(),
     days=st.sampled_from([0, 0, 0, 1, 20, 32]),
 )
 
@@ -62,6 +64,7 @@ FILED = st.builds(
 async def agency(database: Database, vault: Vault, tmp_path: Path) -> Agency:
     made = await make_agency(database, vault, tmp_path)
     await made.add_client("acme-two", "c-1")
+    await made.rate("0.85")  # of the euro; for the dollar there is none: it needs the approver whatever it is
     return made
 
 
@@ -103,11 +106,14 @@ async def _holds(agency: Agency) -> None:
 
 
 async def _run(agency: Agency, name: str, filed: Filed) -> None:
-    make = issued if filed.invoiced else unbilled
-    plain = [make(f"L-{name}{n}", str(Decimal(each) / 100)) for n, each in enumerate(filed.pennies)]
-    invoice = {"invoice_id": f"inv-{name}"} if filed.invoiced else {}
-    money = {"currency": "EUR"} if filed.euros else {}  # no rate: needs the approver whatever it is
-    billed = [one.model_copy(update=invoice | money) for one in plain]
+    kinds = (*filed.invoiced, *[filed.invoiced[-1]] * len(filed.pennies))
+    plain = [
+        (issued if kinds[n] else unbilled)(f"L-{name}{n}", str(Decimal(each) / 100))
+        for n, each in enumerate(filed.pennies)
+    ]
+    invoice = {"invoice_id": f"inv-{name}"}
+    money = {"currency": filed.currency}
+    billed = [one.model_copy(update=(invoice if one.invoice_id else {}) | money) for one in plain]
     client = "acme-two" if filed.alias else "acme"
     for one in billed:
         await agency.add_lead(one.lead_id, str(one.gross), client, one.currency)
@@ -131,11 +137,14 @@ async def _file(agency: Agency, case_id: str, billed: Sequence[LeadBilling], fil
         await agency.does("bob", ActKind.REDUCE, gone, case_id=case_id)
         left = billed[1:]
     await confirmed(agency, case_id)
-    effect: Effect = confirm(case_id) if filed.invoiced else listing(case_id)
-    codes = await verdicts(agency, left, effect, case_id=case_id)
+    unbilled_too: list[Effect] = [listing(case_id)] if any(not one.invoice_id for one in left) else []
+    invoiced_too: list[Effect] = [confirm(case_id)] if any(one.invoice_id for one in left) else []
+    codes = await verdicts(agency, left, *unbilled_too, *invoiced_too, case_id=case_id)
     refusing = filed.word in {"pending", "reject", "ask-back", "withdraw"}
-    assert not refusing or codes != ["go"]
-    if filed.word == "sent-then-withdraw" and codes == ["go"]:
+    assert not refusing or "go" not in codes
+    if filed.cancelled:
+        await agency.database.execute("UPDATE case_leads SET active = false WHERE case_id = $1", case_id)
+    if filed.word == "sent-then-withdraw" and set(codes) == {"go"}:
         assert await withdraw(agency, case_id=case_id, step_id=step_id) == ""
 
 
