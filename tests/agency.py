@@ -74,7 +74,7 @@ class Outside:
 @asynccontextmanager
 async def outside(folder: Path) -> AsyncGenerator[Outside]:
     async with AsyncExitStack() as stack:
-        yield Outside(
+        made = Outside(
             xero=await stack.enter_async_context(xero_simulator()),
             sheets=await stack.enter_async_context(sheets_simulator()),
             livechat=await stack.enter_async_context(livechat_simulator()),
@@ -84,6 +84,12 @@ async def outside(folder: Path) -> AsyncGenerator[Outside]:
             whatsapp=await stack.enter_async_context(whatsapp_simulator()),
             mail=await stack.enter_async_context(mail_server(folder / "mail")),
         )
+        for vendor in (
+            made.teamwork,
+            made.tickets,
+        ):  # ids of cases follow from theirs, and tests share a Temporal server
+            vendor.state["next"] = int(token_hex(4), 16)
+        yield made
 
 
 def settings_for(folder: Path, database: Database, world: Outside) -> Settings:

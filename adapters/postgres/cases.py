@@ -9,6 +9,7 @@ from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.context import money_context
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import owner_today
+from adapters.postgres.locks import lock_case
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.starts import why_not_admitted
 from domain.case import CaseEvent, CaseStatus, CaseView, EventKind, OpenStep
@@ -57,6 +58,7 @@ class PostgresCases:
     async def intruded(self, case_id: str, caller: str, asked: str, code: str) -> None:
         async with transaction(self._pool) as conn:
             known = await conn.fetchval("SELECT case_id FROM cases WHERE case_id = $1", case_id) or ""
+            await lock_case(conn, known)  # several at once would each count too few
             told = await conn.fetchval(_INTRUSIONS, known, EventKind.INTRUDED.value)
             if told < MOST_INTRUSIONS:
                 await append_events(conn, self._vault, known, [await _intrusion(conn, caller, asked, code)])

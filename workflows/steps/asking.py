@@ -35,7 +35,7 @@ async def perform(case: Case, stage: Stage) -> tuple[Receipt, ...]:
         done = await _execute(case, EffectActivities.perform, stage, stage.events, summary)
         if done.refused:
             turn_away(case, done.refused)
-        case.admitted = True
+        case.admitted, case.unwritten = True, False
         return done
 
     return await _asked_again_if_resumed(case, ask, stage)

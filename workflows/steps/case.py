@@ -57,6 +57,7 @@ class Case:
         self.clocks, self.clock_changes, self.telling = dict(carried.clocks), 0, False
         self.patches = dict.fromkeys(carried.patches)
         self.admitted = carried.admitted
+        self.unwritten = False  # a step ended without an act: the tables still show it
         self.news = list(carried.news)
         self.linked = dict(carried.linked)
         self.refused = carried.refused

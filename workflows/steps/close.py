@@ -22,6 +22,8 @@ async def close(case: Case, outcome: O, words: str, clause: str, effects: Sequen
     """Carries out the last effects and closes the case; what fails is mended first."""
     key, told = case.key("close"), tuple[CaseEvent, ...]()
     await linked_over(case, clause)
+    if case.unwritten and not _is_quiet(case):
+        await perform(case, Stage(name="waiting", clause=clause, events=case.take_events(), view=case.view()))
     while True:
         await wait(case, "mending", None, lambda: _is_quiet(case))
         await refuse_strays(case, clause)

@@ -123,6 +123,7 @@ async def _read_again(case: Case, key: str, step: PersonStep[R], look: Look) -> 
 def _drop(case: Case, key: str, step: PersonStep[R]) -> None:
     case.open.pop(key)
     case.done[key] = MOOT
+    case.unwritten = True
     case.note(EventKind.NOTED, step.clause, f"No longer asked: {step.waiting_for}.", step_id=key)
     show(case)
 
