@@ -67,11 +67,11 @@ async def test_the_schedule_is_applied_shown_and_missed(agency: Agency, temporal
 
 
 async def _examined(agency: Agency, temporal: TemporalServer, handles: list[ScheduleHandle]) -> None:
-    assert [one.level for one in await _findings(agency, temporal)] == ["ok"] * 3
+    assert [one.level for one in await _findings(agency, temporal)] == ["ok"] * 4
     for handle in handles:
         await handle.pause(note="stocktaking")
     paused = await _findings(agency, temporal)
-    assert [(one.level, "stocktaking" in one.what) for one in paused] == [("problem", True)] * 3
+    assert [(one.level, "stocktaking" in one.what) for one in paused] == [("problem", True)] * 4
 
 
 async def _findings(agency: Agency, temporal: TemporalServer) -> list[Finding]:
