@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -46,7 +46,14 @@ def _sensible(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_sensible)]
+def _written(at: object) -> object:
+    """A number would be taken for seconds since 1970."""
+    if isinstance(at, str) and "T" not in at.upper():
+        raise ValueError("a moment is written like 2026-12-01T17:00:00Z")
+    return at
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_sensible)]
 CaseId = Annotated[
     str,
     Path(

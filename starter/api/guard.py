@@ -56,7 +56,8 @@ class Guard:
         body = await _read(headers, receive)
         if scope["method"] in _READING or not (body or scope["method"] == "POST"):
             return b""
-        return _json(headers, body) if scope["method"] == "POST" else b""
+        taken = scope["method"] == "POST" and "POST" in self._methods(scope)  # else it is the method that is wrong
+        return _json(headers, body) if taken else b""
 
     def _options(self, scope: Scope) -> Response:
         methods = self._methods(scope)

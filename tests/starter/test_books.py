@@ -63,7 +63,7 @@ async def test_the_schedule_is_applied_shown_and_missed(agency: Agency, temporal
     finally:
         for handle in handles:
             await handle.delete()
-    assert [one.level for one in await _findings(agency, temporal)] == ["problem"] * 3
+    assert [one.level for one in await _findings(agency, temporal)] == ["problem"] * 4
 
 
 async def _examined(agency: Agency, temporal: TemporalServer, handles: list[ScheduleHandle]) -> None:
