@@ -21,14 +21,14 @@ class NudgeHand:
     A message on Slack is looked for before it is posted, so that doing this again asks nobody there again.
     """
 
-    resend = True
-
     def __init__(
         self, mailer: Mailer, slack: Slack, mail: OutgoingMail, ways: Mapping[str, tuple[Channel, ...]], marker: str
     ) -> None:
         self.mailer, self.slack, self.mail, self.marker = mailer, slack, mail, marker
         asked = {email: slack_before_mail(ways.get(email, ())) for email in mail.to}
         self.users = {email: user for email, user in asked.items() if user}
+        self.by_slack_alone = bool(self.users) and set(self.users) == set(mail.to)
+        self.resend = self.by_slack_alone
         self.body_sha256 = digest(mail.model_dump_json())
         self.recipients = (*mail.to, *mail.cc, *(("vendor:slack",) if self.users else ()))
 
@@ -44,7 +44,7 @@ class NudgeHand:
 
     async def look(self) -> Seen:
         """What went by mail can't be read back."""
-        if not self.users or set(self.users) != set(self.mail.to):
+        if not self.by_slack_alone:
             return "cannot-tell"
         found = [await self._found(user) for user in self.users.values()]
         seen = [one.ts for one in found if one is not None]
