@@ -113,13 +113,13 @@ def is_issued(billing: LeadBilling | None) -> bool:
 def notes_of(
     case_id: str, lines: Iterable[SubjectLine], turns: Mapping[str, int] | None = None
 ) -> tuple[SubjectNote, ...]:
-    """One credit note an invoice, for exactly these lines. `turns`: the confirmation that each rests on, if not the
-    first, by the invoice's id.
+    """One credit note an invoice and confirmation, for exactly these lines. `turns`: the confirmation that the note of
+    each lead rests on, if not the first.
     """
-    by_invoice: dict[str, list[SubjectLine]] = {}
+    by_note: dict[tuple[str, int], list[SubjectLine]] = {}
     for line in lines:
-        by_invoice.setdefault(line.invoice_id, []).append(line)
-    return tuple(_note(case_id, on_it, (turns or {}).get(invoice, 1)) for invoice, on_it in by_invoice.items())
+        by_note.setdefault((line.invoice_id, (turns or {}).get(line.lead_id, 1)), []).append(line)
+    return tuple(_note(case_id, on_it, turn) for (_, turn), on_it in by_note.items())
 
 
 def _note(case_id: str, lines: list[SubjectLine], turn: int) -> SubjectNote:

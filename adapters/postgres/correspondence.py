@@ -8,19 +8,20 @@ from typing import Any
 
 from adapters.postgres import policy
 from adapters.postgres.crypto import ClientKey, SealedError, Vault
+from adapters.postgres.ledger import sent_effects
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import case_word, ground_of
 from domain.case import OpenStep
+from domain.effects import AuthoriseCreditNote
 from domain.errors import Refused
 from domain.messages import ActKind
 from domain.return_lead import FinalDecision, Findings, LeadBilling, Reduction, Verdict
 from domain.rules.answer import CaseLead, Done
+from domain.rules.permits import Done as Sent
+from domain.rules.permits import credited_by
 from domain.rules.stored_acts import Trust, Word
 from domain.steps import StepResult
 from domain.thread import CaseThread
-
-_NOTES = ("draft-credit-note", "authorise-credit-note")
-_AUTHORISED = ("authorise-credit-note", "sent")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class CaseFacts:
     decisions: tuple[FinalDecision, ...]  # of disputes
     texts: Mapping[str, str]
     effects: tuple[SentEffect, ...]
+    credited: Mapping[str, str]  # by lead: the number of its authorised credit note
     confirmed_by: str
     confirmed_at: datetime | None
     limit: str  # in words, such as GBP 500.00 with VAT
@@ -78,12 +80,11 @@ class CaseFacts:
     @property
     def done(self) -> Done:
         """What was done outside so far, as the answer's rules want it."""
-        drafts, notes = ([one for one in self.effects if one.kind == kind] for kind in _NOTES)
-        drafts = [one for one in drafts if one.body.get("turn", 1) == self.turn]
+        drafts = [one for one in self.effects if one.kind == "draft-credit-note" and one.reference]
         return Done(
-            notes={one.body["invoice_id"]: one.reference for one in (*drafts, *notes) if one.reference},
+            credited=self.credited,
+            drafts={one.body["invoice_id"]: one.reference for one in drafts if one.body.get("turn", 1) == self.turn},
             turn=self.turn,
-            authorised=frozenset(one.body["invoice_id"] for one in notes if one.state == "sent"),
             not_listed=any(one.kind == "list-do-not-invoice" and one.state == "abandoned" for one in self.effects),
         )
 
@@ -120,6 +121,7 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
     reduced = tuple(one for act in said.acts if isinstance(one := act.opened.result, Reduction))
     final = tuple(last for act in said.acts if isinstance(last := act.opened.result, FinalDecision))
     confirmed, notes = said.confirmation, _notes(said)
+    leads, effects = await _leads(conn, case_id), await _effects(conn, case_id)
     wanted = _wanted(found, reduced, final) | set(notes.values()) | _of_request(row["request"])
     texts = await _texts(conn, key, row["client_id"], wanted)
     return CaseFacts(
@@ -133,7 +135,7 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
         request=row["request"],
         linked_to=row["linked_to"],
         opened_at=row["opened_at"],
-        leads=await _leads(conn, case_id),
+        leads=leads,
         findings=found,
         reductions=reduced,
         decisions=final,
@@ -141,7 +143,8 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
         confirmations=times,
         turn=max(1, times),
         notes={step_id: texts[sha] for step_id, sha in notes.items() if sha in texts},
-        effects=await _effects(conn, case_id),
+        effects=effects,
+        credited=_credited(await sent_effects(conn, case_id), said, leads if ground else (), effects),
         confirmed_by=await _name(conn, confirmed.row.person_id) if confirmed else "",
         confirmed_at=datetime.fromtimestamp(confirmed.row.accepted_at, UTC) if confirmed else None,
         limit=f"{await policy.approval_limit(conn)} {await policy.vat(conn)} VAT",
@@ -174,6 +177,18 @@ def _of_request(request: Mapping[str, Any]) -> set[str]:
 
 async def _name(conn: Connection, person_id: str) -> str:
     return await conn.fetchval("SELECT name FROM people WHERE person_id = $1", person_id) or person_id
+
+
+def _credited(
+    sent: Sequence[Sent], said: Word, promised: Sequence[CaseLead], effects: Sequence[SentEffect]
+) -> dict[str, str]:
+    """By lead, the number of its authorised note. `promised`: the lead of a case that rests on another's acts."""
+    numbers = {one.key: one.reference for one in effects}
+    if not promised:
+        return {lead_id: numbers[note.key] for lead_id, note in credited_by(sent, said).items()}
+    notes = [one.effect for one in sent if isinstance(one.effect, AuthoriseCreditNote)]
+    billed = [lead.billing for lead in promised if lead.billing]
+    return {lead.lead_id: numbers[note.key] for note in notes for lead in billed if lead.invoice_id == note.invoice_id}
 
 
 async def _leads(conn: Connection, case_id: str) -> tuple[CaseLead, ...]:

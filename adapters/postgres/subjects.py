@@ -18,7 +18,7 @@ from domain.messages import SignedAct
 from domain.return_lead import BillingState, LeadBilling
 from domain.rules.acts import Past
 from domain.rules.authority import RULES_VERSION, judge
-from domain.rules.permits import Done, credited
+from domain.rules.permits import Done, credited, credited_by
 from domain.rules.promised import joined
 from domain.rules.stored_acts import StoredAct, Trust, Word, word
 from domain.subject import Asking, SetName, Subject, SubjectLine, is_issued, line_of, notes_of
@@ -83,7 +83,8 @@ async def subject_after(conn: Connection, case_id: str, name: str, step_id: str,
             lines = await _valid_lines(conn, case_id, await _grounds(conn, case_id, said, trust), is_issued)
             sent, about = await sent_effects(conn, case_id), _of(case, "issued", lines)
             left = _without(about, credited(sent, said)).lines or lines
-            return about.model_copy(update={"lines": left, "notes": notes_of(case_id, left, _turns(sent))})
+            notes = notes_of(case_id, left, _turns(left, sent, said))
+            return about.model_copy(update={"lines": left, "notes": notes})
         case _:
             raise Refused("unknown-set", f"a case has no set called {name}")
 
@@ -106,10 +107,12 @@ async def _gone(conn: Connection, case_id: str, said: Word) -> frozenset[str]:
     return credited(await sent_effects(conn, case_id), said)
 
 
-def _turns(sent: Sequence[Done]) -> dict[str, int]:
-    """The latest draft of each invoice."""
+def _turns(lines: Sequence[SubjectLine], sent: Sequence[Done], said: Word) -> dict[str, int]:
+    """The confirmation that each lead's note rests on: the authorised one, or else the latest draft of its invoice."""
     drafts = [one.effect for one in sent if isinstance(one.effect, DraftCreditNote)]
-    return {one.invoice_id: one.turn for one in sorted(drafts, key=lambda one: one.turn)}
+    latest = {one.invoice_id: one.turn for one in sorted(drafts, key=lambda one: one.turn)}
+    drafted = {line.lead_id: latest[line.invoice_id] for line in lines if line.invoice_id in latest}
+    return drafted | {lead: note.turn for lead, note in credited_by(sent, said).items()}
 
 
 def _without(about: Subject, gone: frozenset[str]) -> Subject:

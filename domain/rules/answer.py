@@ -23,9 +23,10 @@ class CreditedLead(Model):
 
 
 class Credit(Model):
-    """The credit note of one invoice; amounts are gross."""
+    """A credit note on one invoice; amounts are gross."""
 
     number: str
+    authorised: bool = False
     invoice_number: str
     currency: Currency
     paid: bool
@@ -53,13 +54,18 @@ class Answer(Model):
     pending: tuple[str, ...] = ()  # valid, but Holdfast can't say that it is settled
     refused: tuple[RefusedLead, ...] = ()
 
+    @property
+    def to_issue(self) -> tuple[Credit, ...]:
+        """The credit notes that Accounts are still to authorise."""
+        return tuple(one for one in self.credits if not one.authorised)
+
 
 class Done(Model):
-    """What was done outside so far: credit notes by invoice id, authorised ones, whether the listing was given up."""
+    """What was done outside so far, and whether the listing was given up. Credit notes are named by their numbers."""
 
-    notes: Mapping[str, str] = {}
-    turn: int = 1  # the confirmation that the other notes rest on
-    authorised: frozenset[str] = frozenset()
+    credited: Mapping[str, str] = {}  # by lead: its authorised note
+    drafts: Mapping[str, str] = {}  # by invoice id: the note of the confirmation that counts
+    turn: int = 1  # which confirmation that is
     not_listed: bool = False
 
 
@@ -89,7 +95,7 @@ def answer(
     said = {*not_charged, *before, *(one.lead_id for one in to_credit)}
     return Answer(
         not_charged=not_charged,
-        credits=_by_invoice(case_id, to_credit, done),
+        credits=_by_note(case_id, to_credit, done),
         credited_before=before,
         pending=tuple(one.lead_id for one in settled if one.lead_id not in said),
         refused=tuple(refused),
@@ -100,8 +106,8 @@ def _credited(lead: LeadBilling, done: Done, *, foreseen: bool) -> bool:
     if lead.gross is None or not lead.invoice_id:
         return False
     if lead.state in {BillingState.ISSUED, BillingState.PAID}:
-        return foreseen or lead.invoice_id in done.authorised
-    return lead.state is BillingState.CREDITED and lead.invoice_id in done.authorised  # read again after our own note
+        return foreseen or lead.lead_id in done.credited
+    return lead.state is BillingState.CREDITED and lead.lead_id in done.credited  # read again after our own note
 
 
 def _not_charged(lead: LeadBilling, done: Done, *, foreseen: bool) -> bool:
@@ -109,15 +115,24 @@ def _not_charged(lead: LeadBilling, done: Done, *, foreseen: bool) -> bool:
     return not done.not_listed and (unbilled or (foreseen and lead.state is BillingState.DRAFT))
 
 
-def _by_invoice(case_id: str, leads: Sequence[LeadBilling], done: Done) -> tuple[Credit, ...]:
-    invoices = dict.fromkeys(lead.invoice_id for lead in leads)
-    return tuple(_credit(case_id, [one for one in leads if one.invoice_id == invoice], done) for invoice in invoices)
+def _by_note(case_id: str, leads: Sequence[LeadBilling], done: Done) -> tuple[Credit, ...]:
+    by_number: dict[str, list[LeadBilling]] = {}
+    for lead in leads:
+        by_number.setdefault(_number(case_id, lead, done), []).append(lead)
+    return tuple(_credit(number, on_it, done) for number, on_it in by_number.items())
 
 
-def _credit(case_id: str, leads: Sequence[LeadBilling], done: Done) -> Credit:
+def _number(case_id: str, lead: LeadBilling, done: Done) -> str:
+    """An invoice may have several notes of one case: each confirmation makes its own."""
+    known = done.credited.get(lead.lead_id) or done.drafts.get(lead.invoice_id)
+    return known or ids.credit_note_number(case_id, lead.invoice_number, done.turn)
+
+
+def _credit(number: str, leads: Sequence[LeadBilling], done: Done) -> Credit:
     first = leads[0]
     return Credit(
-        number=done.notes.get(first.invoice_id) or ids.credit_note_number(case_id, first.invoice_number, done.turn),
+        number=number,
+        authorised=first.lead_id in done.credited,
         invoice_number=first.invoice_number,
         currency=first.currency,
         paid=any(lead.state is BillingState.PAID for lead in leads),

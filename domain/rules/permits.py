@@ -184,14 +184,18 @@ def unapproved(facts: Facts) -> str:
 
 def credited(sent: Sequence[Done], said: Word, but: str = "") -> frozenset[str]:
     """The leads whose credit note is authorised, by an effect other than `but`: nobody decides about them any more."""
-    done = [(one, one.effect.invoice_id) for one in sent if isinstance(one.effect, AuthoriseCreditNote)]
-    return frozenset(
-        line.lead_id
-        for one, invoice in done
-        if one.key != but
+    return frozenset(credited_by([one for one in sent if one.key != but], said))
+
+
+def credited_by(sent: Sequence[Done], said: Word) -> dict[str, AuthoriseCreditNote]:
+    """The authorisation that credited each lead: what is in one credit note is in no later one."""
+    notes = [(one, one.effect) for one in sent if isinstance(one.effect, AuthoriseCreditNote)]
+    return {
+        line.lead_id: note
+        for one, note in sorted(notes, key=lambda pair: pair[1].turn, reverse=True)
         for act in _confirmations(one, said)
-        for line in act.subject.on_invoice(invoice)
-    )
+        for line in act.subject.on_invoice(note.invoice_id)
+    }
 
 
 def _covers(approved: Subject, confirmed: Subject, gone: frozenset[str]) -> bool:

@@ -81,7 +81,7 @@ The Return Lead Team confirmed that {{ found.lead_id }} is a valid return of {{ 
 not charged. It is on an invoice all the same. This e-mail is the confirmation without which no credit note is issued
 (RL-13). It covers exactly this lead and this amount, VAT included, and no other:
 
-{% for credit in answer.credits %}
+{% for credit in answer.to_issue %}
 Invoice {{ credit.invoice_number }}, credit note {{ credit.number }}, {{ credit.total | money(credit.currency) }} in all
 {% for lead in credit.leads %}
   {{ lead.lead_id }}  {{ lead.gross | money(credit.currency) }}

@@ -194,7 +194,7 @@ CONFIRM_TO_ACCOUNTS = Template(  # RL-12, RL-13
     clause="RL-13",
     gated=True,
     internal=True,
-    subject="[{{ token }}] Confirmed returns of {{ client_name }}: please issue {{ answer.credits | length | notes }}",
+    subject="[{{ token }}] Confirmed returns of {{ client_name }}: please issue {{ answer.to_issue | length | notes }}",
     text="""\
 Hello Accounts,
 
@@ -202,7 +202,7 @@ The Return Lead Team confirms that the leads below are valid returns of {{ clien
 confirmation without which no credit note is issued (RL-13). It covers exactly these leads and these amounts, VAT
 included, and no others:
 
-{% for credit in answer.credits %}
+{% for credit in answer.to_issue %}
 Invoice {{ credit.invoice_number }}, credit note {{ credit.number }}, {{ credit.total | money(credit.currency) }} in all
 {% for lead in credit.leads %}
   {{ lead.lead_id }}  {{ lead.gross | money(credit.currency) }}
@@ -514,7 +514,7 @@ _AUTHORISE = Instruction(
 The Return Lead Team confirmed these leads of {{ client_name }} by e-mail (RL-13), and a draft credit note is
 in the books:
 
-{% for credit in answer.credits %}
+{% for credit in answer.to_issue %}
   {{ credit.number }} for invoice {{ credit.invoice_number }}: {{ credit.total | money(credit.currency) }}
 {% for lead in credit.leads %}
     {{ lead.lead_id }}  {{ lead.gross | money(credit.currency) }}

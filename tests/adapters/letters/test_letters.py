@@ -16,14 +16,14 @@ from adapters.postgres.crypto import Vault
 from adapters.postgres.pool import transaction
 from domain import ids
 from domain.case import Deadline, Model, OpenStep
-from domain.effects import AnswerClient, Audience, ConfirmToAccounts, Nudge, SendLetter
+from domain.effects import AnswerClient, Audience, AuthoriseCreditNote, ConfirmToAccounts, Nudge, SendLetter
 from domain.errors import Permanent
 from domain.mail import LOOP_IN_SENTENCE, OutgoingMail
 from domain.messages import ActBody
 from domain.people import Identity
 from domain.return_lead import BillingState, ClaimProblem, Confirmation, Finding, Findings, LeadBilling, Reason, Verdict
 from domain.sops.return_lead_texts import INSTRUCTIONS
-from domain.subject import Subject
+from domain.subject import Subject, SubjectLine, line_of
 from domain.texts import digest
 from domain.thread import CaseThread
 from runtime.keys import Signer, local_signer, signed_act
@@ -99,10 +99,12 @@ class Office:
         ]
         await self.act("return.findings", Findings(findings=tuple(findings)), "ivan")
 
-    async def act(self, kind: str, result: Model, person: str, signer: Signer | None = None) -> None:
+    async def act(
+        self, kind: str, result: Model, person: str, signer: Signer | None = None, lines: tuple[SubjectLine, ...] = ()
+    ) -> str:
         """Stores an act as the gateway signed it."""
         now = int(str(await self.database.value("SELECT floor(extract(epoch FROM holdfast_now()))::bigint")))
-        about = Subject(case_id=CASE, of="all")
+        about = Subject(case_id=CASE, of="all", lines=lines)
         body = ActBody(
             kid="", jti=str(uuid4()), kind=kind, deployment="local", case_id=CASE, workflow_id=CASE, step_id="s",
             subject_sha256=about.sha256, payload_sha256="", actor=Identity(issuer="local", sub=person), auth="local",
@@ -115,6 +117,23 @@ class Office:
             " VALUES ($1, $2, $2, 's', $3, $4, 'local', $5, $5, 'local', $6, $7, $8, $9)",
             body.jti, CASE, kind, about.sha256, person, act.body, act.payload, act.signature, about.json_text,
         )  # fmt: skip
+        return body.jti
+
+    async def confirm(self, *leads: LeadBilling) -> str:
+        lines = tuple(line_of(one.lead_id, one, ()) for one in leads)
+        return await self.act("return.confirm", Confirmation(preview_sha256="0" * 64), "rita", lines=lines)
+
+    async def credit(self, jti: str, turn: int = 1) -> str:
+        """An authorised credit note on the invoice, resting on a confirmation; returns its number."""
+        key, number = ids.effect_key(CASE, f"authorise-credit-note.{turn}"), ids.credit_note_number(CASE, "INV-7", turn)
+        note = AuthoriseCreditNote(key=key, clause="RL-12", invoice_id="inv", turn=turn)
+        await self.database.execute(
+            "INSERT INTO effects (key, case_id, kind, clause, gated, body, state, reference, attempts)"
+            " VALUES ($1, $2, $3, 'RL-12', true, $4::text::jsonb, 'sent', $5, 1)",
+            key, CASE, note.kind, note.model_dump_json(), number,
+        )  # fmt: skip
+        await self.database.execute("INSERT INTO effect_acts VALUES ($1, 1, $2)", key, jti)
+        return number
 
     async def effect(self, kind: str, body: dict[str, str], state: str, reference: str = "") -> None:
         await self.database.execute(
@@ -195,7 +214,7 @@ async def test_the_message_id_is_that_of_the_effect_on_every_try(office: Office)
 @pytest.mark.clause("RL-9")
 async def test_one_answer_tells_of_every_lead(office: Office) -> None:
     await office.mixed()
-    await office.effect("authorise-credit-note", {"invoice_id": "inv"}, "sent", NOTE)
+    await office.credit(await office.confirm(issued("L-2"), issued("L-3")))
     text = (await office.compose(ANSWER)).text
     not_charged, credited, refused = text.split("Leads ")[1:]
     assert "will not be charged" in not_charged
@@ -219,7 +238,7 @@ async def test_the_preview_foresees_the_credit_note_and_its_hash_is_of_the_text(
     preview = await office.letters.preview(CASE)
     assert NOTE in preview.text
     assert preview.sha256 == digest(preview.text)
-    await office.effect("authorise-credit-note", {"invoice_id": "inv"}, "sent", NOTE)
+    await office.credit(await office.confirm(issued("L-2"), issued("L-3")))
     assert (await office.compose(ANSWER)).text == preview.text
 
 
@@ -236,10 +255,42 @@ async def test_the_confirmation_names_leads_invoice_amounts_and_who_confirmed(of
     assert ids.case_token(CASE) in mail.subject
 
 
+@pytest.mark.clause("RL-13")
+async def test_a_second_confirmation_asks_accounts_for_what_is_not_credited_yet_and_for_nothing_else(
+    office: Office,
+) -> None:
+    await office.mixed()
+    first = await office.credit(await office.confirm(issued("L-2")))
+    await office.confirm(issued("L-2"), issued("L-3"))
+    second = ids.credit_note_number(CASE, "INV-7", 2)
+    key = ids.effect_key(CASE, "confirm-to-accounts", 2)
+    mail = await office.compose(ConfirmToAccounts(key=key, clause="RL-13"))
+    assert "please issue a credit note" in mail.subject
+    assert f"Invoice INV-7, credit note {second}, GBP 72.00 in all\n  L-3  GBP 72.00\n" in mail.text
+    assert ("L-2" in mail.text, f"{first}," in mail.text) == (False, False)
+    await _step(office, "authorise")
+    told = await office.letters.instructions(CASE, "authorise")
+    assert (f"{second} for invoice INV-7: GBP 72.00" in told, "L-2" in told) == (True, False)
+
+
+@pytest.mark.clause("RL-6")
+async def test_each_note_of_an_invoice_is_told_to_the_client_by_its_own_number(office: Office) -> None:
+    await office.mixed()
+    first = await office.credit(await office.confirm(issued("L-2")))
+    again = await office.confirm(issued("L-2"), issued("L-3"))
+    second = ids.credit_note_number(CASE, "INV-7", 2)
+    text = (await office.compose(ANSWER)).text
+    assert (first in text, "L-3" in text.split("still with our Accounts team")[0]) == (True, False)
+    assert await office.credit(again, turn=2) == second
+    text = (await office.compose(ANSWER)).text
+    assert f"Credit note {first} for invoice INV-7: GBP 72.00\n    L-2  GBP 72.00\n" in text
+    assert f"Credit note {second} for invoice INV-7: GBP 72.00\n    L-3  GBP 72.00\n" in text
+
+
 @pytest.mark.clause("RL-8")
 async def test_accounts_are_told_the_final_action_of_each_lead(office: Office) -> None:
     await office.mixed()
-    await office.effect("authorise-credit-note", {"invoice_id": "inv"}, "sent", NOTE)
+    await office.credit(await office.confirm(issued("L-2"), issued("L-3")))
     await office.effect("answer-client", {}, "sent")
     text = (await office.compose(letter("final-action", Audience.ACCOUNTS))).text
     assert f"L-2  valid, credited: GBP 72.00 of invoice INV-7, credit note {NOTE}" in text

@@ -27,8 +27,8 @@ def test_a_lead_that_is_not_billed_will_not_be_charged(state: BillingState) -> N
 @pytest.mark.clause("RL-6")
 def test_a_credit_is_told_only_once_its_note_is_authorised() -> None:
     leads = [lead("L-1", BillingState.ISSUED, "INV-1"), lead("L-2", BillingState.PAID, "INV-2")]
-    said = answer("c", leads, [], Done(authorised=frozenset({"INV-1"})))
-    assert [(one.number, one.total) for one in said.credits] == [(ids.credit_note_number("c", "INV-1"), Decimal(12))]
+    said = answer("c", leads, [], Done(credited={"L-1": "RL-X"}))
+    assert [(one.number, one.total) for one in said.credits] == [("RL-X", Decimal(12))]
     assert said.pending == ("L-2",)
 
 
@@ -36,7 +36,20 @@ def test_one_credit_note_an_invoice_for_all_its_leads() -> None:
     leads = [lead("L-1", BillingState.ISSUED, "INV-1"), lead("L-2", BillingState.ISSUED, "INV-1")]
     (credit,) = answer("c", leads, [], Done(), foreseen=True).credits
     assert [one.lead_id for one in credit.leads] == ["L-1", "L-2"]
-    assert credit.total == Decimal(24)
+    assert (credit.number, credit.total) == (ids.credit_note_number("c", "INV-1"), Decimal(24))
+
+
+@pytest.mark.clause("RL-6")
+def test_a_lead_billed_later_on_a_credited_invoice_has_the_note_of_its_own_confirmation() -> None:
+    leads = [lead("L-1", BillingState.CREDITED, "INV-1"), lead("L-2", BillingState.ISSUED, "INV-1")]
+    done = Done(credited={"L-1": ids.credit_note_number("c", "INV-1")}, turn=2)
+    before = answer("c", leads, [], done)
+    assert ([one.number for one in before.credits], before.pending) == ([done.credited["L-1"]], ("L-2",))
+    foreseen = answer("c", leads, [], done, foreseen=True)
+    second = ids.credit_note_number("c", "INV-1", 2)
+    told = [(one.number, one.total, one.authorised) for one in foreseen.credits]
+    assert told == [(done.credited["L-1"], Decimal(12), True), (second, Decimal(12), False)]
+    assert [one.number for one in foreseen.to_issue] == [second]
 
 
 @pytest.mark.clause("RL-11")
@@ -49,7 +62,7 @@ def test_a_lead_still_on_a_draft_invoice_is_promised_nothing() -> None:
 def test_our_own_credit_read_again_from_the_books_is_not_an_earlier_one() -> None:
     credited = [lead("L-1", BillingState.CREDITED, "INV-1")]
     assert answer("c", credited, [], Done()).credited_before == ("L-1",)
-    ours = answer("c", credited, [], Done(authorised=frozenset({"INV-1"}), notes={"INV-1": "RL-X"}))
+    ours = answer("c", credited, [], Done(credited={"L-1": "RL-X"}))
     assert (ours.credited_before, ours.credits[0].number) == ((), "RL-X")
 
 
