@@ -40,6 +40,14 @@ def test_ids_are_of_characters_every_system_takes(key: str) -> None:
     assert re.fullmatch(r"<[0-9a-f]{32}@c\.example>", ids.message_id(key, "c.example"))
 
 
+def test_a_credit_note_of_a_later_confirmation_has_a_number_of_its_own_that_is_known_for_the_cases() -> None:
+    first, second, tenth = (ids.credit_note_number(CASE, "INV-1", turn) for turn in (1, 2, 10))
+    assert (second, tenth) == (f"{first}-2", f"{first}-10")
+    assert all(ids.is_credit_note_of(one, CASE, "INV-1") for one in (first, second, tenth))
+    strange = (f"{first}2", first[:-1], second.lower(), "", ids.credit_note_number(CASE, "INV-2", 2))
+    assert not any(ids.is_credit_note_of(one, CASE, "INV-1") for one in strange)
+
+
 def test_the_first_cycle_of_a_case_is_the_case() -> None:
     assert [ids.workflow_id(CASE), ids.workflow_id(CASE, 2)] == [CASE, f"{CASE}/cycle-2"]
 

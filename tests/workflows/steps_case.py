@@ -1,11 +1,12 @@
 """A small SOP that does what its request says: for tests of the steps an SOP is written with."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio import workflow
 
 from domain.case import Model, Request
-from domain.effects import AnswerClient, ReadNotes, SendLetter
+from domain.effects import AnswerClient, AuthoriseCreditNote, ReadNotes, Receipt, SendLetter
 from domain.ids import effect_key
 from domain.messages import ActKind
 from domain.people import Role
@@ -28,7 +29,9 @@ NOTE_AFTER = timedelta(hours=36)
 
 
 class Script(Request):
-    """`moments`, in order: `ask`, `send`, `pair` (two letters, the second after the first), `note`, `grant`, `read`."""
+    """`moments`, in order: `ask`, `send`, `pair` (two letters, the second after the first), `note`, `grant`, `notes`
+    (two credit notes), `read`.
+    """
 
     moments: tuple[str, ...] = ("ask",)
     last: tuple[str, ...] = ()
@@ -77,12 +80,20 @@ class Scripted(CaseWorkflow):
                 await unless(case, "note", "RL-9", until, lambda: self.answered, lambda: (letter(case_id, "note"),))
             case "grant":
                 answer = AnswerClient(key=effect_key(case_id, "answer-client"), clause="RL-6")
-                self.said += [
-                    one.code if not one.done else one.state for one in await grant(case, "grant", "RL-6", (answer,))
+                self.said += _words(await grant(case, "grant", "RL-6", (answer,)))
+            case "notes":
+                notes = [
+                    AuthoriseCreditNote(key=effect_key(case_id, name), clause="RL-12", invoice_id=name)
+                    for name in ("one", "two")
                 ]
+                self.said += _words(await grant(case, "credit", "RL-12", notes))
             case _:
                 notes = ReadNotes(key=effect_key(case_id, "read-notes"), clause="RL-12", invoice_numbers=())
                 self.said.append((await reading(case, "read", notes)).state)
+
+
+def _words(receipts: Sequence[Receipt]) -> list[str]:
+    return [one.code if not one.done else one.state for one in receipts]
 
 
 def asked() -> PersonStep[StepResult]:

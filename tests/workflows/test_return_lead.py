@@ -4,6 +4,8 @@ from email.message import EmailMessage
 
 import pytest
 
+from domain.books_check import BOOKS_CHECK, BooksChecked, BooksCheckRequest
+from domain.ids import credit_note_number
 from domain.messages import ActKind
 from tests.agency import ACCOUNTS, CLIENT_MAIL, RETURNS, SALES, Agency, forward, invoice, letter
 
@@ -348,4 +350,40 @@ async def test_only_the_rest_is_decided_anew_and_no_lead_is_credited_twice(agenc
     assert all(
         one["CreditNoteNumber"] in answer for one in agency.outside.xero.credit_notes if one["Status"] != "DRAFT"
     )
+    assert (await agency.audited()).whole
+
+
+@pytest.mark.clause("RL-12")
+@pytest.mark.clause("RL-6")
+async def test_a_lead_billed_meanwhile_on_a_credited_invoice_has_a_note_of_its_own_to_the_end(agency: Agency) -> None:
+    """In Accounts' e-mail, in the answer, in the step to allocate it, and in the check of the books."""
+    case_id = await agency.receive(letter("L-1001, L-1005"))
+    await agency.find(case_id, ["L-1001", "L-1005"])
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    (line,) = invoice("INV-1", range(1005, 1006))["LineItems"]  # type: ignore[misc]
+    agency.outside.xero.edit(op="add_invoice_line", number="INV-1", line=line)
+    agency.outside.xero.edit(op="set_invoice_status", number="INV-1", status="PAID")
+    await agency.authorise(case_id)
+    await agency.confirm(case_id, step_id="confirm.2")
+    await agency.parked(case_id, "authorise.2")
+    first, second = (credit_note_number(case_id, "INV-1", turn) for turn in (1, 2))
+    told = words(agency.mails("please issue a credit note")[-1])
+    assert f"credit note {second}, GBP 60.00 in all" in told
+    assert ("L-1001" in told, f"{first}," in told) == (False, False)
+    await agency.authorise(case_id, step_id="authorise.2")
+    await agency.act(case_id, "allocate", ActKind.ALLOCATED, {"note_sha256": ""}, "P-3")
+    await agency.parked(case_id, "allocate.2")
+    asked = agency.mails("Allocate or refund")[-1].get_content()
+    assert (f"{second} for invoice INV-1: GBP 60.00" in asked, f"{first} for" in asked) == (True, False)
+    agency.outside.xero.edit(op="allocate_credit_note", number=second)
+    await agency.act(case_id, "allocate.2", ActKind.ALLOCATED, {"note_sha256": ""}, "P-3")
+    assert (await agency.result(case_id)).valid == 2
+    answer = words(to_client(agency)[-1])
+    for number, lead in ((first, "L-1001"), (second, "L-1005")):
+        assert f"Credit note {number} for invoice INV-1: GBP 60.00 {lead} GBP 60.00" in answer
+    checked = await agency.client.execute_workflow(
+        BOOKS_CHECK, BooksCheckRequest(), id=f"check-{agency.queue}", task_queue=agency.queue, result_type=BooksChecked
+    )
+    assert (checked.charged, checked.unconfirmed) == (0, 0)
     assert (await agency.audited()).whole

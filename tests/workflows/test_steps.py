@@ -411,6 +411,25 @@ async def test_what_the_gate_stops_comes_back_at_once(client: Client, state: Rec
         assert vendors.calls["grant"] == 1
 
 
+async def test_what_may_have_been_credited_is_found_out_before_the_gates_refusal_of_another_counts(
+    client: Client,
+) -> None:
+    """The wait of a grant for a note in doubt: first by itself, then a person says; nothing is decided anew before."""
+    vendors = Vendors()
+    vendors.will("one", ReceiptState.REFUSED, code="amount-above-signed")
+    vendors.will("two", ReceiptState.FAILED, ReceiptState.UNKNOWN, ReceiptState.SENT, code="timeout")
+    vendors.states["two"][0] = vendors.states["two"][0].model_copy(update={"retry": True})
+    async with scripted(client, {"moments": ("notes",)}, vendors) as case:
+        await case.until(lambda view: view.doing == "credit")
+        await case.forward(timedelta(minutes=1, seconds=5))
+        (step,) = (await case.waits_for("could-not")).steps
+        assert (vendors.calls["grant"], step.reference) == (2, f"{case.case_id}/two/1")
+        await case.do(step.step_id, "step.resend")
+        assert (await case.result()).said == ("amount-above-signed", "sent")
+        assert vendors.calls["grant"] == 3
+        await case.replayed()
+
+
 async def test_a_note_goes_out_when_its_time_comes_and_only_then(client: Client) -> None:
     async with scripted(client, {"moments": ("note",)}) as case:
         await case.until(lambda view: view.doing == "starting")
