@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.set-up
+# A file's tests stay in one process, which has servers of its own.
+SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: histories setup demo test test-long up down lint fmt clauses requirements
 
@@ -24,7 +26,7 @@ down: setup
 test: setup
 	@$(BIN)/python tools/system_packages.py
 	@$(BIN)/python tools/temporal_ready.py
-	@$(BIN)/python -m pytest -m "not long" $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) -m "not long" $(ARGS)
 
 test-long: setup
 	@$(BIN)/python tools/system_packages.py
@@ -35,7 +37,7 @@ test-long: setup
 clauses: setup
 	@$(BIN)/python tools/system_packages.py
 	@$(BIN)/python tools/temporal_ready.py
-	@$(BIN)/python -m pytest -q -m clause $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) -q -m clause $(ARGS)
 	@$(BIN)/python -m tools.clauses
 
 lint: setup

@@ -466,7 +466,7 @@ def _without_hosts(told: Any) -> Any:
     return [_without_hosts(one) for one in told] if isinstance(told, list) else told
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], otherwise: str, seconds: float = 30) -> None:
+async def eventually(check: Callable[[], Awaitable[bool]], otherwise: str, seconds: float = 60) -> None:
     """Polls until `check` is true; fails with `otherwise`."""
     end = asyncio.get_running_loop().time() + seconds
     while not await check():

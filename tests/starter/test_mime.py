@@ -363,6 +363,6 @@ _TRAPS = {
 
 @pytest.mark.parametrize("trap", _TRAPS)
 def test_no_ten_megabytes_take_long(trap: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     is_total(_TRAPS[trap])
-    assert time.monotonic() - started < 8
+    assert time.process_time() - started < 8
