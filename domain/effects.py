@@ -268,7 +268,9 @@ Effect = Annotated[Open | Gated, Field(discriminator="kind")]
 def _asked_in_words(effect: CommentTask | NoteTicket | OpenRequest) -> str:
     if isinstance(effect, OpenRequest):
         return f"request to {effect.department}"
-    return f"{effect.kind.replace('-', ' ')}: {effect.template.replace('-', ' ')}"
+    where = "task" if isinstance(effect, CommentTask) else "ticket"
+    about = effect.template.removeprefix("task-").removeprefix("ticket-")
+    return f"{'comment' if where == 'task' else 'note'} on the {where}: {about.replace('-', ' ')}"
 
 
 def in_words(effect: Effect) -> str:
@@ -279,7 +281,7 @@ def in_words(effect: Effect) -> str:
         case SendLetter():
             return f"letter {effect.template} to {effect.audience.replace('-', ' ')}"
         case Nudge():
-            return f"reminder {effect.chase}" if effect.chase else "request"
+            return f"reminder {effect.chase}" if effect.chase else "message to whoever is asked"
         case OpenLinked():
             return f"linked case of {', '.join(effect.lead_ids)}"
         case TagChat() | AppendRow():

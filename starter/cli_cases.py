@@ -10,8 +10,10 @@ import typer
 from rich.text import Text
 
 from adapters.postgres.reader import CaseDetail, CaseRow, Line, StepRow
+from domain.case import EventKind
 from domain.errors import Refused
 from domain.explained import Explained, lines
+from domain.rules.hours import duration_in_words
 from starter.cli_world import LONDON, Case, Json, console, file_text, holdfast, moment, run, show, table
 from starter.openings import OPENINGS
 
@@ -107,7 +109,7 @@ def _print_case(detail: CaseDetail, deadlines: Sequence[Explained], timeline: Se
     if row.linked_to:
         console.print(f"Linked to {row.linked_to}")
     if row.arrived_at and row.looped_in_at:
-        took = str(row.looped_in_at - row.arrived_at).partition(".")[0]
+        took = duration_in_words(row.looped_in_at - row.arrived_at)
         console.print(f"Looped in {took} after the client's mail (RL-2)")
     print_steps([step for step in detail.steps if step.state == "open"], detail)
     print_deadlines(deadlines)
@@ -172,6 +174,8 @@ def print_timeline(timeline: Sequence[Line]) -> None:
 def told(line: Line) -> str:
     """One event in words."""
     words = line.text or line.kind.replace(".", " ")
+    if line.kind == EventKind.ACT_REFUSED:
+        words = f"Refused, and nothing follows from it: {words}"
     if line.kind.startswith("effect."):
         reference, code = str(line.data.get("reference", "")), str(line.data.get("code", ""))
         state = line.kind.removeprefix("effect.")

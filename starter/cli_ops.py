@@ -35,21 +35,21 @@ def up(
         known = ", ".join(one.name for one in local.local_services(settings))
         raise Refused("unknown-service", f"services are: {known}")
     if settings.database_url:
-        _migrate(settings)
-    after = {"postgres": lambda: _migrate(settings), "worker-sops": lambda: _schedule(settings, say)}
+        _migrate(settings, say)
+    after = {"postgres": lambda: _migrate(settings, say), "worker-sops": lambda: _schedule(settings, say)}
     records = local.up(settings, services, after=after, say=say)
     data = {"running": [record.name for record in records], "addresses": local.addresses(settings)}
     show(data, as_json=as_json, human=lambda: _print_up(settings))
 
 
-def _migrate(settings: Settings) -> None:
+def _migrate(settings: Settings, say: Callable[[str], None]) -> None:
     """The tables, and the roles that each process logs in with."""
     from adapters.postgres import migrate  # noqa: PLC0415 - a third of a second that no other command needs
 
     passwords: dict[Role, str] | None = None
     if settings.mode == "local":
         passwords = {role: settings.database_password(role) for role in migrate.ROLES}
-    asyncio.run(migrate.apply(settings.database_url_for("owner"), passwords))
+    say(migrate.in_words(asyncio.run(migrate.apply(settings.database_url_for("owner"), passwords))))
 
 
 def _schedule(settings: Settings, say: Callable[[str], None]) -> None:

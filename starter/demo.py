@@ -26,8 +26,9 @@ from runtime.settings import Settings
 from starter import demo_request
 from starter.cli_cases import print_timeline
 from starter.cli_world import Office, office
-from starter.demo_approval import approved, forged, investigated, open_large_request
+from starter.demo_approval import approved, forged, investigated, open_large_request, refused
 from starter.demo_stage import (
+    OTHER_CLOCK,
     SAMPLES,
     STEP_WITHIN,
     bring_in,
@@ -177,7 +178,8 @@ async def above_the_limit(here: Office, client: Client) -> None:
     await waits_for(here, case_id, "approval")
     say("\n  An approval in his name, sent straight to Temporal, with a signature that is not the gateway's:")
     await forged(here, client, case_id)
-    say("    refused, and the case goes on waiting")
+    refusal = await refused(here, case_id)
+    say(f"    refused, and the case goes on waiting. On record is why: {refusal}")
     say("\n  Two days pass; silence decides nothing:")
     await fast_forward(client, case_id, timedelta(hours=48, minutes=1))
     await waits_for(here, case_id, "approval", chased=1)
@@ -190,6 +192,8 @@ async def above_the_limit(here: Office, client: Client) -> None:
     await signed(here, case_id, "confirm", ActKind.CONFIRM, {"preview_sha256": preview.sha256}, "maya")
     outcome = await asyncio.wait_for(client.get_workflow_handle(case_id).result(), STEP_WITHIN)
     say(f"  closed: {outcome['valid']} leads returned, {outcome['refused']} not")
+    say("\n  All that was asked of him, and all that came in his name:")
+    print_timeline([line for line in await here.reader.timeline(case_id) if line.clause == "RL-14"])
 
 
 async def walk(settings: Settings) -> None:
@@ -205,7 +209,7 @@ async def walk(settings: Settings) -> None:
         await settled(here, client, case_id)
         await above_the_limit(here, client)
         headline("10. What happened in the first case, by clause (RL-15)")
-        say("  (After the fast-forward the case's own clock is 16 days ahead of this machine's.)")
+        say(OTHER_CLOCK)
         print_timeline(await here.reader.timeline(case_id))
         headline("11. The e-mails")
         await show_mails(settings)

@@ -9,6 +9,7 @@ from typing import Any
 from temporalio.client import Client
 
 from adapters.postgres.imports import PostgresImports
+from domain.case import EventKind
 from domain.errors import HoldfastError
 from domain.messages import ActKind
 from starter.cli_world import Office
@@ -53,6 +54,12 @@ async def forged(here: Office, client: Client, case_id: str, step_id: str = "app
 
 async def _refused_of(handle: Any) -> bool:
     return (await handle.query("view"))["refused"] > 0
+
+
+async def refused(here: Office, case_id: str) -> str:
+    """Why, in the words of the case's own record."""
+    lines = [line for line in await here.reader.timeline(case_id) if line.kind == EventKind.ACT_REFUSED]
+    return lines[-1].text
 
 
 async def approved(here: Office, case_id: str) -> None:

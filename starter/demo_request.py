@@ -5,30 +5,32 @@ Like the other demo: servers of its own, ended again; time passes on the real Te
 
 import asyncio
 import json
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from email import message_from_bytes, policy
 from typing import Any, cast
 
 import httpx2
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client
 
 from adapters.postgres import policy as sending
 from adapters.postgres.pool import transaction
 from domain.chat import Tried
+from domain.errors import HoldfastError
 from domain.messages import ActKind
 from runtime.settings import Settings
 from starter.cli_cases import print_deadlines, print_timeline
 from starter.cli_world import Office, office
 from starter.client import DirectClient
 from starter.demo_stage import (
+    OTHER_CLOCK,
     SAMPLES,
     STEP_WITHIN,
     bring_in,
     command,
     fast_forward,
     headline,
+    quote,
     say,
     show_audit,
     signed,
@@ -54,6 +56,7 @@ HOURS: dict[str, Any] = {
     "details": "From Monday on: 8:00 to 18:00, Saturdays 9:00 to 13:00.",
 }
 _LOG = "see .holdfast/demo/logs/worker-sops.log"
+_TAKEN, _REFUSED = 200, 401
 NOTE = "Barb has paused two of the three campaigns; the third follows tomorrow."
 
 
@@ -74,6 +77,11 @@ class Outside:
     async def switch(self, vendor: str, what: str, said: Mapping[str, Any]) -> None:
         async with httpx2.AsyncClient() as http:
             (await http.post(f"{self._urls[vendor]}/_sim/{what}", json=said)).raise_for_status()
+
+    async def hooks(self, vendor: str) -> list[dict[str, Any]]:
+        """Every webhook that the vendor sent, and how it was answered."""
+        async with httpx2.AsyncClient() as http:
+            return (await http.get(f"{self._urls[vendor]}/_sim/hooks")).json()["sent"]
 
     async def task(self, title: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """A task by its title, and the comments on it; ({}, []) while it is not there."""
@@ -121,15 +129,16 @@ async def told(here: Office, case_id: str) -> bool:
         return bool(await conn.fetchval(query, case_id))
 
 
-async def show_task(outside: Outside, title: str) -> None:
-    """The task with everybody on it, and what is said on it."""
+async def show_task(outside: Outside, title: str, since: int = 0) -> None:
+    """The task with everybody on it, and what is said on it; without the first `since` comments."""
     (task, comments), names = await outside.task(title), await outside.names()
     on_it = ", ".join(sorted(names[int(one)] for one in task["assignees"]))
     say(
         f"  Teamwork, task {task['id']}: {task['name']}\n    due {task['dueAt']}; assigned to {on_it}; {task['status']}"
     )
-    for one in comments:
-        say(f"    {names[int(one['postedBy'])]} comments: {_brief(one['body'])}")
+    for one in comments[since:]:
+        say(f"    {names[int(one['postedBy'])]} comments:")
+        quote(one["body"])
 
 
 async def show_ticket(outside: Outside, ticket_id: str) -> None:
@@ -139,49 +148,61 @@ async def show_ticket(outside: Outside, ticket_id: str) -> None:
     say(f"  Ticket {ticket_id}: {ticket['subject']}\n    followed by {followers}")
     for note in desk["comments"].values():
         if str(note["ticket_id"]) == ticket_id and not note["public"]:
-            say(f"    internal note: {_brief(note['body'])}")
+            say("    internal note:")
+            quote(note["body"])
 
 
 async def show_slack(outside: Outside) -> None:
     for room, channel in (await outside.state("slack"))["channels"].items():
         for message in channel["messages"]:
-            say(f"  Slack, #{channel.get('name') or room}: {_brief(message['text'])}")
-
-
-def _brief(text: str) -> str:
-    """In one line."""
-    return " / ".join(line.strip() for line in text.splitlines() if line.strip())
+            named = channel.get("name")
+            say(f"  Slack, {f'#{named}' if named else f'direct message {room}'}:")
+            quote(message["text"])
 
 
 async def estimated(here: Office, outside: Outside, case_id: str) -> None:
-    """The manager answers where she was asked: in a comment."""
+    """The manager answers where she was asked, in a comment; Teamwork's webhook is all that tells us."""
     await waits_for(here, case_id, "estimate")
     task, _ = await outside.task(PAUSE["title"])
     before = str(task["dueAt"])
     await outside.switch("teamwork", "edit", {"op": "comment", "by": ROSA, "task": task["id"], "body": "3 days"})
     say('  Rosa Webb comments on the task in Teamwork: "3 days".')
+    await heard(here, outside, "COMMENT.CREATED", case_id)
 
     async def moved() -> bool:
         return (await outside.task(PAUSE["title"]))[0]["dueAt"] != before
 
-    if not await soon(moved):
-        say("  No webhook told of it yet, so she says it here as well:")
-        command(f"step complete {case_id} estimate --hours 72 --as rosa")
-        await signed(here, case_id, "estimate", ActKind.ESTIMATED, {"hours": 72}, "rosa")
-        await until(moved, f"{case_id} did not take the estimate: {_LOG}")
+    await until(moved, f"{case_id} did not take the estimate: {_LOG}")
     after = (await outside.task(PAUSE["title"]))[0]["dueAt"]
-    say(f"  the task was due {before}, and is due {after} now")
+    say(f"  The case read the comment: the task was due {before}, and is due {after} now.")
     await waits_for(here, case_id, "process")
 
 
-async def soon(met: Callable[[], Awaitable[bool]], seconds: float = 6) -> bool:
-    """Whether it came about by itself."""
-    end = time.monotonic() + seconds
-    while not await met():
-        if time.monotonic() > end:
-            return False
-        await asyncio.sleep(0.05)
-    return True
+async def heard(here: Office, outside: Outside, event: str, case_id: str) -> None:
+    """The last webhook of this kind was sent, believed by its signature, kept and handed to the case."""
+    got: list[str] = []
+
+    async def arrived() -> bool:
+        sent = [one for one in await outside.hooks("teamwork") if one["event"] == event and one["status"] == _TAKEN]
+        query = "SELECT true FROM inbox WHERE provider = 'teamwork' AND event_id = $1 AND case_id = $2"
+        async with transaction(here.pool, reading=True) as conn:
+            got[:] = [one["delivery"] for one in sent if await conn.fetchval(query, one["delivery"], case_id)]
+        return bool(got)
+
+    await until(arrived, f"Teamwork's webhook {event} did not reach {case_id}: see .holdfast/demo/logs/web.log")
+    say(f"    Its webhook {event} came, signed: kept as {got[-1]}, and the case was told.")
+
+
+async def forged(here: Office, outside: Outside, case_id: str) -> None:
+    """What Teamwork did not sign is not believed."""
+    task, _ = await outside.task(PAUSE["title"])
+    headers = {"x-projects-event": "TASK.COMPLETED", "x-projects-delivery": "forged", "x-projects-signature": "0" * 64}
+    async with httpx2.AsyncClient() as http:
+        url = f"{here.settings.web_url}/webhooks/teamwork"
+        answer = await http.post(url, json={"task": {"id": task["id"]}}, headers=headers)
+    if answer.status_code != _REFUSED or (await here.reader.case(case_id)).row.status != "open":
+        raise HoldfastError(f"a forged webhook was answered {answer.status_code}")
+    say(f"    answered {answer.status_code} ({answer.json()['code']}); the case goes on waiting")
 
 
 async def followed_up(here: Office, client: Client, outside: Outside, case_id: str) -> None:
@@ -195,7 +216,11 @@ async def followed_up(here: Office, client: Client, outside: Outside, case_id: s
         said = [one["body"] for one in (await outside.state("tickets"))["comments"].values()]
         return any(NOTE in one for one in said)
 
+    async def over() -> bool:
+        return all(one.step.step_id != "follow-up" for one in await here.reader.open_steps(case_id=case_id))
+
     await until(noted, f"{case_id} did not note the follow-up: {_LOG}")
+    await until(over, f"{case_id} still asks for the follow-up: {_LOG}")
     await show_task(outside, str(PAUSE["title"]))
     await show_ticket(outside, str(PAUSE["ticket_id"]))
 
@@ -242,20 +267,16 @@ async def show_mail(settings: Settings, subject: str) -> None:
             say("\n".join(f"    | {line}" for line in mail.get_content().strip().splitlines()) + "\n")
 
 
-async def done(client: Client, outside: Outside, case_id: str) -> None:
-    """The department completes the task where it works."""
+async def done(here: Office, client: Client, outside: Outside, case_id: str) -> None:
+    """The department completes the task where it works, and that ends the case: nobody's clock is moved."""
+    say("  Somebody posts that the task is completed, without Teamwork's signature:")
+    await forged(here, outside, case_id)
     task, _ = await outside.task(str(PAUSE["title"]))
     await outside.switch("teamwork", "edit", {"op": "complete", "by": BARB, "task": task["id"]})
-    say("  Barb completes the task in Teamwork.")
-
-    async def closed() -> bool:
-        return (await client.get_workflow_handle(case_id).describe()).status != WorkflowExecutionStatus.RUNNING
-
-    if not await soon(closed):
-        say("  No webhook told of it yet, so the task is read before anybody is reminded; fast-forwarded to then:")
-        await fast_forward(client, case_id, timedelta(hours=36))
+    say("\n  Barb completes the task in Teamwork.")
+    await heard(here, outside, "TASK.COMPLETED", case_id)
     outcome = await asyncio.wait_for(client.get_workflow_handle(case_id).result(), STEP_WITHIN)
-    say(f"  closed: {outcome['status']} by {outcome['by']}; nobody is reminded any more")
+    say(f"  The case read the task. Closed: {outcome['status']} by {outcome['by']}; nobody is reminded any more.")
 
 
 async def walk(settings: Settings) -> None:
@@ -279,9 +300,9 @@ async def walk(settings: Settings) -> None:
         headline("7. Where the first one stands: every deadline explained")
         print_deadlines(await here.reader.clocks(case_id))
         headline("8. The department does it (ID-3)")
-        await done(client, outside, case_id)
+        await done(here, client, outside, case_id)
         headline("9. What happened in the first case, by clause")
-        say("  (After the fast-forward the case's own clock is a day and a half ahead of this machine's.)")
+        say(OTHER_CLOCK)
         print_timeline(await here.reader.timeline(case_id))
         headline("10. The audit trail")
         await show_audit(here)

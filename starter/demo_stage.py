@@ -16,6 +16,7 @@ from temporalio.testing import TimeSkipper, TimeSkippingConfig
 from adapters.postgres import migrate
 from adapters.postgres.audit import verify
 from adapters.postgres.imports import PostgresImports
+from adapters.postgres.page_reader import PageReader
 from adapters.postgres.pool import transaction
 from domain.errors import HoldfastError
 from domain.messages import ActKind
@@ -28,6 +29,9 @@ from starter.imports import Kind, import_file
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 STEP_WITHIN = 30.0
+OTHER_CLOCK = """\
+  Steps are asked and due by the case's own clock, which was moved on above; what was sent or signed has this
+  machine's time. That is why some lines seem to come before those they follow."""
 
 PORTS = (
     "temporal",
@@ -57,6 +61,13 @@ def headline(words: str) -> None:
     console.print(Text(f"\n{words}", style="bold cyan"))
 
 
+def quote(text: str, most: int = 4) -> None:
+    """What somebody wrote, each line marked as theirs; of a long one the beginning."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    more = [f"... ({len(lines) - most} more lines)"] if len(lines) > most else []
+    say("\n".join(f"      | {line}" for line in (*lines[:most], *more)))
+
+
 def command(words: str) -> None:
     console.print(Text(f"  $ holdfast {words}", style="dim"))
 
@@ -83,7 +94,8 @@ async def everything(settings: Settings) -> AsyncGenerator[None]:
     passwords: dict[Role, str] = {role: settings.database_password(role) for role in migrate.ROLES}
 
     def tables() -> None:
-        asyncio.run(migrate.apply(settings.database_url_for("owner"), passwords))
+        applied = asyncio.run(migrate.apply(settings.database_url_for("owner"), passwords))
+        say(f"  {migrate.in_words(applied)}")
 
     services = local_services(settings, time_travel=True)
     try:
@@ -103,9 +115,9 @@ async def waits_for(here: Office, case_id: str, step_id: str, chased: int = 0) -
         if time.monotonic() > end:
             raise HoldfastError(f"{case_id} never waited for {step_id}: see .holdfast/demo/logs/worker-sops.log")
         await asyncio.sleep(0.05)
-    step = found[0].step
+    step, names = found[0].step, await PageReader(here.pool, here.vault, here.letters.trust).names()
     reminded = f" (reminded {step.chased}x)" if step.chased else ""
-    say(f"  {step.owner} must act: {step.waiting_for}{reminded}")
+    say(f"  {names.get(step.owner, step.owner)} must act: {step.waiting_for} [{step.step_id}]{reminded}")
     say(f"    by {step.deadline.due:%a %d %b %Y %H:%M} UTC; {step.deadline.why()}")
 
 

@@ -2,8 +2,9 @@
 
 import argparse
 import asyncio
+import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -20,20 +21,38 @@ ROLES: tuple[Role, ...] = ("sops", "money", "door")
 _LOCK = 4_846_377_001
 
 
-async def apply(owner_url: str, passwords: Mapping[Role, str] | None = None) -> None:
-    """Creates the roles `holdfast_sops`, `holdfast_money` and `holdfast_door` and applies what is missing.
+async def apply(owner_url: str, passwords: Mapping[Role, str] | None = None) -> tuple[str, ...]:
+    """Creates the roles `holdfast_sops`, `holdfast_money` and `holdfast_door`, applies what is missing, and names it.
 
     `owner_url` names the database and its owner. With `passwords` the roles may log in by them (a changed one is set);
     without, missing roles are made that can't log in, and the rest is the administrator's. Any number may run at once.
     Raises pogo_core.error.BadMigrationError, with nothing of that migration applied.
     """
+    applied = _Applied()
     connection: Connection = await asyncpg.connect(owner_url, timeout=10)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await _make_roles(connection, passwords or {})
-        await pogo.apply(connection, MIGRATIONS, schema_name="public")
+        await pogo.apply(connection, MIGRATIONS, schema_name="public", logger=applied)
     finally:
         await connection.close()
+    return tuple(applied.names)
+
+
+class _Applied(logging.Logger):
+    """What pogo tells, each migration by its name, is kept instead of printed."""
+
+    def __init__(self) -> None:
+        super().__init__("migrations")
+        self.names: list[str] = []
+
+    def warning(self, msg: object, *args: object, **_: object) -> None:
+        del msg
+        self.names.extend(str(one) for one in args)
+
+
+def in_words(applied: Sequence[str]) -> str:
+    return f"tables: {len(applied)} migrations applied, up to {max(applied)}" if applied else "tables: up to date"
 
 
 async def _make_roles(connection: Connection, passwords: Mapping[Role, str]) -> None:
@@ -72,7 +91,7 @@ def main() -> None:
     if given.checksums:
         write_checksums()
     elif given.owner_url:
-        asyncio.run(apply(given.owner_url))
+        sys.stdout.write(f"{in_words(asyncio.run(apply(given.owner_url)))}\n")
     else:
         parser.print_usage(sys.stderr)
         sys.exit(2)

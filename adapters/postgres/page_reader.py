@@ -166,7 +166,8 @@ _NAMES = """SELECT person_id AS id, name FROM people UNION ALL SELECT role, name
     UNION ALL SELECT 'department:' || slug || about, name FROM directory_on(holdfast_today()),
         (VALUES (''), ('/operational'), ('/client')) AS topics (about)
     UNION ALL VALUES ('role:csm', 'the CSM'), ('role:css', 'the CSS'), ('role:am', 'the account managers'),
-        ('role:agency-services', 'the Agency Services Manager')
+        ('role:agency-services', 'the Agency Services Manager'), ('role:approver', 'the approver'),
+        ('role:partner', 'the partner')
     UNION ALL SELECT 'manager:' || slug, 'the manager of ' || name FROM directory_on(holdfast_today())"""
 _TEXTS = "SELECT sha256, content_ct FROM texts WHERE client_id = $1 AND sha256 = ANY($2)"
 _EVIDENCE_NAMED = """SELECT t.sha256, t.name, t.content_type, octet_length(t.content_ct) AS size

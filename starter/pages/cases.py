@@ -154,6 +154,8 @@ def told(line: Line, names: Mapping[str, str]) -> str:
     words = line.text or line.kind.replace(".", " ")
     if line.kind == EventKind.ACT_ACCEPTED and line.data:
         return f"{names.get(line.actor, line.actor)} {did(str(line.data.get('kind', '')))}"
+    if line.kind == EventKind.ACT_REFUSED:
+        words = f"Refused, and nothing follows from it: {words}"
     if line.kind.startswith("effect."):
         words += _became(line)
     roles = [name for name in names if name.startswith(_ROLES)]
