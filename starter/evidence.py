@@ -1,7 +1,6 @@
 """Evidence handed in with findings: files beside the table, kept sealed, and named by their SHA-256 from then on."""
 
 import asyncio
-import mimetypes
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,14 +17,13 @@ async def with_evidence(
 ) -> list[dict[str, Any]]:
     """The findings with each evidence file (a path from `folder`) kept and replaced by its SHA-256.
 
-    `step` is case id and step id. Raises Refused if a file can't be read.
+    `step` is case id and step id. Raises Refused if a file can't be read or is no evidence.
     """
     files = dict.fromkeys(name for one in found for name in _names(one) if not _SHA256.fullmatch(name))
     contents = {name: await asyncio.to_thread(_content, folder, name) for name in files}
     kept: dict[str, str] = {}
     for name, content in contents.items():
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        kept[name] = await gateway.keep_evidence(*step, content, by, content_type=kind, name=Path(name).name)
+        kept[name] = await gateway.keep_evidence(*step, content, by, name=Path(name).name)
     return [{**one, "evidence": [kept.get(name, name) for name in _names(one)]} for one in found]
 
 

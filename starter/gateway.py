@@ -27,6 +27,7 @@ from domain.rules.stored_acts import Trust
 from domain.subject import Subject
 from runtime.keys import Keyring, Signer, load_signer, local_signer, ring_path, signed_act
 from runtime.settings import Settings
+from starter.evidence_types import type_of
 from starter.results import Given, read_finding, read_result
 
 MOST_EVIDENCE_BYTES = 5_000_000
@@ -214,15 +215,18 @@ class Gateway:
         return await self.findings(case_id, step_id, list((await self.drafted(case_id, step_id)).values()), by)
 
     async def keep_evidence(
-        self, case_id: str, step_id: str, content: bytes, by: LocalLogin | Login, *, content_type: str, name: str
+        self, case_id: str, step_id: str, content: bytes, by: LocalLogin | Login, *, name: str
     ) -> str:
-        """Keeps a piece of evidence, sealed, and returns the SHA-256 by which findings name it."""
+        """Keeps a piece of evidence, sealed, and returns the SHA-256 by which findings name it.
+
+        Raises Refused `evidence-size` or `evidence-type`, whichever door it comes through.
+        """
         prepared = await self.prepare(case_id, step_id, ActKind.FINDINGS, by)
         if prepared.code:
             raise refuse(prepared.code)
         if not content or len(content) > MOST_EVIDENCE_BYTES:
             raise Refused("evidence-size", f"Evidence has between 1 and {MOST_EVIDENCE_BYTES:,} bytes.")
-        return await self._desk.keep_evidence(prepared.step.client_id, content, content_type[:100], name[:200])
+        return await self._desk.keep_evidence(prepared.step.client_id, content, type_of(content, name), name[:200])
 
     async def send(self, signed: Signed) -> None:
         """Signals the case's workflow. Raises Refused `case-not-running`."""

@@ -21,10 +21,10 @@ from domain.errors import Refused
 from domain.explained import lines
 from domain.mail import IncomingMail
 from domain.subject import Subject
+from starter.evidence_types import KNOWN_TYPES
 from starter.mime import parse
 from starter.pages.house import House
 from starter.pages.render import LONDON, did, page
-from starter.pages.uploads import KNOWN_TYPES
 from starter.pages.visitor import Who
 
 pages = APIRouter()

@@ -25,12 +25,12 @@ from domain.rules.answer import valid_leads
 from domain.sops.texts import INSTRUCTIONS
 from domain.subject import Subject, SubjectLine
 from domain.texts import digest
+from starter.evidence_types import ACCEPTED
 from starter.gateway import Answer
 from starter.pages import table
 from starter.pages.cases import came_in
 from starter.pages.instructions import Instructions, read_instructions
 from starter.pages.render import LONDON, case_url, page, step_url
-from starter.pages.uploads import ACCEPTED
 from starter.pages.visitor import Form, Visitor, Who, sign_in_url, text_of
 
 pages = APIRouter()

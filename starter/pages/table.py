@@ -106,9 +106,7 @@ async def _upload(who: Visitor, case_id: str, step_id: str, row: Row) -> None:
         raise Refused("evidence-size", f"A lead has at most {MOST_EVIDENCE} pieces of evidence.")
     while row.files:
         found = await read_upload(row.files.pop(0))
-        sha = await who.house.gateway.keep_evidence(
-            case_id, step_id, found.content, who.login, content_type=found.content_type, name=found.name
-        )
+        sha = await who.house.gateway.keep_evidence(case_id, step_id, found.content, who.login, name=found.name)
         row.evidence = list(dict.fromkeys([*row.evidence, sha]))
 
 

@@ -132,3 +132,21 @@ async def _is_s(agency: Agency, case_id: str, person: str) -> None:
         return await agency.database.value("SELECT owner FROM case_steps WHERE case_id = $1", case_id) == person
 
     await agency.eventually(there, f"{case_id} is not {person}'s")
+
+
+async def test_an_import_does_not_touch_who_acts_for_money(agency: Agency, run: Run, tmp_path: Path) -> None:
+    """Neither the approver's identity, name or address nor those of Accounts; nor anybody's new role about money."""
+    everything = "SELECT * FROM people ORDER BY person_id", "SELECT * FROM money_people ORDER BY role, sub"
+    before = [await agency.database.fetch(query) for query in everything]
+    heading, file = "person_id,name,email,issuer,sub,roles\n", tmp_path / "people.csv"
+    for row, told in (
+        ("P-9,Shobhit Patil,shobhit.patil@commversion.com,local,P-77,", "a person's identity can't be changed"),
+        ("P-9,Shobhit Patil,omar@evil.example,local,shobhit.patil,", "P-9 acts for money"),
+        ("P-3,Omar Ali,ana@commversion.com,local,P-3,", "P-3 acts for money"),
+        ("P-7,Eve,eve@commversion.com,local,shobhit.patil,", "e-mail or identity belongs to P-9"),
+        ("P-4,Omar Ali,omar@commversion.com,local,P-4,role:approver", "role:approver can't be given by an import"),
+    ):
+        file.write_text(f"{heading}P-8,New,new@commversion.com,local,P-8,\n{row}\n")
+        said = await run("import", "people", str(file))
+        assert (said.code, told in said.err) == (2, True), said
+    assert [await agency.database.fetch(query) for query in everything] == before

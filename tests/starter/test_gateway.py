@@ -326,18 +326,33 @@ async def test_a_bad_draft_is_refused(
 
 
 async def test_evidence_is_kept_sealed_and_named_by_its_hash(agency: Agency, gateway: StraightGateway) -> None:
-    sha = await gateway.keep_evidence(CASE, "investigate", b"%PDF", ANN, content_type="application/pdf", name="a.pdf")
-    assert sha == digest(b"%PDF")
+    sha = await gateway.keep_evidence(CASE, "investigate", b"%PDF-1.7", ANN, name="a.pdf")
+    assert sha == digest(b"%PDF-1.7")
     proof = {"findings": [finding(lead, evidence=[sha]) for lead in LEADS]}
     assert (await gateway.complete(CASE, "investigate", "return.findings", proof, ANN)).outcome.accepted
-    more = gateway.keep_evidence(CASE, "investigate", b"x", OTTO, content_type="text/plain", name="x")
+    more = gateway.keep_evidence(CASE, "investigate", b"x", OTTO, name="x.txt")
     await refused("step-already-done", more)
 
 
 async def test_evidence_has_a_size(gateway: StraightGateway) -> None:
     for content in (b"", b"x" * 5_000_001):
-        work = gateway.keep_evidence(CASE, "investigate", content, ANN, content_type="text/plain", name="x")
-        await refused("evidence-size", work)
+        await refused("evidence-size", gateway.keep_evidence(CASE, "investigate", content, ANN, name="x.txt"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("page.html", b"<form action=/logout method=post><input name=csrf></form>"),
+        ("picture.svg", b'<svg xmlns="http://www.w3.org/2000/svg" onload="fetch(1)"/>'),
+        ("page.txt", b"\n<!DOCTYPE html><form action=/logout method=post>"),
+        ("page.pdf", b"<html><script>fetch('/logout', {method: 'POST'})</script>"),
+    ],
+)
+async def test_a_page_or_a_drawing_that_posts_is_no_evidence_at_any_door(
+    agency: Agency, gateway: StraightGateway, name: str, content: bytes
+) -> None:
+    await refused("evidence-type", gateway.keep_evidence(CASE, "investigate", content, ANN, name=name))
+    assert await agency.database.value("SELECT count(*) FROM texts WHERE name <> ''") == 0
 
 
 # On a real Temporal server --------------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from domain.case import EventKind
 from domain.messages import ActKind
-from tests.agency import CLIENT_MAIL, SHOBHIT, Agency, letter
+from tests.agency import CLIENT_MAIL, SHOBHIT, Agency, invoice, letter
 
 LEADS = ["L-1005", "L-1006", "L-1007", "L-1008"]
 
@@ -107,3 +108,41 @@ async def test_a_withdrawn_approval_lets_nothing_through(agency: Agency) -> None
     await agency.confirm(case_id)
     await agency.parked(case_id, "approval.2")
     assert promises(agency) == []
+    assert await stopped_by(agency, case_id) == {"approval-withdrawn"}
+
+
+async def stopped_by(agency: Agency, case_id: str) -> set[str]:
+    """Why the gate stopped the promises of a case, as the audit trail tells it."""
+    query = "SELECT dedupe FROM case_events WHERE case_id = $1 AND kind = $2"
+    rows = await agency.database.fetch(query, case_id, EventKind.EFFECT_REFUSED.value)
+    return {str(row["dedupe"]).partition(":gate:")[2] for row in rows}
+
+
+@pytest.mark.clause("RL-12")
+@pytest.mark.clause("RL-14")
+async def test_an_approval_withdrawn_before_accounts_authorise_stops_the_credit_note_at_the_gate(
+    agency: Agency,
+) -> None:
+    """The draft is there and Accounts say yes; nothing is credited, the approver is asked anew, the draft goes."""
+    agency.outside.xero.seed(invoices=[invoice("INV-2", range(1007, 1008), net="500.00")])
+    case_id = await agency.receive(letter("L-1007"))
+    await agency.find(case_id, ["L-1007"])
+    await agency.decide(case_id, ActKind.APPROVE)
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    reason = {"reason_sha256": await agency.text("I took it for another client.")}
+    withdrawal = await agency.crafted(case_id, "approval", ActKind.WITHDRAW, reason, "shobhit.patil")
+    await agency.handle(case_id).signal("act", withdrawal)
+    await agency.authorise(case_id)
+    await agency.parked(case_id, "approval.2")
+    (note,) = agency.outside.xero.credit_notes
+    assert (note["Status"], await stopped_by(agency, case_id)) == ("DRAFT", {"approval-withdrawn"})
+    assert [mail for mail in agency.mails("a credit note has been issued") if CLIENT_MAIL in str(mail["To"])] == []
+    await agency.decide(case_id, ActKind.REJECT, "approval.2")
+    told = await agency.text("We looked again and can't take this lead back.")
+    left_out = {"leads": [{"lead_id": "L-1007", "text_sha256": told}]}
+    await agency.act(case_id, "rejected", ActKind.REDUCE, left_out, "P-1")
+    agency.outside.xero.edit(op="set_credit_note_status", number=note["CreditNoteNumber"], status="DELETED")
+    await agency.act(case_id, "void-draft", ActKind.DONE, {"note_sha256": ""}, "P-3")
+    assert (await agency.closed(case_id)).valid == 0
+    assert (await agency.audited()).whole

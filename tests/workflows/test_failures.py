@@ -2,8 +2,11 @@
 
 from datetime import timedelta
 
+import pytest
+
+from domain.ids import credit_note_number
 from domain.messages import ActKind, Fact, FactKind
-from tests.agency import CLIENT_MAIL, Agency, letter
+from tests.agency import CLIENT_MAIL, Agency, invoice, letter
 
 NOTE = {"note_sha256": ""}
 
@@ -134,3 +137,34 @@ async def test_what_a_client_writes_during_his_case_is_read_by_a_person_before_i
     assert (await agency.closed(case_id)).status == "refused"
     assert await agency.database.value("SELECT count(*) FROM case_steps WHERE name = 'reply'") == 1
     await agency.keep(case_id, "client-wrote")
+
+
+@pytest.mark.clause("RL-12")
+async def test_a_number_that_a_stranger_took_in_the_books_is_a_persons_step_and_nothing_of_his_is_adopted(
+    agency: Agency,
+) -> None:
+    """Whoever knows how numbers are made creates one beforehand, authorised and ten times as high."""
+    case_id = await agency.receive(letter("L-1001"))
+    await agency.find(case_id, ["L-1001"])
+    await agency.parked(case_id, "confirm")
+    taken = credit_note_number(case_id, "INV-1")
+    note = invoice("x", range(1001, 1002), net="500.00")
+    del note["InvoiceNumber"]
+    stranger = {**note, "Type": "ACCRECCREDIT", "CreditNoteNumber": taken, "Reference": "Goodwill"}
+    agency.outside.xero.seed(credit_notes=[stranger])
+    await agency.confirm(case_id)
+    step_id = await agency.parked_at(case_id, "could-not")
+    (step,) = (await agency.view(case_id)).steps
+    assert ("number-taken" in step.waiting_for, step.kinds) == (True, ("step.done", "step.resend"))
+    await agency.act(case_id, step_id, ActKind.DONE, NOTE, "P-1")  # a word is not enough: the books are read
+    again = step_id.removesuffix(".0") + ".1"
+    await agency.parked(case_id, again)
+    assert [one["CreditNoteNumber"] for one in agency.outside.xero.credit_notes] == [taken]
+    assert (await agency.effects(case_id)).keys().isdisjoint({"authorise-credit-note/INV-1", "answer-client/1"})
+    assert [mail for mail in agency.mails("a credit note has been issued") if CLIENT_MAIL in str(mail["To"])] == []
+    agency.outside.xero.edit(op="edit_credit_note", number=taken, set={"CreditNoteNumber": "CN-77"})
+    agency.outside.xero.edit(op="set_credit_note_status", number="CN-77", status="VOIDED")
+    await agency.act(case_id, again, ActKind.RESEND, NOTE, "P-1")
+    await agency.authorise(case_id)
+    assert (await agency.result(case_id)).valid == 1
+    assert [one["Total"] for one in agency.outside.xero.credit_notes if one["Status"] == "AUTHORISED"] == [60]

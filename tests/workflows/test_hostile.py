@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 
@@ -11,14 +12,15 @@ from tests.agency import Agency, letter
 BURST = 2_000
 
 
-async def raw_signal(agency: Agency, case_id: str, name: str, *payloads: Payload) -> None:
-    """As anybody with access to the namespace may send it: no Holdfast, no Python types."""
+async def raw_signal(agency: Agency, case_id: str, name: str, *payloads: Payload, identity: str = "") -> None:
+    """As anybody with access to the namespace may send it: no Holdfast, no Python types, and any name they like."""
     await agency.client.workflow_service.signal_workflow_execution(
         SignalWorkflowExecutionRequest(
             namespace=agency.client.namespace,
             workflow_execution=WorkflowExecution(workflow_id=case_id),
             signal_name=name,
             input=Payloads(payloads=payloads),
+            identity=identity,
         )
     )
 
@@ -95,3 +97,28 @@ async def test_a_burst_of_two_thousand_forged_acts_costs_little_and_the_good_one
     assert len(activities) <= 40
     await agency.find(case_id, [], ["L-1005"])
     assert (await agency.closed(case_id)).status == "refused"
+
+
+@pytest.mark.clause("RL-14")
+@pytest.mark.parametrize("identity", ["shobhit.patil", "Shobhit Patil <shobhit.patil@commversion.com>"])
+async def test_the_approvers_identity_on_a_plain_signal_decides_nothing(agency: Agency, identity: str) -> None:
+    """Whoever a sender says he is: a bare word, an act without a signature, one of his own key, and one of himself."""
+    leads = ["L-1005", "L-1006"]
+    await agency.database.arrived_at("300.00", *leads)
+    case_id = await agency.receive(letter(", ".join(leads)))
+    await agency.find(case_id, leads)
+    await agency.parked(case_id, "approval")
+    reason = {"reason_sha256": await agency.text("Because of the amount.")}
+    good = await agency.crafted(case_id, "approval", ActKind.APPROVE, reason, "shobhit.patil")
+    own = await agency.crafted(case_id, "approval", ActKind.APPROVE, reason, "P-4")
+    acts = (good.model_copy(update={"signature": ""}), good.model_copy(update={"signature": "A" * 86}), own)
+    for payload in (b'"approve"', b'{"kind": "return.approve"}', *(one.model_dump_json().encode() for one in acts)):
+        for name in ("act", "approve"):
+            await raw_signal(agency, case_id, name, plain(payload), identity=identity)
+    for code in ("unsigned", "bad-signature", "not-asked"):
+        await agency.refused(case_id, code)
+    await agency.parked(case_id, "approval")
+    assert await agency.database.value("SELECT count(*) FROM acts WHERE kind = 'return.approve'") == 0
+    assert agency.mails("not be charged") == []
+    await agency.handle(case_id).signal("act", good)
+    await agency.parked(case_id, "confirm")

@@ -815,6 +815,26 @@ async def test_an_approval_of_something_else(agency: Agency, changes: dict[str, 
     await refused(agency, signed_act(agency.signer, body, YES), code)
 
 
+def _with_line(seen: Subject, **changes: Any) -> Subject:
+    """What was asked, but for its first line."""
+    return seen.model_copy(update={"lines": (seen.lines[0].model_copy(update=changes), *seen.lines[1:])})
+
+
+@pytest.mark.parametrize(
+    "changes", [{"gross": Decimal("399.99")}, {"currency": "EUR"}, {"lead_id": "L-1003"}, {"evidence": (digest("e"),)}]
+)
+async def test_an_approval_of_another_amount_currency_lead_or_evidence(agency: Agency, changes: dict[str, Any]) -> None:
+    """Refused when it comes in; and where it was put into the table past every check, the gate takes it for void."""
+    await asked(agency)
+    other = _with_line(await about(agency), **changes)
+    act = await approval(agency, subject_sha256=other.sha256)
+    await refused(agency, act, "subject-changed")
+    await insert(agency, act, other)
+    await confirmed(agency)
+    assert await verdicts(agency, BIG, confirm()) == ["approval-void"]
+    assert await granted(agency) == {}
+
+
 async def test_an_unsigned_approval(agency: Agency) -> None:
     await asked(agency)
     act = await approval(agency)
@@ -919,6 +939,27 @@ async def test_an_approval_signed_by_a_forger_and_inserted_by_sql(agency: Agency
         await insert(agency, act, seen)
     await confirmed(agency)
     assert await verdicts(agency, BIG, confirm()) == ["above-the-limit"]
+
+
+async def test_a_key_inserted_by_sql_proves_nothing(agency: Agency, tmp_path: Path) -> None:
+    """Wherever the tables hold keys of any kind: whom a signature is of is told by the judge's own ring alone."""
+    forger = local_signer(tmp_path / "forger")
+    public = forger.private.public_key().public_bytes_raw()
+    ring = (tmp_path / "forger" / "acts.json").read_text()
+    put = agency.database.execute
+    await put("INSERT INTO client_keys VALUES ($1, $2)", forger.kid, public)
+    await put("INSERT INTO policy (name, version, value) VALUES ('keys', 1, $1)", json.loads(ring))
+    key = "INSERT INTO api_keys (name, person_id, scopes, per_minute, tokens, created_by)"
+    await put(f"{key} VALUES ($1, 'shobhit', '{{acts:write}}', 60, 60, 'otto')", forger.kid)
+    secret = "INSERT INTO api_key_secrets (key_id, name, secret_sha256, created_by, expires_at)"
+    await put(f"{secret} VALUES ($1, $1, $2, 'otto', '2099-01-01')", forger.kid, public.hex())
+    await asked(agency)
+    act = await approval(agency, signer=forger)
+    await refused(agency, act, "unknown-key")
+    await insert(agency, act, await about(agency))
+    await confirmed(agency)
+    assert await verdicts(agency, BIG, confirm()) == ["above-the-limit"]
+    assert await granted(agency) == {}
 
 
 async def test_an_approval_by_an_excluded_approver_inserted_by_sql(agency: Agency) -> None:
