@@ -1,3 +1,3 @@
 """The whole suite's plugins."""
 
-pytest_plugins = ["tests.clause_results"]
+pytest_plugins = ["tests.clause_results", "tests.servers"]

@@ -1,23 +1,15 @@
-"""One Temporal server for the tests that kill workers; a fresh agency for each crash, many of them at once."""
+"""A fresh database for each crash, many of them at once."""
 
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
-import pytest_asyncio
 
 from runtime.postgres_server import PostgresServer
-from runtime.temporal_server import TemporalServer, temporal_server
 from tests.conftest import _TEMPLATE, Database, create_database, drop_database, of_database
 
 pytest.register_assert_rewrite("tests.crash.people")
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def temporal() -> AsyncGenerator[TemporalServer]:
-    async with temporal_server(time_travel=True) as server:
-        yield server
 
 
 @asynccontextmanager

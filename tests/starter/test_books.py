@@ -1,35 +1,20 @@
 """Month end from the command line, and what the doctor says of the net under promises."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from temporalio.client import ScheduleHandle
 
 from adapters.postgres.promises import PostgresPromises
 from domain.books_check import INVOICE_DAYS
 from domain.errors import Refused
 from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE, REQUEST_SCHEDULE
-from runtime.temporal_server import TemporalServer, temporal_server
+from runtime.temporal_server import TemporalServer
 from starter.doctor import Finding, examine
 from starter.schedules import books_schedule
-from tests.agency import Agency, letter, open_agency
+from tests.agency import Agency, letter
 from tests.conftest import Database
-from tests.starter.test_cli import holdfast
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def temporal() -> AsyncIterator[TemporalServer]:
-    async with temporal_server(time_travel=True) as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def agency(tmp_path: Path, database: Database, temporal: TemporalServer) -> AsyncIterator[Agency]:
-    async with open_agency(tmp_path, database, temporal) as made:
-        yield made
+from tests.starter.cli import holdfast
 
 
 @pytest.mark.clause("RL-11")

@@ -5,58 +5,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from runtime.local import environment
 from runtime.processes import free_port
 from runtime.settings import Settings
-from runtime.temporal_server import TemporalServer, temporal_server
-from tests.agency import SALES, Agency, forward, letter, open_agency
-from tests.conftest import Database
+from runtime.temporal_server import TemporalServer
+from tests.agency import SALES, Agency, forward, letter
+from tests.starter.cli import Said, holdfast
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def temporal() -> AsyncIterator[TemporalServer]:
-    async with temporal_server(time_travel=True) as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def agency(tmp_path: Path, database: Database, temporal: TemporalServer) -> AsyncIterator[Agency]:
-    async with open_agency(tmp_path, database, temporal) as made:
-        yield made
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.out)
-
-
-async def holdfast(settings: Settings, *words: str, temporal: str = "", given: str = "") -> Said:
-    """Runs `holdfast` in a process of its own."""
-    extra = environment(settings) | {"TEMPORAL_ADDRESS": temporal or f"127.0.0.1:{free_port()}"}
-    env = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")} | extra
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "starter.cli", *words],
-        capture_output=True, text=True, cwd=ROOT, env=env, input=given, timeout=60, check=False,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr
-    return Said(done.returncode, done.stdout, done.stderr)
 
 
 def _write(file: Path, text: str) -> None:

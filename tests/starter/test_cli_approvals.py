@@ -1,31 +1,16 @@
 """`holdfast approvals` and `holdfast policy` as people use them: processes of their own, a real agency behind them."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
 import pytest
-import pytest_asyncio
 
-from runtime.temporal_server import TemporalServer, temporal_server
-from tests.agency import Agency, letter, open_agency
-from tests.conftest import Database
-from tests.starter.test_cli import Said, holdfast
+from runtime.temporal_server import TemporalServer
+from tests.agency import Agency, letter
+from tests.starter.cli import Said, holdfast
 
 LEADS = ["L-1005", "L-1006"]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def temporal() -> AsyncIterator[TemporalServer]:
-    async with temporal_server(time_travel=True) as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def agency(tmp_path: Path, database: Database, temporal: TemporalServer) -> AsyncIterator[Agency]:
-    async with open_agency(tmp_path, database, temporal) as made:
-        yield made
 
 
 @pytest.mark.slow

@@ -1,38 +1,18 @@
 """`holdfast directory`, `holdfast people` and `holdfast reassign`, with a real agency behind them."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
-from typer.testing import CliRunner
 
 from domain.messages import ActKind
 from runtime.local import environment
-from runtime.temporal_server import TemporalServer, temporal_server
-from starter.cli import app
-from starter.cli_world import explain
-from tests.agency import Agency, open_agency
-from tests.conftest import Database
-from tests.starter.test_cli import Said
+from runtime.temporal_server import TemporalServer
+from tests.agency import Agency
+from tests.starter.cli import Run, in_process
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-Run = Callable[..., Awaitable[Said]]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def temporal() -> AsyncIterator[TemporalServer]:
-    async with temporal_server(time_travel=True) as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def agency(tmp_path: Path, database: Database, temporal: TemporalServer) -> AsyncIterator[Agency]:
-    async with open_agency(tmp_path, database, temporal) as made:
-        yield made
 
 
 @pytest.fixture
@@ -41,13 +21,7 @@ def run(agency: Agency, temporal: TemporalServer, monkeypatch: pytest.MonkeyPatc
     for name, value in (environment(agency.settings) | {"TEMPORAL_ADDRESS": temporal.address}).items():
         monkeypatch.setenv(name, value)
 
-    async def command(*words: str) -> Said:
-        done = await asyncio.to_thread(CliRunner().invoke, app, list(words))
-        if done.exception is None or isinstance(done.exception, SystemExit):
-            return Said(done.exit_code, done.stdout, done.stderr)
-        return Said(2, done.stdout, done.stderr + explain(done.exception))
-
-    return command
+    return in_process
 
 
 @pytest.fixture

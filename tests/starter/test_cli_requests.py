@@ -1,35 +1,13 @@
 """`holdfast request open` and what people say in its steps, on the command line, with a real agency behind it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
-
 import pytest
 import pytest_asyncio
-from typer.testing import CliRunner
 
 from runtime.local import environment
-from runtime.temporal_server import TemporalServer, temporal_server
-from starter.cli import app
-from starter.cli_world import explain
-from tests.agency import CLIENT, Agency, open_agency
-from tests.conftest import Database
-from tests.starter.test_cli import Said
+from runtime.temporal_server import TemporalServer
+from tests.agency import CLIENT, Agency
+from tests.starter.cli import Run, in_process
 from tests.workflows.desk import LIST, Desk, furnish
-
-Run = Callable[..., Awaitable[Said]]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def temporal() -> AsyncIterator[TemporalServer]:
-    async with temporal_server(time_travel=True) as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def agency(tmp_path: Path, database: Database, temporal: TemporalServer) -> AsyncIterator[Agency]:
-    async with open_agency(tmp_path, database, temporal) as made:
-        yield made
 
 
 @pytest_asyncio.fixture
@@ -43,13 +21,7 @@ def run(agency: Agency, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name, value in (environment(agency.settings) | {"TEMPORAL_ADDRESS": "127.0.0.1:1"}).items():
         monkeypatch.setenv(name, value)
 
-    async def command(*words: str) -> Said:
-        done = await asyncio.to_thread(CliRunner().invoke, app, list(words))
-        if done.exception is None or isinstance(done.exception, SystemExit):
-            return Said(done.exit_code, done.stdout, done.stderr)
-        return Said(2, done.stdout, done.stderr + explain(done.exception))
-
-    return command
+    return in_process
 
 
 @pytest.mark.clause("ID-3")

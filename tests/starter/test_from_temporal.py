@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -10,26 +9,13 @@ import pytest
 import pytest_asyncio
 
 from domain.messages import ActKind
-from runtime.temporal_server import TemporalServer, temporal_server
+from runtime.temporal_server import TemporalServer
 from starter.requests import OpenRequest
-from tests.agency import CLIENT, Agency, open_agency
-from tests.conftest import Database
+from tests.agency import CLIENT, Agency
 from tests.starter.grpc_temporal import Wire, wire_to
 from tests.workflows.desk import Desk, furnish
 
 WRITTEN = ("cases", "inbox", "case_events", "case_steps", "effects", "texts", "case_leads")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def temporal() -> AsyncIterator[TemporalServer]:
-    async with temporal_server(time_travel=True) as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def agency(tmp_path: Path, database: Database, temporal: TemporalServer) -> AsyncIterator[Agency]:
-    async with open_agency(tmp_path, database, temporal) as made:
-        yield made
 
 
 @pytest_asyncio.fixture

@@ -1,4 +1,4 @@
-"""One Temporal server for all workflow tests (time may be skipped on it), a fresh agency for each."""
+"""A server on which cases are short."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -8,18 +8,6 @@ import pytest_asyncio
 from runtime.temporal_server import TemporalServer, temporal_server
 from tests.agency import Agency, open_agency
 from tests.conftest import Database
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def temporal() -> AsyncGenerator[TemporalServer]:
-    async with temporal_server(time_travel=True) as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def agency(tmp_path: Path, database: Database, temporal: TemporalServer) -> AsyncGenerator[Agency]:
-    async with open_agency(tmp_path, database, temporal) as made:
-        yield made
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

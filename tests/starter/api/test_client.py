@@ -15,7 +15,7 @@ from starter.gateway import Gateway, LocalLogin
 from tests.agency import CLIENT, Agency
 from tests.starter.api.office import ApiOffice
 from tests.starter.api.test_cases import opened
-from tests.starter.test_cli import Said, holdfast
+from tests.starter.cli import Said, holdfast
 
 
 def beside_the_tables(agency: Agency, person: str = "P-1") -> DirectClient:
