@@ -32,7 +32,7 @@ class AssignHand:
     recipients = BOARD
 
     def __init__(self, board: TaskBoard, brief: Brief, effect: AssignTask) -> None:
-        self.board, self.brief, self.due_on = board, brief, effect.due_on
+        self.board, self.brief, self.due_on, self.reopen = board, brief, effect.due_on, effect.reopen
         self.marker = ids.marker(brief.case_id)
         who = [one.person_id for one in brief.everybody]
         self.body_sha256 = digest(canonical([brief.task_id, brief.list_id, *who, effect.due_on.isoformat()]))
@@ -44,14 +44,17 @@ class AssignHand:
             raise Permanent("teamwork", "nobody-on-the-board", "nobody who should have the task is known on the board")
         if task is None:
             task = await self.board.create(self._new(wanted))
-        elif change := self._change(task, wanted):
+            return self._sent(task, missing)
+        if self.reopen and task.completed:
+            await self.board.reopen(task.task_id)
+        if change := self._change(task, wanted):
             task = await self.board.change(task.task_id, **change)
         return self._sent(task, missing)
 
     async def look(self) -> Seen:
         task = await self._find()
         wanted, missing = await accounts(self.board, self.brief.everybody)
-        if task is None or self._change(task, wanted):
+        if task is None or self._change(task, wanted) or (self.reopen and task.completed):
             return "missing"
         return self._sent(task, missing)
 

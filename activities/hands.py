@@ -33,12 +33,14 @@ from domain.effects import (
     DraftCreditNote,
     Effect,
     FollowTicket,
+    Linking,
     ListDoNotInvoice,
     ListOnAgenda,
     NoteTicket,
     Nudge,
     OpenLinked,
     OpenRequest,
+    ReportAgain,
     ReportEnd,
     SendLetter,
     TagChat,
@@ -199,12 +201,12 @@ class ReportHand:
     resend = True
     recipients: tuple[str, ...] = ()
 
-    def __init__(self, linked: LinkedCases, case_id: str, effect: ReportEnd) -> None:
+    def __init__(self, linked: LinkedCases, case_id: str, effect: ReportEnd | ReportAgain) -> None:
         self.linked, self.case_id, self.effect = linked, case_id, effect
         self.body_sha256 = digest(effect.to_workflow_id)
 
     async def do(self) -> Sent:
-        return Sent(await self.linked.report(self.effect.to_workflow_id, self.case_id))
+        return Sent(await self.linked.report(self.effect.to_workflow_id, self.case_id, self.effect.key))
 
     async def look(self) -> Seen:
         return "missing"
@@ -322,7 +324,7 @@ async def hand_for(  # noqa: PLR0911 - a line a kind
             return TagHand(world.chat, lead.chat_id, lead.thread_id)
         case AppendRow():
             return RowHand(world.sheet, await world.cases.tracking_row(case_id, effect.key, effect.lead_id))
-        case OpenLinked() | OpenRequest() | ReportEnd():
+        case OpenLinked() | OpenRequest() | ReportEnd() | ReportAgain():
             return await _linking(world, case_id, effect)
         case AssignTask() | CompleteTask() | FollowTicket() | ListOnAgenda() | CommentTask() | NoteTicket() | Tell():
             return await _for_request(world, case_id, effect)
@@ -346,13 +348,13 @@ async def _writing(world: World, case_id: str, effect: SendLetter | Nudge | Conf
     return NudgeHand(world.mailer, world.channels.slack, mail, ways, ids.marker(effect.key))
 
 
-async def _linking(world: World, case_id: str, effect: OpenLinked | OpenRequest | ReportEnd) -> Hand:
+async def _linking(world: World, case_id: str, effect: Linking) -> Hand:
     match effect:
         case OpenLinked():
             return LinkedHand(world.linked, case_id, effect)
         case OpenRequest():
             return AskHand(world.linked, case_id, effect, await world.letters.words(case_id, effect))
-        case ReportEnd():
+        case ReportEnd() | ReportAgain():
             return ReportHand(world.linked, case_id, effect)
 
 

@@ -359,8 +359,11 @@ class LinkedCases(Protocol):
         """As `opened`, for a department request."""
         ...
 
-    async def report(self, workflow_id: str, case_id: str) -> str:
-        """Tells the opener that a linked case is over: "told", or "ended" if the opener is. Safe to repeat."""
+    async def report(self, workflow_id: str, case_id: str, key: str) -> str:
+        """Tells the opener that a linked case is over, or open again: "told", or "ended" if the opener is.
+
+        `key` names the report: the same one counts once.
+        """
         ...
 
 

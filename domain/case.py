@@ -166,6 +166,10 @@ class Carried(Model):
     refusals: int = 0  # acts refused in a row: how patiently a flood is heard
     unreadable: dict[str, int] = Field(default_factory=dict)  # how often each kind of refused signal came
     beside: dict[str, str] = Field(default_factory=dict)  # facts that a person looks at beside the case, by event id
+    left_out: dict[str, bool] = Field(
+        default_factory=dict
+    )  # whom an effect could not put where they belong: whether somebody was told of them
+    unwritten: int = 0  # the version that the tables show at the most
     awaits_reply: bool = False
     clocks: dict[str, Clock] = Field(default_factory=dict)
     version: int = 0
@@ -181,6 +185,7 @@ class Request(Model):
     targets: tuple[Target, ...] = ()
     cycle: int = 1  # 2 and on: the case was closed and opened again
     opening: dict[str, JsonValue] | None = None  # started in Temporal itself: what the door is to check and take in
+    opened_by: str = ""  # who asked for it, and how they proved who they are: for the audit trail, by ids
     carried: Carried | None = None
 
     @property

@@ -45,6 +45,7 @@ class DepartmentAsk(Request):
     first_chase: timedelta | None = None  # from the promise of the case that opened it
     linked_to: str = ""
     linked_workflow_id: str = ""
+    resumed: Source | None = None  # opened again there: where it is a ticket, its task is opened again from here
 
 
 class Routed(Model):

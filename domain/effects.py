@@ -99,6 +99,7 @@ class AssignTask(_Effect):
     kind: Literal["assign-task"] = "assign-task"
     role: str
     due_on: date
+    reopen: bool = False  # one that is completed is opened again
 
 
 class CommentTask(_Effect):
@@ -164,6 +165,13 @@ class ReportEnd(_Effect):
     kind: Literal["report-end"] = "report-end"
     to_workflow_id: str
     outcome: str  # in words
+
+
+class ReportAgain(_Effect):
+    """Tells the case that opened this one that it is open again."""
+
+    kind: Literal["report-again"] = "report-again"
+    to_workflow_id: str
 
 
 class ReadTask(_Effect):
@@ -259,7 +267,7 @@ Reading = ReadBilling | ReadNotes | ReadCharge | AdmitRequest | ResolveOwners | 
 Ticketing = FollowTicket | NoteTicket
 Tasking = AssignTask | CommentTask | CompleteTask
 Worded = CommentTask | NoteTicket | Tell | OpenRequest
-Linking = OpenLinked | OpenRequest | ReportEnd
+Linking = OpenLinked | OpenRequest | ReportEnd | ReportAgain
 Sending = SendLetter | Nudge | SendDigest | Tell
 Open = Sending | TagChat | AppendRow | Tasking | Ticketing | ListOnAgenda | Linking | Reading
 Effect = Annotated[Open | Gated, Field(discriminator="kind")]
@@ -302,6 +310,7 @@ _PLAIN = {
     "list-on-agenda": "on the CSM's agenda",
     "tell": "message to the contact",
     "report-end": "end told to the case that asked",
+    "report-again": "that it is open again, told to the case that asked",
 }
 
 

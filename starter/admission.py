@@ -13,7 +13,7 @@ from domain.errors import Refused
 from runtime.settings import Settings
 from starter.openings import Caller, Doors, opening_of
 
-TEMPORAL = "temporal"
+TEMPORAL = "somebody who reaches Temporal"
 
 
 class StartedInTemporal:

@@ -22,6 +22,7 @@ from domain.board import BoardTask, Ticket
 from domain.department_request import Source
 from domain.errors import Refused, VendorError
 from domain.intake import Acceptance
+from domain.messages import Auth
 from domain.request_sweep import OURS, RequestsSwept, lacks_of_task, lacks_of_ticket
 from runtime.settings import Settings
 from starter.requests import OpenRequest, RequestDoor
@@ -29,6 +30,7 @@ from starter.requests import OpenRequest, RequestDoor
 SETTLING = timedelta(minutes=10)
 """So long whoever made a task has to put people and a day on it."""
 LATELY = timedelta(days=3)  # tickets that changed since: a sweep that failed twice is made good by the third
+SWEPT, TOLD = "the daily sweep", f"a look at what a webhook told of ({Auth.WEBHOOK})"
 log = structlog.get_logger("boards")
 
 
@@ -56,10 +58,10 @@ class BoardsOutside:
         for place in await self._found.lists():
             for task in await self._board.tasks(place.list_id):
                 seen.add(f"task/{task.task_id}")
-                done.append(await self._task(task, place))
+                done.append(await self._task(task, place, SWEPT))
         for ticket in await self._desk.tickets(datetime.now(UTC) - LATELY):
             seen.add(f"ticket/{ticket.ticket_id}")
-            done.append(await self._ticket(ticket))
+            done.append(await self._ticket(ticket, SWEPT))
         done += [
             await self._gone(case, about) for case, about in await self._hints.open_requests() if about not in seen
         ]
@@ -82,18 +84,19 @@ class BoardsOutside:
         if kind == "ticket":
             ticket = await self._desk.ticket(name)
             if ticket is not None:
-                await self._ticket(ticket)
+                await self._ticket(ticket, TOLD)
             return
         task = await self._board.task(name)
         lists = {one.list_id: one for one in await self._found.lists()}
         if task is not None and task.list_id in lists:
-            await self._task(task, lists[task.list_id])
+            await self._task(task, lists[task.list_id], TOLD)
 
-    async def _task(self, task: BoardTask, place: ClientList) -> str:
+    async def _task(self, task: BoardTask, place: ClientList, by: str) -> str:
         about = f"task/{task.task_id}"
         case = await self._hints.about(about)
         if case is not None:
-            return await self._known(case, about, task.updated_at, is_open=not task.completed)
+            again = not task.completed and _is_since(case, task.updated_at)
+            return await self._known(case, about, task.updated_at, by, again=again, due=_to_come(task.due_on))
         if task.completed or OURS in task.description or self._is_being_made(task.created_at):
             return ""
         people = set((await self._briefs.who(await self._addresses(task), ())).values())
@@ -109,13 +112,13 @@ class BoardsOutside:
             task_id=task.task_id,
             due_on=_to_come(task.due_on),
         )
-        return await self._open(request)
+        return await self._open(request, by)
 
-    async def _ticket(self, ticket: Ticket) -> str:
+    async def _ticket(self, ticket: Ticket, by: str) -> str:
         about = f"ticket/{ticket.ticket_id}"
         case = await self._hints.about(about)
         if case is not None:
-            return await self._known(case, about, ticket.updated_at, is_open=not ticket.status.is_settled)
+            return await self._known_ticket(case, about, ticket, by)
         client_id, support = await self._found.client_of(ticket.requester)
         if ticket.status.is_settled or not client_id:
             return ""
@@ -132,19 +135,24 @@ class BoardsOutside:
             title=ticket.subject[:300],
             ticket_id=ticket.ticket_id,
         )
-        return await self._open(request)
+        return await self._open(request, by)
 
-    async def _known(self, case: OfCase, about: str, changed: datetime, *, is_open: bool) -> str:
-        """One with a case: an open one reads it again, one that is over resumes if it was opened again since."""
+    async def _known(
+        self, case: OfCase, about: str, changed: datetime, by: str, *, again: bool, due: date | datetime | None
+    ) -> str:
+        """One with a case: an open one reads it again, one that is over resumes if it is open `again`."""
         seen = changed.isoformat()
         if case.is_open:
-            return await self._tell(about, seen)
-        since = case.closed_at is not None and changed >= case.closed_at.replace(
-            microsecond=0
-        )  # a board counts seconds
-        if about.startswith("task/") and is_open and since and await self._hints.resume(about, seen):
-            return "resumed"
-        return ""
+            return await self._tell(about, seen) if by == SWEPT else ""  # a webhook told it already
+        return "resumed" if again and await self._hints.resume(about, seen, due) else ""
+
+    async def _known_ticket(self, case: OfCase, about: str, ticket: Ticket, by: str) -> str:
+        """One that was seen settled and is not any more was opened again."""
+        settled, was = ticket.status.is_settled, await self._hints.was_settled(about)
+        done = await self._known(case, about, ticket.updated_at, by, again=was and not settled, due=ticket.due_at)
+        if settled != was:
+            await self._hints.saw(about, ticket.updated_at.isoformat(), settled=settled)
+        return done
 
     async def _gone(self, case: OfCase, about: str) -> str:
         """Completed, moved or deleted: not among the open ones any more, so the case has to look, once a day."""
@@ -155,9 +163,9 @@ class BoardsOutside:
         taken = await self._hints.changed(Arrival("sweep", f"{about}:{seen}", about.encode()), about)
         return "told" if taken.state == "accepted" else ""
 
-    async def _open(self, request: OpenRequest) -> str:
+    async def _open(self, request: OpenRequest, by: str) -> str:
         try:
-            accepted: Acceptance = await self._door.open(request, Source.SWEEP)
+            accepted: Acceptance = await self._door.open(request, Source.SWEEP, by=by)
         except Refused as error:
             log.warning("the door did not take it", reference=request.reference, code=error.code)
             return ""
@@ -168,6 +176,11 @@ class BoardsOutside:
 
     def _is_being_made(self, at: datetime) -> bool:
         return datetime.now(UTC) - at < self._settling
+
+
+def _is_since(case: OfCase, changed: datetime) -> bool:
+    """Whether it changed after the case was over: a board counts whole seconds."""
+    return case.closed_at is not None and changed >= case.closed_at.replace(microsecond=0)
 
 
 def _to_come(day: date | None) -> date | None:

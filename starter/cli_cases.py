@@ -14,7 +14,7 @@ from domain.case import EventKind
 from domain.errors import Refused
 from domain.explained import Explained, lines
 from domain.rules.hours import duration_in_words
-from starter.cli_world import LONDON, Case, Json, console, file_text, holdfast, moment, run, show, table
+from starter.cli_world import LONDON, As, Case, Json, console, file_text, holdfast, moment, run, show, table
 from starter.openings import OPENINGS
 
 cases = typer.Typer(no_args_is_help=True, help="Cases: a list, and one with its whole story.")
@@ -56,15 +56,17 @@ def _print_list(rows: Sequence[CaseRow], cursor: str) -> None:
 def start_case(
     slug: Annotated[str, typer.Argument(metavar="WHAT", help=f"One of: {', '.join(OPENINGS)}.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The request, in JSON.")],
+    by: As = "",
     as_json: Json = False,
 ) -> None:
     """Start a case from a file. The same request again is the same case."""
-    run(start(slug, parse_json(file_text(file).decode("utf-8-sig", errors="replace")), as_json=as_json))
+    data = parse_json(file_text(file).decode("utf-8-sig", errors="replace"))
+    run(start(slug, data, by, as_json=as_json))
 
 
-async def start(slug: str, data: object, *, as_json: bool) -> None:
-    """Starts a case and says which."""
-    async with holdfast() as here:
+async def start(slug: str, data: object, by: str = "", *, as_json: bool) -> None:
+    """Starts a case and says which. `by`: who does, "" if they did not say."""
+    async with holdfast(by or None) as here:
         started = await here.start(slug, data, once=str(uuid4()))
     again = " (it was opened before)" if started.repeated else ""
     later = (

@@ -8,7 +8,7 @@ import typer
 
 from domain.errors import Refused
 from starter.cli_cases import start
-from starter.cli_world import Json, run
+from starter.cli_world import As, Json, run
 
 requests = typer.Typer(no_args_is_help=True, help="Requests to a department, followed up until they are done.")
 
@@ -33,6 +33,7 @@ def open_request(  # noqa: PLR0917 - what a command line can say
     unsure: Annotated[bool, typer.Option("--unsure", help="Ask the department's manager how long it takes.")] = False,
     operational: Annotated[bool, typer.Option("--operational", help="It is not about the client (ID-2).")] = False,
     reference: Annotated[str, typer.Option(help="Your own name for it: the same again is the same request.")] = "",
+    by: As = "",
     as_json: Json = False,
 ) -> None:
     """Ask something of a department: a task with everybody on it, followed up until it is done."""
@@ -41,7 +42,7 @@ def open_request(  # noqa: PLR0917 - what a command line can say
         "ticket_id": ticket, "due_on": day(on) if on else None, "hours": hours or None, "new_pages": new_pages,
         "unsure": unsure, "operational": operational, "reference": reference or f"cli-{uuid4()}",
     }  # fmt: skip
-    run(start("department-requests", {name: value for name, value in said.items() if value}, as_json=as_json))
+    run(start("department-requests", {name: value for name, value in said.items() if value}, by, as_json=as_json))
 
 
 def day(text: str) -> str:

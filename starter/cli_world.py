@@ -29,6 +29,7 @@ from adapters.postgres.operations import Operations
 from adapters.postgres.pool import DatabaseError, DatabaseGoneError, Pool
 from adapters.postgres.reader import CaseReader
 from domain.errors import HoldfastError, Refused
+from domain.messages import Auth
 from runtime.connect import connect
 from runtime.processes import LocalServerError
 from runtime.settings import Settings
@@ -109,7 +110,10 @@ async def holdfast(person: str | None = None) -> AsyncGenerator[HoldfastClient]:
         return
     by = None if person is None else who(person)
     async with office() as here:
-        yield DirectClient(here.pool, here.vault, here.settings, here.gateway, by=by, handover=here.temporal)
+        opener = "" if by else f"{operator('')} ({Auth.LOCAL})"
+        yield DirectClient(
+            here.pool, here.vault, here.settings, here.gateway, by=by, opener=opener, handover=here.temporal
+        )
 
 
 @asynccontextmanager

@@ -30,6 +30,7 @@ from adapters.postgres.reader import (
 )
 from domain.errors import HoldfastError, Refused
 from domain.explained import Explained
+from domain.messages import Auth
 from domain.texts import canonical, digest
 from runtime.settings import Settings
 from starter.gateway import Answer, Gateway, LocalLogin, Login
@@ -94,7 +95,8 @@ class NotReachedError(HoldfastError):
 class DirectClient:
     """Beside the tables. `gateway` is made when something is first signed; `by` signs, None: nobody does.
 
-    `key`: the name of the API key that asks, "" for people. `handover`: Temporal, told at once of what was started;
+    `key`: the name of the API key that asks, "" for people. `opener`: what the audit trail calls whoever opens a case,
+    if `by` does not say it. `handover`: Temporal, told at once of what was started;
     without it, the process at the inbox does that.
     """
 
@@ -107,17 +109,19 @@ class DirectClient:
         *,
         by: LocalLogin | Login | None = None,
         key: str = "",
+        opener: str = "",
         handover: Callable[[], Awaitable[Temporal]] | None = None,
     ) -> None:
         self._reader, self._doors = CaseReader(pool, vault), Doors(pool, vault, settings)
         self._settings, self._temporal = settings, handover
         self._gateway, self._by, self._key = gateway, by, key
+        self._opener = opener or _called(by, key)
 
     async def start(self, slug: str, request: object, *, once: str = "") -> Started:
         """`once` counts for API keys alone; for people the request's own name says whether it is the same."""
         kind = opening(slug)
         named = Once(self._key, once, digest(canonical(request))) if self._key and once else None
-        accepted = await kind.start(self._doors, request, Caller(self._key, named))
+        accepted = await kind.start(self._doors, request, Caller(self._opener, named))
         told = await self._hand_over()
         return Started(accepted.case_id, kind.kind, accepted.repeated, accepted.replayed, told)
 
@@ -154,6 +158,17 @@ class DirectClient:
 
     async def find_case(self, name: str) -> str:
         return await self._reader.find_case(name)
+
+
+def _called(by: LocalLogin | Login | None, key: str) -> str:
+    """Who it is and how they proved it: a person by id, a key by its name and id."""
+    match by:
+        case LocalLogin():
+            return f"{by.person_id} ({Auth.LOCAL})"
+        case Login() if key:
+            return f"the API key {key} ({by.identity.sub}, {by.auth})"
+        case _:
+            return ""
 
 
 def acted(answer: Answer) -> Acted:

@@ -22,7 +22,10 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Caller:
-    """Who starts a case, for the audit trail. `once`: their own name for this delivery, None if they gave none."""
+    """Who starts a case, and how they proved who they are, for the audit trail.
+
+    `once`: their own name for this delivery, None if they gave none.
+    """
 
     name: str
     once: Once | None = None
@@ -102,7 +105,7 @@ async def _return_leads(doors: Doors, request: OpenReturn, caller: Caller) -> Ac
 
 
 async def _requests(doors: Doors, request: OpenRequest, caller: Caller) -> Acceptance:
-    return await doors.requests.open(request, once=caller.once)
+    return await doors.requests.open(request, once=caller.once, by=caller.name)
 
 
 _ALL: tuple[Opening[Any], ...] = (

@@ -53,17 +53,22 @@ class RequestDoor:
     def __init__(self, pool: Pool, vault: Vault, settings: Settings) -> None:
         self._openings, self._settings = PostgresOpenings(pool, vault), settings
 
-    async def open(self, request: OpenRequest, source: Source = Source.PERSON, once: Once | None = None) -> Acceptance:
-        """Raises Refused, with nothing changed. `once`: the caller's own name for this delivery."""
+    async def open(
+        self, request: OpenRequest, source: Source = Source.PERSON, once: Once | None = None, *, by: str = ""
+    ) -> Acceptance:
+        """Raises Refused, with nothing changed. `once`: the caller's own name for this delivery.
+
+        `by`: who opens it and how they proved it, for the audit trail.
+        """
         request = cleaned(request)
         arrival = Arrival(f"request-{source}", request.reference, canonical(request.model_dump(mode="json")).encode())
 
         async def make(conn: Connection) -> Opened[DepartmentAsk]:
-            return await self.made(conn, request, source)
+            return await self.made(conn, request, source, by)
 
         return await self._openings.accept(arrival, make, once)
 
-    async def made(self, conn: Connection, request: OpenRequest, source: Source) -> Opened[DepartmentAsk]:
+    async def made(self, conn: Connection, request: OpenRequest, source: Source, by: str = "") -> Opened[DepartmentAsk]:
         """The case that follows from a request. Raises Refused `unknown-client`, `unknown-department`, `due-over`."""
         await _known(conn, request)
         calendar = await snapshot(conn, f"team:{request.department}")
@@ -81,6 +86,7 @@ class RequestDoor:
             ticket_id=request.ticket_id,
             due_after=_due_after(request, now, calendar),
             unsure=request.unsure,
+            opened_by=by,
             calendar=calendar,
             targets=await targets(conn, TargetName.RESOLVED),
         )

@@ -95,7 +95,9 @@ class Webhooks:
         arrival = Arrival("tickets", event.event_id, raw)
         if not event.ticket_id:
             return _taken(await self._hints.kept(arrival))
-        return _taken(await self._hints.changed(arrival, f"ticket/{event.ticket_id}", look_in=_after_a_while(event)))
+        about, look_in = f"ticket/{event.ticket_id}", _after_a_while(event)
+        watch = event.kind is TicketEventKind.STATUS
+        return _taken(await self._hints.changed(arrival, about, look_in=look_in, watch=watch))
 
     async def slack(self, request: Request, raw: bytes) -> Response:
         """On record, and decides nothing. Our own posts come back as events, and are not kept."""

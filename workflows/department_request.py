@@ -1,11 +1,11 @@
 """Department request: something is asked of a department, and followed up until it is done (ID-1 to ID-12)."""
 
 import asyncio
-from collections.abc import Sequence
 from itertools import count
 
 from temporalio import workflow
 
+from domain.case import EventKind
 from domain.department_request import DepartmentAsk, RequestOutcome, TaskSeen
 from domain.effects import Receipt
 from domain.messages import FactKind
@@ -17,10 +17,10 @@ from workflows.steps.case import Case
 from workflows.steps.clocks import clocks, met, pause, promised, resume, start_clock
 from workflows.steps.close import close
 from workflows.steps.deadline import deadline, passed, when
-from workflows.steps.mend import drop, mended, mends
-from workflows.steps.news import news
+from workflows.steps.mend import drop, mends
+from workflows.steps.news import left_out, news
 from workflows.steps.person import move, person, person_unless
-from workflows.steps.reading import reading
+from workflows.steps.reading import reading_unless
 from workflows.steps.running import running
 from workflows.steps.stage import stage
 
@@ -33,14 +33,15 @@ class DepartmentRequest(CaseWorkflow):
         self.department = request.department
         self.seen = TaskSeen()
         self.done_by = ""
-        self.missing: tuple[str, ...] = ()
         self.waits_for: Cause | None = None
         self.is_assigned = False
+        self.reopens, self.task = sop.reopens(request), sop.task_key(request)
         self.is_done = False
 
     @workflow.run
     async def run(self, request: DepartmentAsk) -> RequestOutcome:
         async with running(self.case, mends, clocks) as case:
+            await self.reported(request)
             self.department = self.department or (await person(case, sop.route())).result.department  # ID-1
             if not request.unsure:
                 start_clock(case, sop.resolved(request, request.due_after), step=case.named("process"))  # ID-5
@@ -54,13 +55,20 @@ class DepartmentRequest(CaseWorkflow):
             ended = sop.outcome(self.seen, self.done_by)
             return await close(case, ended, sop.in_words(ended), "ID-3", sop.finished(request, ended))
 
+    async def reported(self, request: DepartmentAsk) -> None:
+        """ID-3: opened again, and whoever asked for it hears so, as far as anybody waits for it still."""
+        if opened_again := sop.opened_again(request):
+            (receipt,) = await stage(self.case, "opened-again", "ID-3", opened_again)
+            if receipt.reference == sop.OVER:
+                self.case.note_once("nobody-waits", EventKind.NOTED, "ID-3", sop.NOBODY_WAITS)
+
     def is_over(self) -> bool:
         return self.is_done or self.seen.completed or self.seen.deleted
 
     async def processed(self, request: DepartmentAsk) -> None:
         """ID-3: until the department says that it is done, here or in Teamwork, whoever is asked is reminded."""
         due = await deadline(self.case, "due", "ID-5", request.due_after)
-        step = sop.process(request, self.department, due, self.assigned)
+        step = sop.process(request, self.department, due, lambda _: self.assigned())
         done = await person_unless(self.case, step, self.is_over, self.looks(request))
         self.seen = self.case.keep("seen", self.seen)
         self.done_by = done.by if done else ""
@@ -69,19 +77,12 @@ class DepartmentRequest(CaseWorkflow):
         for key in sop.overtaken(request):
             drop(self.case, key)
 
-    def assigned(self, receipts: Sequence[Receipt]) -> None:
-        self.is_assigned, self.missing = True, sop.missing_in(receipts)
+    def assigned(self) -> None:
+        self.is_assigned = True
 
     async def put_on_it(self, request: DepartmentAsk) -> None:
-        """ID-4: no task is unassigned; who could not be put on it is, by hand."""
-        task = sop.task_key(request)
-        await when(
-            self.case,
-            "ID-4",
-            "assigned",
-            lambda: self.is_done or (self.is_assigned and task not in self.case.broken),
-        )
-        if missing := self.missing or sop.missing_in(mended(self.case, task)):
+        """ID-4: no task is unassigned; who could not be put on it is, by hand, whenever that turns out."""
+        while missing := await left_out(self.case, "ID-4", lambda: self.is_done):
             await person_unless(self.case, sop.assign_by_hand(missing), lambda: self.is_done, self.looks(request))
 
     async def estimated(self, request: DepartmentAsk) -> None:
@@ -133,8 +134,10 @@ class DepartmentRequest(CaseWorkflow):
     async def watched(self, request: DepartmentAsk) -> None:
         """What Teamwork says is a hint: the task is read again, and what is read counts."""
         while await news(self.case, "task-changed", "ID-3", FactKind.TASK, lambda: self.is_done):
-            self.look(await reading(self.case, "task", sop.look(request, self.department)))
-            await self.wait_for_others()
+            look = sop.look(request, self.department)
+            if read := await reading_unless(self.case, "task", look, lambda: self.is_done):
+                self.look(read)
+                await self.wait_for_others()
 
     async def wait_for_others(self) -> None:
         """The clock stands still while the ticket waits for the client or a third party, and nobody is reminded.
@@ -157,4 +160,7 @@ class DepartmentRequest(CaseWorkflow):
         return Look(sop.look(request, self.department), self.look, before_asking)
 
     def look(self, receipt: Receipt) -> None:
-        self.seen = sop.seen_in(receipt)
+        seen = sop.seen_in(receipt)
+        if self.reopens and (not self.is_assigned or self.task in self.case.broken):
+            seen = seen.model_copy(update={"completed": False})  # as it was before: it is being opened again
+        self.seen = seen

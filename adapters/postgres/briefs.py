@@ -113,8 +113,8 @@ _LIST = f"""
     INSERT INTO agenda (key, csm_id, on_date, case_id)
     SELECT $1, coalesce({_CSM}, ''), holdfast_today(), c.case_id FROM cases c LEFT JOIN clients k USING (client_id)
     WHERE c.case_id = $2 ON CONFLICT (key) DO NOTHING"""  # noqa: S608 - constants
-# A case reports as the last thing before its row says that it is closed.
+# A case reports as the last thing before its row says that it is closed, in each of its cycles anew.
 _ENDED = """SELECT c.status, c.outcome, (SELECT e.body ->> 'outcome' FROM effects e
-        WHERE e.case_id = c.case_id AND e.kind = 'report-end' ORDER BY e.prepared_at DESC LIMIT 1) AS reported
-    FROM cases c WHERE c.case_id = $1"""
+        WHERE e.key = c.case_id || '/report-end' || coalesce('@' || nullif(c.request ->> 'cycle', '1'), '') || '/1'
+    ) AS reported FROM cases c WHERE c.case_id = $1"""
 _LISTED = "SELECT on_date FROM agenda WHERE key = $1"

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from asyncpg import Record
@@ -13,11 +13,16 @@ from adapters.postgres.intake import Arrival
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.starts import stamp
 from adapters.postgres.windows import PostgresWindows
-from domain.department_request import DEPARTMENT_REQUEST, DUE, DepartmentAsk
+from domain.department_request import DEPARTMENT_REQUEST, DUE, DepartmentAsk, Source
 from domain.intake import Handover, Signal, start_of
 from domain.messages import Fact, FactKind
+from domain.rules.calendar import Calendar, round_to_end_of_day
 from domain.rules.clock import TargetName
 from domain.texts import digest
+
+AT_ONCE = timedelta(0)
+SEEN = "seen"
+"""What stands in the inbox as this is a look at a ticket, and how it was found."""
 
 
 class Taken(NamedTuple):
@@ -63,16 +68,21 @@ class PostgresHints:
 
         return await self._once(arrival, nothing)
 
-    async def changed(self, arrival: Arrival, about: str, *, look_in: timedelta | None = None) -> Taken:
+    async def changed(
+        self, arrival: Arrival, about: str, *, look_in: timedelta | None = None, watch: bool = False
+    ) -> Taken:
         """Something of a task or ticket (`task/7`, `ticket/7`) changed: its open case is told, once.
 
-        `look_in`: without an open case, the door itself looks at it so much later.
+        `look_in`: without a case, the door itself looks at it so much later; at once if its case is over. `watch`: the
+        door looks at once as well where the case is open, for what it may have to know when that is over.
         """
 
         async def tell(conn: Connection, _: int) -> tuple[Taken, Handover]:
             case = await case_about(conn, about)
             if case is None or not case.is_open:
-                return await _to_look_at(conn, about, look_in), Handover()
+                return await _to_look_at(conn, about, AT_ONCE if case and look_in else look_in), Handover()
+            if watch:
+                await conn.execute(_LOOK, about, AT_ONCE)
             if await _not_told_yet(conn, case.case_id):
                 return Taken("handed", "coalesced", case.case_id), Handover()
             name = f"{arrival.provider}:{arrival.event_id}"
@@ -103,10 +113,25 @@ class PostgresHints:
 
         return await self._once(arrival, tell)
 
-    async def resume(self, about: str, seen: str) -> str:
-        """The case of a task that is open again goes on in its next cycle; "" if it is not over. `seen` names the look.
+    async def was_settled(self, about: str) -> bool:
+        """Whether a ticket was settled when it was last seen: a desk says that one is open, not that it is again."""
+        async with transaction(self._pool, reading=True) as conn:
+            return await conn.fetchval(_SEEN, f"{about}:") == "settled"
 
-        Raises nothing if it came before: the same look resumes a case once.
+    async def saw(self, about: str, at: str, *, settled: bool) -> None:
+        """Remembers how a ticket was found. `at` names the state that was looked at."""
+        state = "settled" if settled else "not-settled"
+
+        async def nothing(_: Connection, __: int) -> tuple[Taken, Handover]:
+            return Taken("ignored", state), Handover()
+
+        await self._once(Arrival(SEEN, f"{about}:{at}:{state}", about.encode()), nothing)
+
+    async def resume(self, about: str, seen: str, due: date | datetime | None = None) -> str:
+        """The case of a task or ticket that is open again goes on in its next cycle; "" if it is not over.
+
+        Due when the board says so, if that is to come, else in 48 hours. `seen` names the look: the same one resumes a
+        case once.
         """
         resumed: list[str] = []
 
@@ -115,7 +140,7 @@ class PostgresHints:
             if case is None or case.status != "closed":
                 return Taken("ignored", "not-over", case.case_id if case else ""), Handover()
             resumed.append(case.case_id)
-            return Taken("accepted", "resumed", case.case_id), await _next_cycle(conn, case)
+            return Taken("accepted", "resumed", case.case_id), await _next_cycle(conn, case, about, due)
 
         await self._once(Arrival("resume", f"{about}:{seen}", about.encode()), go_on)
         return resumed[0] if resumed else ""
@@ -173,18 +198,20 @@ async def _not_told_yet(conn: Connection, case_id: str) -> bool:
     return bool(await conn.fetchval(_UNTOLD, case_id, FactKind.TASK))
 
 
-async def _next_cycle(conn: Connection, case: OfCase) -> Handover:
-    """A case that was closed and opened again: 48 hours from now, under keys of its own."""
+async def _next_cycle(conn: Connection, case: OfCase, about: str, due: date | datetime | None) -> Handover:
+    """A case that was closed and opened again: under keys of its own, and told to whoever opened it."""
     before = DepartmentAsk.model_validate({**case.request, "carried": None})
+    calendar = await snapshot(conn, f"team:{before.department}")
     asked = before.model_copy(
         update={
             "cycle": before.cycle + 1,
-            "due_after": DUE,
+            "due_after": _due_after(due, await conn.fetchval("SELECT holdfast_now()"), calendar),
             "unsure": False,
             "first_chase": None,
             "opening": None,
-            "linked_workflow_id": "",
-            "calendar": await snapshot(conn, f"team:{before.department}"),
+            "resumed": Source.TICKET if about.startswith("ticket/") else Source.TASK,
+            "opened_by": f"{about.replace('/', ' ')} is open again",
+            "calendar": calendar,
             "targets": await targets(conn, TargetName.RESOLVED),
         }
     )
@@ -193,6 +220,14 @@ async def _next_cycle(conn: Connection, case: OfCase) -> Handover:
     await conn.execute(_REOPEN, case.case_id, start.workflow_id, kept)
     await stamp(conn, asked)
     return Handover(steps=(start,))
+
+
+def _due_after(due: date | datetime | None, now: datetime, calendar: Calendar) -> timedelta:
+    """A day alone ends with its working hours; what is over already is no promise (ID-5)."""
+    if due is None:
+        return DUE
+    at = due if isinstance(due, datetime) else round_to_end_of_day(due, calendar)
+    return at - now if at > now else DUE
 
 
 def _fact(case: OfCase, event_id: str, kind: FactKind, reference: str) -> Handover:
@@ -222,6 +257,8 @@ _BY_MARKER = """SELECT c.*, e.key FROM effects e JOIN cases c USING (case_id)
     WHERE e.kind = 'tell' AND marker_of(e.key) = $1 LIMIT 1"""
 _UNTOLD = """SELECT true FROM inbox WHERE case_id = $1 AND case_id <> '' AND state = 'accepted' AND code = $2
     AND next_at <= holdfast_now() LIMIT 1"""
+_SEEN = """SELECT code FROM inbox WHERE provider = 'seen' AND starts_with(event_id, $1)
+    ORDER BY inbox_id DESC LIMIT 1"""
 _LOOK = """INSERT INTO looks (about, next_at) VALUES ($1, holdfast_now() + $2::interval)
     ON CONFLICT (about) DO UPDATE SET next_at = least(looks.next_at, EXCLUDED.next_at), tries = 0"""
 _TAKE = """

@@ -71,6 +71,7 @@ class TemporalLinkedCases:
                 first_chase=effect.first_chase,
                 linked_to=case_id,
                 linked_workflow_id=opener.workflow_id,
+                opened_by=f"the case {case_id}",
                 calendar=await snapshot(conn, f"team:{effect.department}"),
                 targets=await targets(conn, TargetName.RESOLVED),
             )
@@ -81,8 +82,8 @@ class TemporalLinkedCases:
     async def asked(self, case_id: str, key: str) -> str:
         return await self._running(ids.asked_case(case_id, key))
 
-    async def report(self, workflow_id: str, case_id: str) -> str:
-        fact = Fact(event_id=f"linked-ended:{case_id}", kind=FactKind.LINKED, reference=case_id)
+    async def report(self, workflow_id: str, case_id: str, key: str) -> str:
+        fact = Fact(event_id=f"linked:{key}", kind=FactKind.LINKED, reference=case_id)
         try:
             await self._client.get_workflow_handle(workflow_id).signal("event", fact, rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:

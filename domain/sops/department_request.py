@@ -12,6 +12,7 @@ from domain.department_request import (
     Estimate,
     RequestOutcome,
     Routed,
+    Source,
     TaskSeen,
 )
 from domain.effects import (
@@ -24,6 +25,7 @@ from domain.effects import (
     NoteTicket,
     ReadTask,
     Receipt,
+    ReportAgain,
     ReportEnd,
     Tell,
 )
@@ -37,6 +39,9 @@ from domain.steps import Desk, PersonStep, StepResult
 KIND = DEPARTMENT_REQUEST
 DESK = Desk(team=Role.CSS, trail="ID-3", inbox="ID-3", client="ID-8", hears=frozenset({FactKind.TASK}))
 LONDON = "Europe/London"
+OVER = "ended"
+"""What a report to a case says where nobody hears it any more."""
+NOBODY_WAITS = "The case that asked for this is over by now, and does not hear that it is open again."
 OFFICE_HOURS = tuple(Window(weekday=day, opens=time(9), closes=time(17, 30)) for day in range(5))
 """Where a door gave no calendar."""
 
@@ -57,7 +62,8 @@ def day_of(request: DepartmentAsk, due: datetime) -> date:
 def opening(request: DepartmentAsk, department: str, due: datetime) -> tuple[Effect, ...]:
     """ID-4 to ID-8 and ID-9 to ID-12: the task with everybody on it, then the comment, then whoever has it is told."""
     relevant = contact(request, department)
-    task = AssignTask(key=task_key(request), clause="ID-4", role=relevant, due_on=day_of(request, due))
+    day = day_of(request, due)
+    task = AssignTask(key=task_key(request), clause="ID-4", role=relevant, due_on=day, reopen=reopens(request))
     comment = CommentTask(key=_key(request, "comment"), clause="ID-6", template="assigned", to=relevant, after=task.key)
     told = Tell(key=_tell_key(request), clause="ID-10", template="told", to=relevant, after=comment.key)
     return (task, comment, *_ticket(request, "assigned"), _agenda(request), told)
@@ -104,6 +110,18 @@ def finished(request: DepartmentAsk, ended: RequestOutcome) -> tuple[Effect, ...
     return tuple(effects)
 
 
+def opened_again(request: DepartmentAsk) -> tuple[Effect, ...]:
+    """ID-3: whoever opened the request hears that it is open again."""
+    if request.cycle == 1 or not request.linked_workflow_id:
+        return ()
+    return (ReportAgain(key=_key(request, "report-again"), clause="ID-3", to_workflow_id=request.linked_workflow_id),)
+
+
+def reopens(request: DepartmentAsk) -> bool:
+    """Whether the task, completed when the case closed, has to be opened again: its ticket was."""
+    return request.resumed is Source.TICKET
+
+
 def overtaken(request: DepartmentAsk) -> tuple[str, ...]:
     """Keys of what is not sent any more once it is done: nobody is told of, or asked about, what is over."""
     return (_tell_key(request), _estimate_key(request))
@@ -119,12 +137,6 @@ def look(request: DepartmentAsk, department: str) -> ReadTask:
 
 def seen_in(receipt: Receipt) -> TaskSeen:
     return TaskSeen.model_validate(receipt.data)
-
-
-def missing_in(receipts: Sequence[Receipt]) -> tuple[str, ...]:
-    """Person ids of those who could not be put on the task: the board does not know them."""
-    found = next((one.data.get("missing") for one in receipts if one.kind == "assign-task"), None)
-    return tuple(str(one) for one in found) if isinstance(found, list) else ()
 
 
 # The steps ------------------------------------------------------------------------------------------------------------

@@ -41,7 +41,8 @@ async def open_request(who: Who, sent: Form) -> Response:
     """The same form sent twice is one request: a hidden reference names it."""
     given = {name: text_of(sent, name) for name in (*_FIELDS, "reference")}
     try:
-        accepted = await who.house.request_door.open(_request(who, given))
+        by = f"{who.person_id} ({who.login.auth})"
+        accepted = await who.house.request_door.open(_request(who, given), by=by)
     except ValidationError as error:
         return await _form(who, given, _problems(error))
     except Refused as error:

@@ -293,6 +293,8 @@ async def test_the_same_form_twice_is_one_request_and_anothers_reference_is_not_
         fields = await visit.fields("/requests/new", "")
         assert (await visit.post("/requests", fields | ASKED)).status_code == 303
     assert await _requests(town) == 2
+    opened = await desk.agency.database.fetch("SELECT request ->> 'opened_by' AS by FROM cases ORDER BY 1")
+    assert [row["by"] for row in opened] == ["P-1 (oidc)", "P-2 (oidc)"]
 
 
 @pytest.mark.parametrize(

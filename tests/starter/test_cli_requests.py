@@ -30,11 +30,26 @@ async def test_a_request_is_opened_routed_estimated_and_done(
 ) -> None:
     desk.agency.outside.teamwork.edit(op="create", tasklistId=int(LIST), name="Broken form")
     task = str(desk.tasks()[0]["id"])
-    asked = ("request", "open", "--task", task, "--client", CLIENT, "--unsure", "--reference", desk.reference, "--json")
+    asked = (
+        "request",
+        "open",
+        "--task",
+        task,
+        "--client",
+        CLIENT,
+        "--unsure",
+        "--reference",
+        desk.reference,
+        "--json",
+        "--as",
+        "otto",
+    )
     opened = await run(*asked)
     assert (opened.code, opened.data["kind"], opened.data["handed_over"]) == (0, "DepartmentRequest", False)
     case = opened.data["case_id"]
     assert (await run(*asked)).data["repeated"] is True
+    query = "SELECT request ->> 'opened_by' FROM cases WHERE case_id = $1"
+    assert await desk.agency.database.value(query, case) == "otto (local)"
     await desk.agency.take_in()
     await desk.agency.parked(case, "route")
     monkeypatch.setenv("TEMPORAL_ADDRESS", temporal.address)

@@ -84,6 +84,11 @@ class World:
         """Whether the case has heard of it: what nobody told it of is found out before anybody is reminded."""
         return self.said_done or self.was_read_over
 
+    def write(self, view: CaseView) -> None:
+        """As the tables do: an older view never overwrites a newer one."""
+        if self.written is None or view.version > self.written.version:
+            self.written = view
+
     def sent(self, kind: str) -> list[Effect]:
         """What was sent of a kind, in order."""
         return [self.effects[key] for key in self.order if self.effects[key].kind == kind]
@@ -143,7 +148,8 @@ class World:
 
     def _nudged(self, nudge: Nudge) -> None:
         self.nudges.append(nudge)
-        looked = nudge.chase and not nudge.passed_on and nudge.key not in self.tried and not self.vendors.get(BOARD)
+        late = (nudge.chase and not nudge.why) or nudge.passed_on or nudge.key in self.tried
+        looked = late and not self.vendors.get(BOARD)
         known = self.over if looked else self.known
         if known and not nudge.step_id.startswith("could-not"):
             self.wrong.append(f"{nudge.key}: somebody was nudged after it was done")
@@ -200,10 +206,10 @@ class Town:
         world.calls += 1
         world.events += stage.events
         receipts = tuple(map(world.carry_out, stage.effects))
-        world.written = stage.view
+        world.write(stage.view)
         if stage.closing and all(one.done for one in receipts):
             world.closed.append(stage.closing)
-            world.written = stage.closing
+            world.write(stage.closing)
         return StageDone(receipts=receipts)
 
     @activity.defn(name="record_acts")
@@ -214,7 +220,7 @@ class Town:
         world.events += request.events
         answer = world.judge(request)
         ends = answer.kind in request.kinds and request.view_after is not None
-        world.written = request.view_after if ends else moved(request, answer)
+        world.write(request.view_after if ends and request.view_after else moved(request, answer))
         return answer
 
 

@@ -296,6 +296,63 @@ async def test_what_could_not_be_told_is_not_told_once_it_is_done(client: Client
 
 @pytest.mark.clause("ID-3")
 @pytest.mark.usefixtures("at_work")
+async def test_a_board_that_refuses_to_be_read_is_a_persons_step_and_holds_nothing_up(
+    client: Client, town: Town, queue: str
+) -> None:
+    case = await ask(client, town, queue)
+    step = await case.step("process")
+    await case.settled()
+    case.world.vendors["board"] = "refuses"
+    await case.tell(FactKind.TASK)
+    await case.settled()
+    await case.forward(2 * HOUR)
+    assert (await case.step("could-not")).owner == "role:css"
+    case.world.vendors.clear()
+    await case.ends(step)
+    assert (await case.result()).status == "done"
+    await done(case)
+
+
+@pytest.mark.clause("ID-4")
+@pytest.mark.usefixtures("at_work")
+async def test_whoever_is_not_on_the_board_is_somebodys_step_whenever_that_turns_out(
+    client: Client, town: Town, queue: str
+) -> None:
+    case = await ask(client, town, queue, unsure=True)
+    await case.step("process")
+    await case.settled()
+    assert not [one for one in (await case.view()).steps if one.name == "assign-by-hand"]
+    case.world.unknown_to_board = ("cleo",)
+    await case.ends(await case.step("estimate"))  # the due date follows, and the task is assigned anew
+    step = await case.step("assign-by-hand")
+    assert step.reference == "cleo"
+    await case.ends(step)
+    await case.settled()
+    case.world.unknown_to_board = ("cleo", "sam")
+    case.world.away.add("barb")
+    await case.tell(FactKind.OWNERS)
+    assert (await case.step("assign-by-hand")).reference == "sam"
+
+
+@pytest.mark.clause("ID-3")
+@pytest.mark.usefixtures("at_work")
+async def test_nobody_is_told_that_a_step_is_theirs_now_which_was_done_in_silence(
+    client: Client, town: Town, queue: str
+) -> None:
+    """The webhook was lost: the task is read where it is looked up whose the steps are."""
+    case = await ask(client, town, queue)
+    await case.step("process")
+    await case.settled()
+    case.world.changes(completed=True, completed_by="barb")
+    case.world.away.add("barb")
+    await case.tell(FactKind.OWNERS)
+    assert (await case.result()).status == "done-in-teamwork"
+    assert case.world.nudges == []
+    await done(case)
+
+
+@pytest.mark.clause("ID-3")
+@pytest.mark.usefixtures("at_work")
 async def test_moved_by_a_person_the_reminder_waits_for_the_new_day(client: Client, town: Town, queue: str) -> None:
     case = await ask(client, town, queue)
     step = await case.step("process")

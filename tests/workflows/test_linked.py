@@ -13,7 +13,7 @@ from adapters.postgres.crypto import Vault, load_master
 from adapters.postgres.intake import Arrival
 from adapters.postgres.openings import Opened, PostgresOpenings
 from adapters.postgres.pool import Connection
-from domain.ids import asked_case, effect_key
+from domain.ids import asked_case, effect_key, workflow_id
 from domain.messages import ActKind, Fact, FactKind
 from domain.sops.texts import TEXTS as ALL_TEXTS
 from runtime.temporal_server import TemporalServer
@@ -88,6 +88,43 @@ async def test_a_named_person_may_waive_waiting_for_it(desk: Desk) -> None:
     assert (await desk.agency.view(linked)).status == "open"
     await desk.agency.act(linked, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
     assert (await desk.result(linked)).status == "done"  # its opener is over: that holds nothing up
+
+
+async def opened_again(desk: Desk, linked: str) -> None:
+    """The linked request's task is opened again in Teamwork, and the door has looked."""
+    desk.does("reopen", task=desk.tasks()[0]["id"])
+    await desk.agency.boards.sweep()
+    await desk.agency.take_in()
+    await desk.agency.parked_at(linked, "process")
+
+
+async def test_one_that_is_opened_again_is_waited_for_again(desk: Desk) -> None:
+    case_id, linked = await opened(desk, waits=False, departments=("ppc", "sales"))
+    await desk.agency.act(linked, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
+    await desk.result(linked)
+    second = asked_case(case_id, effect_key(case_id, "ask", "sales"))
+    await opened_again(desk, linked)
+
+    async def told() -> bool:
+        return any(f"{linked} is open again" in line for line in await desk.lines(case_id))
+
+    await desk.agency.act(second, "process", ActKind.PROCESSED, {"note_sha256": ""}, "ada")
+    await desk.agency.parked_at(case_id, "linked-open")
+    await desk.agency.eventually(told, "the opener does not say that it is open again")
+    cycle = workflow_id(linked, 2)
+    done = {"note_sha256": ""}
+    again = await desk.agency.crafted(linked, "process@2", ActKind.PROCESSED, done, "barb", workflow_id=cycle)
+    await desk.handle(cycle).signal("act", again)
+    await result(desk, case_id)
+    assert (await desk.handle(cycle).describe()).close_time is not None
+
+
+async def test_one_that_is_opened_again_after_its_opener_ended_says_so(desk: Desk) -> None:
+    case_id, linked = await opened(desk)
+    await desk.agency.act(linked, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
+    await result(desk, case_id)
+    await opened_again(desk, linked)
+    assert any("does not hear that it is open again" in line for line in await desk.lines(linked))
 
 
 async def test_a_forged_report_is_read_again_and_believed_by_nobody(desk: Desk) -> None:

@@ -1,11 +1,11 @@
 """The daily sweep on a real server, with the stand-ins of Teamwork and the desk (ID-3, ID-4, ID-7, ID-8)."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from secrets import token_hex
 
 import pytest
 
-from domain.ids import REQUEST_SCHEDULE
+from domain.ids import REQUEST_SCHEDULE, workflow_id
 from domain.messages import ActKind
 from domain.request_sweep import REQUEST_SWEEP, RequestsSwept, RequestSweepRequest
 from starter.schedules import request_schedule
@@ -50,6 +50,7 @@ async def test_a_task_that_lacks_what_it_must_have_becomes_a_case_once(desk: Des
     assert {row["request"]["source"] for row in rows} == {"sweep"}
     await desk.agency.parked(rows[0]["case_id"], "route")
     await desk.agency.parked(rows[1]["case_id"], "process")
+    assert (await desk.lines(rows[1]["case_id"]))[0] == "Opened by the daily sweep."
     opened, resumed, _ = await sweep(desk)
     assert (opened, resumed) == (0, 0)
     assert len(desk.tasks()) == 3
@@ -83,6 +84,37 @@ async def test_a_completion_and_a_reopening_whose_webhooks_were_lost_are_found(d
     assert await sweep(desk) == (0, 1, 0)
     await desk.agency.parked_at(case_id, "process")
     assert (await sweep(desk))[1] == 0
+
+
+@pytest.mark.clause("ID-3", "ID-7")
+async def test_a_ticket_that_was_settled_and_is_open_again_opens_its_case_and_its_task_again(desk: Desk) -> None:
+    ticket = desk.ticket()
+    case_id = await desk.open(ticket_id=str(ticket))
+    await desk.agency.act(case_id, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
+    await desk.result(case_id)
+    assert (await sweep(desk))[1] == 0  # it was open all the time: nobody opened it again
+    desk.agency.outside.tickets.edit(op="status", ticket=ticket, status="solved")
+    assert (await sweep(desk))[1] == 0
+    desk.agency.outside.tickets.edit(op="status", ticket=ticket, status="open")
+    assert (await sweep(desk))[1] == 1
+    await desk.agency.sent(case_id, "assign-task@2/1")
+    assert desk.tasks()[0]["status"] != "completed"
+    assert (await sweep(desk))[1] == 0
+    assert f"Opened again: ticket {ticket} is open again." in await desk.lines(case_id)
+
+
+@pytest.mark.clause("ID-5")
+async def test_a_task_that_is_opened_again_with_a_day_to_come_keeps_that_day(desk: Desk) -> None:
+    case_id = await desk.open(hours=24 * 10)
+    await desk.agency.act(case_id, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
+    await desk.result(case_id)
+    (task,) = desk.tasks()
+    desk.does("reopen", task=task["id"])
+    assert (await sweep(desk))[1] == 1
+    await desk.agency.parked(case_id, "process@2")
+    view = await desk.agency.view(workflow_id(case_id, 2))
+    step = next(one for one in view.steps if one.name == "process")
+    assert (step.deadline.due.date() - date.fromisoformat(task["dueAt"][:10])).days in range(3)  # never on a Sunday
 
 
 async def test_what_is_being_made_is_left_alone_and_a_board_that_is_down_is_asked_again(desk: Desk) -> None:

@@ -35,7 +35,9 @@ async def perform(case: Case, stage: Stage) -> tuple[Receipt, ...]:
         done = await _execute(case, EffectActivities.perform, stage, stage.events, summary)
         if done.refused:
             turn_away(case, done.refused)
-        case.admitted, case.unwritten = True, False
+        case.admitted = True
+        case.written(stage.view)
+        case.received(done.receipts)
         return done
 
     return await _asked_again_if_resumed(case, ask, stage)

@@ -1,5 +1,6 @@
 """What the SOP can't go on without, and does not get: tried again with growing pauses, then a person is asked."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from pydantic import TypeAdapter
@@ -8,9 +9,9 @@ from domain.case import Broken
 from domain.effects import Effect, Reading, Receipt, ReceiptState
 from domain.ids import part_of
 from workflows.steps.case import Case
-from workflows.steps.deadline import wait
-from workflows.steps.mend import HELD_PAUSE, PAUSES, could_not
-from workflows.steps.person import person
+from workflows.steps.could_not import HELD_PAUSE, PAUSES, could_not
+from workflows.steps.deadline import never, wait
+from workflows.steps.person import person_unless
 
 EFFECT: TypeAdapter[Effect] = TypeAdapter(Effect)
 
@@ -25,19 +26,18 @@ def block(case: Case, key: str, effect: Effect, receipt: Receipt) -> None:
     )
 
 
-async def its_turn(case: Case, key: str) -> None:
-    """Until the step `key` may be tried: at once if nothing stopped it so far."""
+async def its_turn(case: Case, key: str, over: Callable[[], bool] = never) -> None:
+    """Until the step `key` may be tried: at once if nothing stopped it so far, or once it is `over`."""
     if (broken := case.blocked.get(key)) is None:
         return
     effect, last = EFFECT.validate_python(broken.effect), Receipt.model_validate(broken.receipt)
     if (pause := _pause(effect, last, broken.attempt)) is None:
-        await person(
-            case, could_not(case, effect, last, waivable=False), key=f"could-not:{part_of(effect.key)}.{broken.attempt}"
-        )
+        step = could_not(case, effect, last, waivable=False)
+        await person_unless(case, step, over, key=f"could-not:{part_of(effect.key)}.{broken.attempt}")
         return
     seen, label = case.resumed, f"{key} again"
     due = case.mint(label, "trying again", effect.clause, pause).due
-    await wait(case, f"{effect.clause} {effect.kind} again", due, lambda: case.resumed != seen)
+    await wait(case, f"{effect.clause} {effect.kind} again", due, lambda: case.resumed != seen or over())
     case.deadlines.pop(label, None)
 
 

@@ -9,11 +9,11 @@ from temporalio import workflow
 
 from domain.acts_arrived import Arrived, claimed_step
 from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, EventKind, OpenStep, Request
-from domain.effects import Effect
+from domain.effects import Effect, Receipt
 from domain.messages import ClientMessage, Fact, FactKind, SignedAct, Unreadable
 from domain.model import Model
 from domain.rules.running_clock import HOLDFAST, as_shown, hold
-from domain.steps import Desk
+from domain.steps import Desk, Look
 
 MOST_HANDLED = 500
 MOST_WAITING = 2_000
@@ -53,26 +53,26 @@ class Case:
         self.broken = dict(carried.broken)
         self.blocked = dict(carried.blocked)
         self.beside = dict(carried.beside)
+        self.left_out = dict(carried.left_out)
         self.awaits_reply = carried.awaits_reply
         self.clocks, self.clock_changes, self.telling = dict(carried.clocks), 0, False
         self.patches = dict.fromkeys(carried.patches)
         self.admitted = carried.admitted
-        self.unwritten = False  # a step ended without an act: the tables still show it
+        self.unwritten = carried.unwritten  # what ended since this version is not in the tables yet
         self.news = list(carried.news)
         self.linked = dict(carried.linked)
-        self.refused = carried.refused
+        self.refused, self.refusals = carried.refused, carried.refusals
         self.version = carried.version
         self.client_id = request.client_id
         self.unreadable = dict(carried.unreadable)
         self.counted: dict[str, int] = {}
         self.passed_on: dict[str, Callable[[OpenStep, str], Sequence[Effect]]] = {}  # by step, anew in every run
-        self.status = CaseStatus.OPEN
-        self.outcome = ""
+        self.looks: dict[str, Look] = {}  # by step, anew in every run
+        self.status, self.outcome = CaseStatus.OPEN, ""
         self.doing = "starting"
         self.in_flight = 0
         self.resumed = 0
         self.fault: Exception | None = None
-        self.refusals = carried.refusals
 
     def key(self, name: str) -> str:
         """`name` the first time, then `name.2`, ...: the same in every run, since `run` starts from the top.
@@ -118,6 +118,13 @@ class Case:
             CaseEvent(kind=kind, clause=clause, at=workflow.now(), step_id=step_id, text=text, data=data)
         )
 
+    def note_once(self, name: str, kind: EventKind, clause: str, text: str) -> None:
+        """A line that is told once in the case's life, however often `run` starts from the top."""
+        key = self.key(name)
+        if key not in self.done:
+            self.done[key] = "null"
+            self.note(kind, clause, text)
+
     def note_often(self, kind: EventKind, clause: str, text: str, times: int) -> None:
         """A line that may come many times: while it waits to be written, more of the same only add to its count."""
         last = self.events[-1] if self.events else None
@@ -126,6 +133,12 @@ class Case:
             before = last.data.get("times")
             times += before if isinstance(before, int) else 0
         self.note(kind, clause, text, times=times)
+
+    def received(self, receipts: Sequence[Receipt]) -> None:
+        """Remembers whom an effect left out, until somebody is told of them."""
+        for missing in (one.data.get("missing") for one in receipts):
+            for person in missing if isinstance(missing, list) else ():
+                self.left_out.setdefault(str(person), False)
 
     def take_events(self) -> tuple[CaseEvent, ...]:
         taken, self.events = tuple(self.events), []
@@ -155,6 +168,11 @@ class Case:
             clocks=tuple(as_shown(one) for one in self.clocks.values()),
             version=self.version,
         )
+
+    def written(self, view: CaseView) -> None:
+        """The tables hold this view now: whatever ended before it was made is not shown there any more."""
+        if view.version > self.unwritten:
+            self.unwritten = 0
 
     def patched(self, name: str) -> bool:
         """`workflow.patched`, frozen for the whole life of the case across continue-as-new."""
@@ -279,6 +297,8 @@ class Case:
             broken=self.broken,
             blocked=self.blocked,
             beside=self.beside,
+            left_out=self.left_out,
+            unwritten=self.unwritten,
             awaits_reply=self.awaits_reply,
             patches=tuple(self.patches),
             admitted=self.admitted,

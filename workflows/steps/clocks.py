@@ -131,6 +131,7 @@ def _meet(case: Case, clock: Clock, at: datetime) -> None:
     lateness = late(over, at)
     how = f"{duration_in_words(lateness)} late" if over.breached_at else "in time"
     facts = _facts(over, at) | {"met_at": (over.met_at or at).isoformat(), "late_minutes": _whole(lateness)}
+    case.unwritten = case.version
     _note(case, EventKind.MET, over, f"{clock.clock_id} is met, {how}.", **facts)
 
 

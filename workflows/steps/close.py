@@ -26,6 +26,7 @@ async def close(case: Case, outcome: O, words: str, clause: str, effects: Sequen
         await perform(case, Stage(name="waiting", clause=clause, events=case.take_events(), view=case.view()))
     while True:
         await wait(case, "mending", None, lambda: _is_quiet(case))
+        await linked_over(case, clause)
         await refuse_strays(case, clause)
         if not _is_quiet(case):
             continue

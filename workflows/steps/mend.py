@@ -8,25 +8,25 @@ from pydantic import TypeAdapter
 from temporalio import workflow
 
 from domain.case import Broken, EventKind, OpenStep
-from domain.effects import Effect, Nudge, Receipt, ReceiptState, Stage, in_words
+from domain.effects import Effect, Nudge, Receipt, ReceiptState, Stage
 from domain.ids import effect_key, part_of
 from domain.messages import ActKind, Fact, FactKind
 from domain.steps import PersonStep, StepResult
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
+from workflows.steps.could_not import HELD_PAUSE, PAUSES, could_not
 from workflows.steps.deadline import BESIDE, wait
+from workflows.steps.linked import LINKED, look_up_linked, reported
 from workflows.steps.owners import OWNERS, heard_of, look_up_owners
-from workflows.steps.person import person
+from workflows.steps.person import looked, person
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
 
-PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60))
-HELD_PAUSE = timedelta(hours=6)
 EFFECT: TypeAdapter[Effect] = TypeAdapter(Effect)
 MOST_BESIDE = 5
 TOLD: dict[FactKind, tuple[EventKind, str]] = {
     FactKind.JOINED: (EventKind.NOTED, "Another message about this request arrived; it joined this case."),
-    FactKind.LINKED: (EventKind.NOTED, "A linked case says that it is over."),
+    FactKind.LINKED: (EventKind.NOTED, "A linked case says that it is over, or open again: it is looked up."),
     FactKind.RESUMED: (EventKind.RESUMED, "Sending was switched on again."),
     FactKind.BOUNCED: (EventKind.NOTED, "A mail of ours came back."),
     FactKind.UNDELIVERED: (EventKind.NOTED, "A message of ours did not arrive after all."),
@@ -57,12 +57,19 @@ async def mends(case: Case) -> None:
             _sort_facts(case)
             for key in to_start():
                 started[key] = asyncio.create_task(_mend(case, key) if key in case.broken else _look(case, key))
+                started[key].add_done_callback(_heard)
             await workflow.wait_condition(lambda: bool(_is_to_sort(case) or to_start() or over()))
             for key in over():
                 started.pop(key).result()  # what went wrong in it goes wrong here
     finally:
         for task in started.values():
             task.cancel()
+
+
+def _heard(task: asyncio.Task[None]) -> None:
+    """What is stopped because the case goes on in a new run is no error that nobody looked at."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _sort_facts(case: Case) -> None:
@@ -75,8 +82,10 @@ def _sort_facts(case: Case) -> None:
             case.note_often(told, _clause(case, kind), text, times)
     case.resumed += kinds[FactKind.RESUMED]
     for fact in facts:
-        if fact.kind in case.desk.hears or fact.reference in case.linked:
+        if fact.kind in case.desk.hears:
             case.tell(fact)
+        if fact.kind is FactKind.LINKED and fact.reference in case.linked:
+            reported(case, fact)
         if fact.kind is FactKind.OWNERS:
             heard_of(case, fact)
         if fact.kind in LOOKS and not _is_looked_at(case, fact):
@@ -120,6 +129,9 @@ async def _look(case: Case, event_id: str) -> None:
     if event_id == OWNERS:
         await look_up_owners(case)
         return
+    if event_id.startswith(LINKED):
+        await look_up_linked(case, event_id)
+        return
     fact = Fact.model_validate_json(case.beside[event_id])
     if fact.kind is FactKind.REPLIED and fact.reference in case.open:
         await _pass_on(case, event_id, case.open[fact.reference])
@@ -158,11 +170,12 @@ async def _mend(case: Case, key: str) -> None:
     """The same key again after growing pauses; then a person does it, has it tried again, or waives it by name."""
     while (broken := case.broken.get(key)) and not _moot(case, broken):
         await _turn(case, key, broken)
+        if isinstance(effect := _effect(broken), Nudge):
+            await looked(case, effect.step_id)
         if _moot(case, broken):
             break
         receipt = await _again(case, broken)
         if receipt.done:
-            case.done[_mended(key)] = receipt.model_dump_json()
             break
         if key in case.broken:
             case.broken[key] = broken.model_copy(
@@ -181,16 +194,6 @@ async def _turn(case: Case, key: str, broken: Broken) -> None:
         await _rest(case, broken, pause)
     else:
         await person(case, could_not(case, effect, last), key=f"could-not:{part_of(key)}.{broken.attempt}")
-
-
-def mended(case: Case, key: str) -> tuple[Receipt, ...]:
-    """What came of an effect that was broken, once it is mended."""
-    kept = case.done.get(_mended(key))
-    return (Receipt.model_validate_json(kept),) if kept else ()
-
-
-def _mended(key: str) -> str:
-    return f"mended {key}"
 
 
 def drop(case: Case, key: str) -> None:
@@ -247,17 +250,3 @@ async def _again(case: Case, broken: Broken) -> Receipt:
     )
     (receipt,) = await perform(case, stage)
     return receipt
-
-
-def could_not(case: Case, effect: Effect, receipt: Receipt, *, waivable: bool = True) -> PersonStep[StepResult]:
-    """The step "could not do X": done by hand, tried again, or (never for money) waived by name."""
-    kinds = (ActKind.DONE, ActKind.RESEND, ActKind.WAIVE) if waivable else (ActKind.DONE, ActKind.RESEND)
-    return PersonStep(
-        name="could-not",
-        clause=effect.clause,
-        role=case.desk.team,
-        kinds=kinds,
-        result=StepResult,
-        waiting_for=f"could not be done: {in_words(effect)} ({receipt.code or receipt.state})",
-        reference=effect.key,
-    )

@@ -19,3 +19,16 @@ async def news(
         await wait(case, f"{clause} {name}", None, lambda: case.has_news(kind, reference) or over())
         case.done[key] = "true" if case.take_news(kind, reference) else "false"
     return case.done[key] == "true"
+
+
+async def left_out(case: Case, clause: str, over: Callable[[], bool]) -> tuple[str, ...]:
+    """Waits until an effect could not put somebody where they belong, whichever effect it was: those, each told once.
+
+    None of them once it is `over`.
+    """
+    key = case.key("left-out")
+    if key not in case.done:
+        await wait(case, f"{clause} nobody is left out", None, lambda: over() or not all(case.left_out.values()))
+        case.done[key] = " ".join(person for person, told in case.left_out.items() if not told)
+        case.left_out = dict.fromkeys(case.left_out, True)
+    return tuple(case.done[key].split())

@@ -10,6 +10,7 @@ from domain.owners import OwnersToday, OwnerToday, StepOwner
 from domain.steps import no_more
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
+from workflows.steps.deadline import others_first
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
 
@@ -44,7 +45,11 @@ async def _look_up(case: Case, word: str, asks_others: set[str]) -> set[str]:
         clause=case.desk.trail,
         steps=tuple(map(_as_asked, asked.values())),
     )
-    (receipt,) = await _perform(case, "owners", (effect,))
+    looks = {look.effect.key: look for key, look in case.looks.items() if key in asked}
+    receipt, *read = await _perform(case, "owners", (effect, *(look.effect for look in looks.values())))
+    for one in (one for one in read if one.done):
+        looks[one.key].seen(one)
+        await others_first()  # nobody is told that a step is theirs which is done by now
     found = OwnersToday.model_validate(receipt.data).owners if receipt.done else ()
     moved = {one.step_id for one in found if _takes(case, asked, one)}
     moved |= {key for key in asks_others & set(case.open) if case.open[key].owner == case.open[key].role}

@@ -58,7 +58,7 @@ async def person_unless(
     key = key or case.key(step.name)
     if key not in case.done and key not in case.open:
         if look and look.before_asking:
-            await _read_again(case, key, step, look)
+            await _read_again(case, key, step.clause, look)
         if over():
             case.done[key] = MOOT
     return await _person(case, key, step, over, look)
@@ -69,6 +69,8 @@ async def _person(
 ) -> Done[R] | None:
     if key in case.done:
         return _remembered(case.done[key], step)
+    if look:
+        case.looks[key] = look
     await _begin(case, key, step)
     while True:
         waiting = case.open[key]
@@ -105,14 +107,20 @@ def _remembered(kept: str, step: PersonStep[R]) -> Done[R] | None:
 async def _overtaken(case: Case, key: str, step: PersonStep[R], over: Callable[[], bool], look: Look) -> bool:
     """Looks before reminding: whether it is over, was said to be done meanwhile, or has got more time."""
     due = case.open[key].deadline.due
-    await _read_again(case, key, step, look)
+    await _read_again(case, key, step.clause, look)
     return over() or case.has_acts(key) or case.open[key].deadline.due != due
 
 
-async def _read_again(case: Case, key: str, step: PersonStep[R], look: Look) -> None:
+async def looked(case: Case, key: str) -> None:
+    """Looks, where the step can, before somebody is told of it late: what is done by now is found out first."""
+    if (look := case.looks.get(key)) and (step := case.open.get(key)):
+        await _read_again(case, key, step.clause, look)
+
+
+async def _read_again(case: Case, key: str, clause: str, look: Look) -> None:
     """What could not be read is no reason not to remind. What follows from what was read comes first."""
     stage = Stage(
-        name=f"look {key}", clause=step.clause, effects=(look.effect,), events=case.take_events(), view=case.view()
+        name=f"look {key}", clause=clause, effects=(look.effect,), events=case.take_events(), view=case.view()
     )
     (receipt,) = await perform(case, stage)
     if receipt.done:
@@ -123,7 +131,7 @@ async def _read_again(case: Case, key: str, step: PersonStep[R], look: Look) -> 
 def _drop(case: Case, key: str, step: PersonStep[R]) -> None:
     case.open.pop(key)
     case.done[key] = MOOT
-    case.unwritten = True
+    case.unwritten = case.version
     case.note(EventKind.NOTED, step.clause, f"No longer asked: {step.waiting_for}.", step_id=key)
     show(case)
 

@@ -23,6 +23,9 @@ async def running(case: Case, *beside: Beside) -> AsyncGenerator[Case]:
     """The frame of `run`. `beside` runs as long as the case does. A cancelled case closes its steps and says so."""
     if case.request.opening is not None:
         await admit(case)
+    if by := case.request.opened_by:
+        said = f"Opened by {by}." if case.request.cycle == 1 else f"Opened again: {by}."
+        case.note_once("opened", EventKind.OPENED, case.desk.trail, said)
     tasks = [asyncio.create_task(_run(one, case)) for one in beside]
     try:
         yield case

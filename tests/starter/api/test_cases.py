@@ -379,6 +379,10 @@ async def test_a_request_to_a_department_is_started_once_and_done_by_a_key_of_th
     done = await key.act(case_id, "process", "request.done", note="It is paused.")
     assert (done.status_code, done.json()["state"]) == (200, "accepted"), done.text
     assert (await desk.result(case_id)).status == "done"
+    query = "SELECT name, key_id FROM api_key_secrets"
+    (row,) = await api.agency.database.fetch(query)
+    opened = f"Opened by the API key {row['name']} ({row['key_id']}, api_key)."
+    assert opened in await desk.lines(case_id)
 
 
 @pytest.mark.parametrize(
