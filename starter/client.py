@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 
 from adapters.postgres.crypto import Vault
 from adapters.postgres.intake import Once
+from adapters.postgres.kept_acts import KeptActs
 from adapters.postgres.pool import Pool
 from adapters.postgres.reader import (
     CaseDetail,
@@ -30,10 +31,10 @@ from adapters.postgres.reader import (
 )
 from domain.errors import HoldfastError, Refused
 from domain.explained import Explained
-from domain.messages import Auth
+from domain.messages import Auth, SignedAct
 from domain.texts import canonical, digest
 from runtime.settings import Settings
-from starter.gateway import Answer, Gateway, LocalLogin, Login
+from starter.gateway import Answer, Gateway, LocalLogin, Login, Signed
 from starter.handover import Handover
 from starter.openings import Caller, Doors, opening
 
@@ -60,12 +61,16 @@ class Started:
 
 @dataclass(frozen=True)
 class Acted:
-    """What became of an act. `waiting`: signed and sent, judged as soon as a worker is there."""
+    """What became of an act. `waiting`: signed and sent, judged as soon as a worker is there.
+
+    `replayed`: this is the act that the same Idempotency-Key stood for before, as it stands now.
+    """
 
     jti: str
     state: str
     code: str = ""
     sentence: str = ""
+    replayed: bool = False
 
 
 class Client(Protocol):
@@ -83,7 +88,9 @@ class Client(Protocol):
 
     async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage: ...
 
-    async def act(self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any]) -> Acted: ...
+    async def act(
+        self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any], *, once: str = ""
+    ) -> Acted: ...
 
     async def find_case(self, name: str) -> str: ...
 
@@ -113,6 +120,7 @@ class DirectClient:
         handover: Callable[[], Awaitable[Temporal]] | None = None,
     ) -> None:
         self._reader, self._doors = CaseReader(pool, vault), Doors(pool, vault, settings)
+        self._acts = KeptActs(pool, vault)
         self._settings, self._temporal = settings, handover
         self._gateway, self._by, self._key = gateway, by, key
         self._opener = opener or _called(by, key)
@@ -151,10 +159,28 @@ class DirectClient:
     async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage:
         return await self._reader.list_steps(cursor=cursor, limit=limit, **filters)
 
-    async def act(self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any]) -> Acted:
+    async def act(self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any], *, once: str = "") -> Acted:
+        """`once` counts for API keys alone."""
         if self._by is None:
             raise Refused("who-are-you", "say who you are: --as PERSON, or set HOLDFAST_AS")
-        return acted(await (await self._gateway()).complete(case_id, step_id, kind, payload, self._by))
+        wanted, gateway = _Wanted(case_id, step_id, kind, payload, self._by), await self._gateway()
+        if not (self._key and once):
+            return await wanted.done(gateway)
+        return await self._act_once(wanted, gateway, Once(self._key, once, wanted.sha256))
+
+    async def _act_once(self, wanted: "_Wanted", gateway: Gateway, once: Once) -> Acted:
+        """What was signed first under this name is the act, also where the answer to it was never heard."""
+        if before := await self._acts.find(once):
+            return await wanted.again(gateway, before)
+        try:
+            signed = await wanted.signed(gateway)
+        except Refused:
+            if before := await self._acts.find(once):  # the same at the same time was quicker
+                return await wanted.again(gateway, before)
+            raise
+        if not await self._acts.keep(once, signed.act):
+            return await self._act_once(wanted, gateway, once)
+        return acted(await gateway.settle(signed))
 
     async def find_case(self, name: str) -> str:
         return await self._reader.find_case(name)
@@ -171,6 +197,31 @@ def _called(by: LocalLogin | Login | None, key: str) -> str:
             return ""
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What somebody wants to do in a step."""
+
+    case_id: str
+    step_id: str
+    kind: str
+    payload: Mapping[str, Any]
+    by: LocalLogin | Login
+
+    @property
+    def sha256(self) -> str:
+        return digest(canonical({"act": [self.case_id, self.step_id, self.kind, self.payload]}))
+
+    async def signed(self, gateway: Gateway) -> Signed:
+        return await gateway.sign(self.case_id, self.step_id, self.kind, self.payload, self.by)
+
+    async def done(self, gateway: Gateway) -> Acted:
+        return acted(await gateway.complete(self.case_id, self.step_id, self.kind, self.payload, self.by))
+
+    async def again(self, gateway: Gateway, act: SignedAct) -> Acted:
+        jti, outcome = await gateway.resume(self.case_id, self.step_id, act)
+        return Acted(jti, outcome.state, outcome.code, outcome.sentence, replayed=True)
+
+
 def acted(answer: Answer) -> Acted:
     outcome = answer.outcome
     return Acted(answer.signed.jti, outcome.state, outcome.code, outcome.sentence)
@@ -185,8 +236,7 @@ class HttpClient:
         self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json, application/problem+json"}
 
     async def start(self, slug: str, request: object, *, once: str = "") -> Started:
-        headers = {"Idempotency-Key": once} if once else {}
-        return await self._ask(Started, "POST", f"/cases/{quote(slug, safe='')}", body=request, headers=headers)
+        return await self._ask(Started, "POST", f"/cases/{quote(slug, safe='')}", body=request, headers=_named(once))
 
     async def cases(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[CaseFilters]) -> CasePage:
         return await self._ask(CasePage, "GET", "/cases", _query(filters, cursor, limit))
@@ -203,9 +253,10 @@ class HttpClient:
     async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage:
         return await self._ask(StepPage, "GET", "/steps", _query(filters, cursor, limit))
 
-    async def act(self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any]) -> Acted:
+    async def act(self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any], *, once: str = "") -> Acted:
         path = f"{_case(case_id)}/steps/{quote(step_id, safe='')}/acts"
-        return await self._ask(Acted, "POST", path, body={"kind": kind, "payload": dict(payload)})
+        body = {"kind": kind, "payload": dict(payload)}
+        return await self._ask(Acted, "POST", path, body=body, headers=_named(once))
 
     async def find_case(self, name: str) -> str:
         return (await self._ask(dict[str, str], "GET", "/find-case", {"name": name}))["case_id"]
@@ -233,6 +284,10 @@ class HttpClient:
         if answer.is_success:
             return _read(model, answer.content)
         raise _problem(answer)
+
+
+def _named(once: str) -> dict[str, str]:
+    return {"Idempotency-Key": once} if once else {}
 
 
 def _query(filters: Mapping[str, Any], cursor: str, limit: int) -> dict[str, str]:

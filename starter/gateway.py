@@ -62,12 +62,18 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Signed:
-    """An act ready to be sent, by us or pasted into the Temporal UI as the argument of a signal `act`."""
+class Sendable:
+    """A signed act and the step it is for."""
 
     step: DeskStep
     act: SignedAct
     jti: str
+
+
+@dataclass(frozen=True)
+class Signed(Sendable):
+    """An act ready to be sent, by us or pasted into the Temporal UI as the argument of a signal `act`."""
+
     subject: Subject
 
 
@@ -155,12 +161,15 @@ class Gateway:
         patience: timedelta = _PATIENCE,
     ) -> Answer:
         """Signs, sends, and waits until it is judged. Raises Refused before anything is signed. `shown`: see `sign`."""
-        signed = await self.sign(case_id, step_id, kind, payload, by, shown)
+        answer = await self.settle(await self.sign(case_id, step_id, kind, payload, by, shown), patience)
+        if answer.outcome.accepted and kind == ActKind.FINDINGS:
+            await self._desk.clear_draft(answer.signed.step)
+        return answer
+
+    async def settle(self, signed: Signed, patience: timedelta = _PATIENCE) -> Answer:
+        """Sends what was signed, and waits until it is judged. Raises Refused `case-not-running`."""
         await self.send(signed)
-        outcome = await self.outcome(signed, patience)
-        if outcome.accepted and kind == ActKind.FINDINGS:
-            await self._desk.clear_draft(signed.step)
-        return Answer(signed, outcome)
+        return Answer(signed, await self.outcome(signed, patience))
 
     async def order(self, kind: str, payload: Mapping[str, Any], by: LocalLogin | Login) -> str:
         """Signs an order about the deployment (`policy.set`, `prices.set` and their like) and puts it in force.
@@ -228,7 +237,19 @@ class Gateway:
             raise Refused("evidence-size", f"Evidence has between 1 and {MOST_EVIDENCE_BYTES:,} bytes.")
         return await self._desk.keep_evidence(prepared.step.client_id, content, type_of(content, name), name[:200])
 
-    async def send(self, signed: Signed) -> None:
+    async def resume(self, case_id: str, step_id: str, act: SignedAct) -> tuple[str, Outcome]:
+        """An act signed before: its number, and what became of it; sent once more if nobody has judged it yet.
+
+        Raises Refused `case-not-running`.
+        """
+        kept = Sendable(await self._desk.step(case_id, step_id), act, ActBody.model_validate_json(act.body).jti)
+        found = await self.outcome(kept, timedelta())
+        if found.state == "waiting":
+            await self.send(kept)
+            found = await self.outcome(kept)
+        return kept.jti, found
+
+    async def send(self, signed: Sendable) -> None:
         """Signals the case's workflow. Raises Refused `case-not-running`."""
         handle = self._client.get_workflow_handle(signed.step.workflow_id)
         try:
@@ -238,7 +259,7 @@ class Gateway:
                 raise
             raise Refused("case-not-running", f"Case {signed.step.case_id} is not running any more.") from None
 
-    async def outcome(self, signed: Signed, patience: timedelta = _PATIENCE) -> Outcome:
+    async def outcome(self, signed: Sendable, patience: timedelta = _PATIENCE) -> Outcome:
         """Polls the tables until the act is judged, or patience ends (`waiting`)."""
         loop = asyncio.get_running_loop()
         until, pause = loop.time() + patience.total_seconds(), 0.02

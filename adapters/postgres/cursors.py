@@ -13,7 +13,7 @@ from typing import Any
 from domain.errors import Refused
 from domain.texts import canonical, digest
 
-_LONGEST = 1_000
+LONGEST = 700
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def read(listed: Sequence[object], cursor: str, names: int) -> Place | None:
 
 
 def _parts(cursor: str) -> list[Any]:
-    if len(cursor) > _LONGEST or not cursor.isascii():
+    if len(cursor) > LONGEST or not cursor.isascii():
         raise ValueError
     said = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     if not isinstance(said, list):

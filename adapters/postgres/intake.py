@@ -60,6 +60,11 @@ class Once:
     key: str
     sha256: str
 
+    @property
+    def named(self) -> tuple[str, str]:
+        """As its row of the inbox is called: UNIQUE over all that this API key ever sent."""
+        return _PROVIDER, f"{self.caller}/{self.key}"
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -226,7 +231,7 @@ _KEPT = {"doubt", "loop_in", "leads", "problems", "reference", "note"}
 _INSERT = """INSERT INTO inbox (provider, event_id, sha256, content_ct, state) VALUES ($1, $2, $3, $4, 'accepted')
     ON CONFLICT (provider, event_id) DO NOTHING RETURNING inbox_id"""
 _PROVIDER, _REPEATED = "api", "repeated"
-_ONCE = """INSERT INTO inbox (provider, event_id, sha256, state) VALUES ($1, $2, $3, 'handed')
+_ONCE = """INSERT INTO inbox (provider, event_id, sha256, state, content_ct) VALUES ($1, $2, $3, 'handed', $4)
     ON CONFLICT (provider, event_id) DO NOTHING RETURNING true"""
 _ANSWERED = "UPDATE inbox SET case_id = $3, code = $4 WHERE provider = $1 AND event_id = $2"
 _INSERT_OWN = """INSERT INTO inbox (provider, event_id, sha256, state, action, case_id, code)
@@ -280,30 +285,35 @@ async def once_only(conn: Connection, once: Once | None, accept: Callable[[], Aw
     if before := await _answered_before(conn, once):
         return before
     accepted = await accept()
-    await conn.execute(_ANSWERED, _PROVIDER, _named(once), accepted.case_id, _REPEATED if accepted.repeated else "")
+    await conn.execute(_ANSWERED, *once.named, accepted.case_id, _REPEATED if accepted.repeated else "")
     return accepted
 
 
+async def claimed(conn: Connection, once: Once, sealed: bytes | None = None) -> bool:
+    """Whether this is the first time; whoever comes at the same time waits for that one's end."""
+    return bool(await conn.fetchval(_ONCE, *once.named, once.sha256, sealed))
+
+
+def reused() -> Refused:
+    return Refused(
+        "idempotency-key-reused", "This Idempotency-Key was used before, with another body: choose a new one."
+    )
+
+
 async def _answered_before(conn: Connection, once: Once) -> Acceptance | None:
-    """None the first time; whoever comes at the same time waits for that one's end. Raises Refused."""
-    if await conn.fetchval(_ONCE, _PROVIDER, _named(once), once.sha256):
+    """None the first time. Raises Refused."""
+    if await claimed(conn, once):
         return None
     query = "SELECT inbox_id, state, code, case_id, sha256 FROM inbox WHERE provider = $1 AND event_id = $2"
-    row = await conn.fetchrow(query, _PROVIDER, _named(once))
+    row = await conn.fetchrow(query, *once.named)
     if row is None:
         raise LostRowError("a row of the inbox vanished while it was read")
     if row["sha256"] != once.sha256:
-        raise Refused(
-            "idempotency-key-reused", "This Idempotency-Key was used before, with another body: choose a new one."
-        )
+        raise reused()
     return Acceptance(
         inbox_id=row["inbox_id"], state=row["state"], case_id=row["case_id"], repeated=row["code"] == _REPEATED,
         replayed=True,
     )  # fmt: skip
-
-
-def _named(once: Once) -> str:
-    return f"{once.caller}/{once.key}"
 
 
 async def arrived_before(conn: Connection, arrival: Arrival) -> Acceptance:

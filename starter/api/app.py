@@ -33,9 +33,8 @@ from starter.pages.house import House
 
 log = structlog.get_logger("api")
 _PROBLEM: dict[str, Any] = {
-    "model": Problem,
     "description": "A problem: its `code` says which.",
-    "content": {MEDIA_TYPE: {}},
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 _DESCRIPTION = """\
 Start standard operating procedures, follow their cases, and do what a program may do in them. Nothing with money in it
@@ -66,10 +65,10 @@ def _app() -> FastAPI:
     )  # fmt: skip
     for opening in OPENINGS.values():
         app.include_router(
-            cases.starts(opening), prefix=API, tags=["cases"], responses=_problems(400, 409, 413, 415, 422)
+            cases.starts(opening), prefix=API, tags=["cases"], responses=_problems(400, 409, 413, 414, 415, 422)
         )
-    app.include_router(cases.routes, prefix=API, tags=["cases"], responses=_problems(400, 404, 409, 413, 415, 422))
-    app.include_router(about.routes, prefix=API, tags=["about"], responses=_problems(400, 404, 422))
+    app.include_router(cases.routes, prefix=API, tags=["cases"], responses=_problems(400, 404, 409, 413, 414, 415, 422))
+    app.include_router(about.routes, prefix=API, tags=["about"], responses=_problems(400, 404, 414, 422))
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.openapi = lambda: _described(app)

@@ -1,15 +1,18 @@
 """Cases and steps over HTTP: lists, one case with its story, and what a key may do in it."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from adapters.postgres.cursors import LONGEST
 from adapters.postgres.reader import CaseDetail, CasePage, Line, StepPage, StepRow
 from domain.case import CaseStatus
 from domain.errors import Refused
@@ -46,14 +49,21 @@ def _sensible(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-def _written(at: object) -> object:
-    """A number would be taken for seconds since 1970."""
-    if isinstance(at, str) and "T" not in at.upper():
-        raise ValueError("a moment is written like 2026-12-01T17:00:00Z")
-    return at
+def _spelled(form: str, example: str) -> BeforeValidator:
+    """A query's value in the one spelling that the description gives it; readers are wont to take many more."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and not re.fullmatch(form, value, re.ASCII | re.IGNORECASE):
+            raise ValueError(f"it is written like {example}")
+        return value
+
+    return BeforeValidator(check)
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_sensible)]
+_MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"  # RFC 3339
+Moment = Annotated[AwareDatetime, _spelled(_MOMENT, "2026-12-01T17:00:00Z"), AfterValidator(_sensible)]
+Flag = Annotated[bool, _spelled("(?-i:true|false)", "true or false")]
+Number = Annotated[int, _spelled(r"-?\d+", "50")]
 CaseId = Annotated[
     str,
     Path(
@@ -68,9 +78,14 @@ StepId = Annotated[str, Path(min_length=1, max_length=200, description="A step's
 
 class _Page(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    cursor: str = Field(default="", max_length=1_000, description="From the page before: goes on after it.")
-    limit: int = Field(default=50, ge=1, le=MOST_ROWS)
-    due_before: Moment | None = Field(default=None, description="Due before this moment.")
+    cursor: str = Field(
+        default="",
+        max_length=LONGEST,
+        pattern=r"^[A-Za-z0-9_-]*$",
+        description="From the page before: goes on after it.",
+    )
+    limit: Number = Field(default=50, ge=1, le=MOST_ROWS)
+    due_before: Moment | SkipJsonSchema[None] = Field(default=None, description="Due before this moment.")
 
 
 class CaseQuery(_Page):
@@ -85,7 +100,7 @@ class StepQuery(_Page):
     role: str = Field(default="", max_length=200, description="A team's queue, such as team:return-leads.")
     owner: str = Field(default="", max_length=200, description="Whose it is now.")
     case_id: str = Field(default="", max_length=200)
-    mine: bool = Field(default=False, description="Those that this key has taken, instead of `owner`.")
+    mine: Flag = Field(default=False, description="Those that this key has taken, instead of `owner`.")
 
 
 class ActIn(BaseModel):
@@ -98,6 +113,23 @@ class ActIn(BaseModel):
 
 class FoundCase(BaseModel):
     case_id: str
+
+
+IDEMPOTENCY = "Idempotency-Key"
+
+
+def _sent(body: str, *, required: bool) -> dict[str, Any]:
+    """What a POST is sent, in the description: a body by the name of its form, and the caller's own name for it."""
+    name = {
+        "name": IDEMPOTENCY,
+        "in": "header",
+        "required": required,
+        "schema": {"type": "string", "pattern": '^([!#-~]{1,200}|"[!#-~]{1,200}")$'},
+        "description": "Your own name for this request: the same again gets the same answer.",
+    }
+    schema = {"$ref": f"#/components/schemas/{body}"}
+    content = {"application/json": {"schema": schema}}
+    return {"parameters": [name], "requestBody": {"required": True, "content": content}}
 
 
 @routes.get("/cases", summary="Cases, the newest first")
@@ -149,30 +181,23 @@ async def list_steps(caller: Reads, query: Annotated[StepQuery, Query()]) -> Ste
     summary="Do what a step asks for, or take it, give it back, hand it on",
     response_model=Acted,
     responses={202: {"model": Acted, "description": "Signed and sent; judged as soon as a worker is there."}},
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ActIn"}}},
-        }
-    },
+    openapi_extra=_sent("ActIn", required=False),
 )
 async def act(caller: Acts, case_id: CaseId, step_id: StepId, request: Request) -> Response:
     """Never with money in it: that is refused with `money-needs-a-person`, whatever the key's scopes."""
+    once = idempotency_key(request) if IDEMPOTENCY in request.headers else ""
     given = read_body(ActIn, await request.body())
     if given.kind in ACT_RULES and ACT_RULES[ActKind(given.kind)].money:
         raise refuse("money-needs-a-person")
-    done = await caller.client.act(_id(case_id), step_id, given.kind, given.payload)
+    done = await caller.client.act(_id(case_id), step_id, given.kind, given.payload, once=once)
     if done.state == "refused":
         raise Refused(done.code, done.sentence)
-    return _answer(Acted, done, 202 if done.state == "waiting" else 200)
+    return _answer(Acted, done, 202 if done.state == "waiting" else 200, _replayed(done))
 
 
 def starts(opening: Opening[BaseModel]) -> APIRouter:
     """The way in for one SOP."""
     router = APIRouter()
-    schema = {"$ref": f"#/components/schemas/{opening.request.__name__}"}
-    name = {"name": "Idempotency-Key", "in": "header", "required": True, "schema": _IDEMPOTENCY,
-            "description": "Your own name for this request: the same again gets the same answer."}  # fmt: skip
 
     @router.post(
         f"/cases/{opening.slug}",
@@ -181,18 +206,13 @@ def starts(opening: Opening[BaseModel]) -> APIRouter:
         status_code=201,
         response_model=Started,
         responses={200: {"model": Started, "description": "It was opened before, by the same reference."}},
-        openapi_extra={
-            "parameters": [name],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-        },
+        openapi_extra=_sent(opening.request.__name__, required=True),
     )
     async def start(caller: Starts, request: Request) -> Response:
         once = idempotency_key(request)
         body = read_body(None, await request.body())
         started = await caller.client.start(opening.slug, body, once=once)
-        headers = {"Location": f"{API}/cases/{case_path(started.case_id)}"}
-        if started.replayed:
-            headers["Idempotency-Replayed"] = "true"
+        headers = {"Location": f"{API}/cases/{case_path(started.case_id)}"} | _replayed(started)
         return _answer(Started, started, 200 if started.repeated else 201, headers)
 
     @router.get(f"/cases/{opening.slug}", include_in_schema=False)
@@ -202,12 +222,9 @@ def starts(opening: Opening[BaseModel]) -> APIRouter:
     return router
 
 
-_IDEMPOTENCY = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!#-~]+$"}
-
-
 def idempotency_key(request: Request) -> str:
     """Raises ProblemError `idempotency-key-missing`. In quotation marks, as a structured field has it, or without."""
-    key = request.headers.get("idempotency-key", "").strip()
+    key = request.headers.get(IDEMPOTENCY, "")
     key = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
     if not 1 <= len(key) <= 200 or not all("!" <= one <= "~" and one != '"' for one in key):  # noqa: PLR2004
         raise ProblemError("idempotency-key-missing", "This needs a header Idempotency-Key.")
@@ -222,6 +239,10 @@ def read_body(model: type[BaseModel] | None, body: bytes) -> Any:
         return model.model_validate_json(body)
     except ValidationError as error:
         raise MisreadError(faults(error)) from None
+
+
+def _replayed(done: Started | Acted) -> dict[str, str]:
+    return {"Idempotency-Replayed": "true"} if done.replayed else {}
 
 
 def _answer(model: type[Any], value: Any, status: int, headers: dict[str, str] | None = None) -> Response:

@@ -4,7 +4,7 @@ import json
 import unicodedata
 from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -74,7 +74,7 @@ def _readable(scope: Scope) -> None:
     raw = scope.get("raw_path") or scope["path"].encode()
     query = scope.get("query_string", b"")
     if len(query) + len(raw) > MOST_QUERY:
-        raise ProblemError("too-large", "This address is longer than any that is needed here.")
+        raise ProblemError("address-too-long", "This address is longer than any that is needed here.")
     for part in (raw, query.replace(b"+", b" ")):
         plain = unquote_to_bytes(part)
         try:
@@ -83,6 +83,9 @@ def _readable(scope: Scope) -> None:
             raise ProblemError("unreadable-text", "The address is not UTF-8.") from None
         if b"\0" in plain:
             raise ProblemError("unreadable-text", "The address holds a NUL.")
+    names = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
+    if len(set(names)) != len(names):
+        raise ProblemError("bad-query", "The query names a parameter twice.")
 
 
 async def _read(headers: Headers, receive: Receive) -> bytes:

@@ -44,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "not-found": Kind(404, "Nothing is here", "The API's description lists what there is."),
     "method-not-allowed": Kind(405, "Not by this method", "The header Allow names those that there are."),
     "too-large": Kind(413, "Too large", "Send less at once; a body has at most 1 MB."),
+    "address-too-long": Kind(414, "Too long an address", "Ask for less at once; an address has at most 8,000 bytes."),
     "not-json": Kind(415, "Not JSON", "Send Content-Type: application/json, without compression."),
     "broken-json": Kind(400, "Broken JSON", "Send one JSON object in UTF-8, each name once."),
     "unreadable-text": Kind(400, "Unreadable text", "Take NUL and broken characters out."),

@@ -43,9 +43,9 @@ class Key:
         body = {"client_id": CLIENT, "leads": list(leads), "reference": f"R-{token_hex(4)}"} | more
         return await self.post("/cases/return-leads", body, once=once or token_hex(8))
 
-    async def act(self, case_id: str, step_id: str, kind: str, **payload: object) -> httpx2.Response:
+    async def act(self, case_id: str, step_id: str, kind: str, *, once: str = "", **payload: object) -> httpx2.Response:
         path = f"/cases/{case_id.replace('/', '~')}/steps/{step_id}/acts"
-        return await self.post(path, {"kind": kind, "payload": payload})
+        return await self.post(path, {"kind": kind, "payload": payload}, once=once)
 
 
 @dataclass

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from secrets import token_hex
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.starter.api.test_cases import opened
 
 MONEY = [kind for kind, rule in ACT_RULES.items() if rule.money]
 GOOD = {"client_id": CLIENT, "leads": ["L-1001"], "reference": "R"}
-A_RESULT: dict[ActKind, dict[str, object]] = {
+A_RESULT: dict[ActKind, dict[str, Any]] = {
     ActKind.FINDINGS: {"findings": [{"lead_id": "L-1001", "verdict": "valid", "reason": "spam", "text": "A robot."}]},
     ActKind.CONFIRM: {"preview_sha256": "0" * 64},
     ActKind.TRIAGE: {"accept": True, "client_id": CLIENT, "lead_ids": ["L-1001"]},
@@ -200,33 +201,32 @@ async def raw(
     return answer.status_code, answer.json()["code"] if answer.status_code >= 400 else ""
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        (b"", 400, "broken-json"),
-        (b"{", 400, "broken-json"),
-        (b"\xff\xfe{}", 400, "broken-json"),
-        (b'{"a": NaN}', 400, "broken-json"),
-        (b'{"a": 1e999}', 400, "broken-json"),
-        (b'{"a": ' + b"9" * 5000 + b"}", 400, "broken-json"),
-        (b'{"client_id": "a", "client_id": "b"}', 400, "broken-json"),
-        (b'{"e\\u0301": 1, "\\u00e9": 2}', 400, "broken-json"),
-        (b"[" * 100_000, 400, "broken-json"),
-        (b"[" * 45 + b"]" * 45, 400, "broken-json"),
-        (b'{"client_id": "\\u0000"}', 400, "unreadable-text"),
-        (b'{"client_id": "\\ud800"}', 400, "unreadable-text"),
-        (b'{"\\udc00": 1}', 400, "unreadable-text"),
-        (b"[]", 422, "bad-request"),
-        (b'"x"', 422, "bad-request"),
-        (b"null", 422, "bad-request"),
-        (b"{}" + b" " * 1_000_000, 413, "too-large"),
-    ],
-    ids=str,
-)  # fmt: skip
-async def test_what_is_no_good_json_changes_nothing(api: ApiOffice, body: bytes, status: int, code: str) -> None:
+NO_GOOD_JSON = (
+    (b"", 400, "broken-json"),
+    (b"{", 400, "broken-json"),
+    (b"\xff\xfe{}", 400, "broken-json"),
+    (b'{"a": NaN}', 400, "broken-json"),
+    (b'{"a": 1e999}', 400, "broken-json"),
+    (b'{"a": ' + b"9" * 5000 + b"}", 400, "broken-json"),
+    (b'{"client_id": "a", "client_id": "b"}', 400, "broken-json"),
+    (b'{"e\\u0301": 1, "\\u00e9": 2}', 400, "broken-json"),
+    (b"[" * 100_000, 400, "broken-json"),
+    (b"[" * 45 + b"]" * 45, 400, "broken-json"),
+    (b'{"client_id": "\\u0000"}', 400, "unreadable-text"),
+    (b'{"client_id": "\\ud800"}', 400, "unreadable-text"),
+    (b'{"\\udc00": 1}', 400, "unreadable-text"),
+    (b"[]", 422, "bad-request"),
+    (b'"x"', 422, "bad-request"),
+    (b"null", 422, "bad-request"),
+    (b"{}" + b" " * 1_000_000, 413, "too-large"),
+)
+
+
+async def test_what_is_no_good_json_changes_nothing(api: ApiOffice) -> None:
     key = await api.key()
-    assert await raw(key, body) == (status, code)
-    assert await raw(key, body, "/cases/x/steps/y/acts") == (status, code)
+    for body, status, code in NO_GOOD_JSON:
+        assert await raw(key, body) == (status, code), body[:40]
+        assert await raw(key, body, "/cases/x/steps/y/acts") == (status, code), body[:40]
     assert await api.agency.database.value("SELECT count(*) FROM inbox") == 0
 
 
@@ -240,14 +240,19 @@ async def test_a_body_that_does_not_say_its_length_is_bounded_too(api: ApiOffice
     assert await raw(key, endless()) == (413, "too-large")
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [{"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"},
-     {"Content-Encoding": "gzip"}, {"Content-Type": "application/json; charset=utf-16"},
-     {"Content-Type": "multipart/form-data; boundary=x"}],
-)  # fmt: skip
-async def test_only_plain_json_is_read(api: ApiOffice, headers: dict[str, str]) -> None:
-    assert await raw(await api.key(), json.dumps(GOOD).encode(), **headers) == (415, "not-json")
+NOT_PLAIN = (
+    {"Content-Type": "text/plain"},
+    {"Content-Type": "application/x-www-form-urlencoded"},
+    {"Content-Encoding": "gzip"},
+    {"Content-Type": "application/json; charset=utf-16"},
+    {"Content-Type": "multipart/form-data; boundary=x"},
+)
+
+
+async def test_only_plain_json_is_read(api: ApiOffice) -> None:
+    key = await api.key()
+    for headers in NOT_PLAIN:
+        assert await raw(key, json.dumps(GOOD).encode(), **headers) == (415, "not-json"), headers
 
 
 async def test_text_is_kept_in_one_form(api: ApiOffice) -> None:
@@ -288,7 +293,7 @@ async def test_addresses_are_text_of_a_sensible_length(api: ApiOffice) -> None:
     key = await api.key()
     for path in ("/cases/%00", "/cases/a%00b/timeline", "/cases?client=%00", "/cases?client=%FF", "/steps?owner=a%00"):
         refused(await key.get(path), 400, "unreadable-text")
-    refused(await key.get("/cases?client=" + "x" * 9000), 413, "too-large")
+    refused(await key.get("/cases?client=" + "x" * 9000), 414, "address-too-long")
     refused(await key.get("/cases/" + "x" * 201), 400, "bad-query")
 
 
