@@ -1,7 +1,7 @@
 """Keys by which other systems come in: each a named service that acts as a person or a department, never for money."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.case import Model
@@ -11,6 +11,8 @@ from domain.people import Identity, Role
 ISSUER = "api-key"
 """Who vouches for a key's identity. Its subject is the id of the secret that was shown, so that an act names it."""
 MONEY_ROLES = frozenset({Role.ACCOUNTS, Role.APPROVER, Role.PARTNER})
+SOON = timedelta(days=14)
+UNUSED = timedelta(days=90)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,39}")
 
 
@@ -48,6 +50,35 @@ class ApiSecret(Model):
     created_at: datetime
     expires_at: datetime
     last_used_at: datetime | None = None
+
+
+class KeyWorry(Model):
+    """Why somebody should look at a key, and what to do. `urgent`: a program that came in lately is turned away now."""
+
+    what: str
+    then: str
+    urgent: bool = False
+
+
+def worry(key: ApiKey, now: datetime) -> KeyWorry | None:
+    """A key that has run out, is about to, or that nobody seems to need; None if all is well or it was revoked."""
+    if key.revoked_at:
+        return None
+    live = [one for one in key.secrets if one.state == "live"]
+    used = max((one.last_used_at for one in key.secrets if one.last_used_at), default=None)
+    rotate = f"`holdfast api-key rotate {key.name}`"
+    if not live:
+        what = f"the API key {key.name} has expired: whoever comes with it is turned away"
+        then = f"{rotate}, or `holdfast api-key revoke {key.name}` if nobody needs it"
+        return KeyWorry(what=what, then=then, urgent=used is not None and now - used < SOON)
+    ends = max(one.expires_at for one in live)
+    if ends - now <= SOON:
+        what = f"the API key {key.name} expires on {ends:%A %d %B}"
+        return KeyWorry(what=what, then=f"{rotate}, and give the new secret to whoever uses it")
+    if now - (used or min(one.created_at for one in live)) > UNUSED:
+        what = f"the API key {key.name} was not used for {UNUSED.days} days"
+        return KeyWorry(what=what, then=f"`holdfast api-key revoke {key.name}` if nobody needs it")
+    return None
 
 
 def identity_of(key_id: str) -> Identity:

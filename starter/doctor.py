@@ -18,6 +18,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.postgres import policy
+from adapters.postgres.api_keys import ApiKeys
 from adapters.postgres.directory_book import DirectoryBook
 from adapters.postgres.operations import Operations
 from adapters.postgres.pool import transaction
@@ -87,6 +88,7 @@ async def _database(here: Office) -> list[Finding]:
     found.append(await _outbound(here))
     found += await _who_may_sign(here)
     found += await _directory(here)
+    found += await _api_keys(here)
     if counts.oldest_waiting and counts.now - counts.oldest_waiting > TOO_LONG:
         what = f"{counts.waiting_inbox} rows of the inbox were not handed to Temporal for over two minutes"
         found.append(Finding("problem", "inbox", what, "is the inbox process running? `holdfast up` starts it"))
@@ -128,6 +130,12 @@ async def _directory(here: Office) -> list[Finding]:
         return [Finding("note", "directory", "no department is in it", "`holdfast directory import` brings them in")]
     found = [Finding("problem" if one.urgent else "note", "directory", one.what, one.then) for one in worries]
     return found or [Finding("ok", "directory", f"{len(known)} departments, each leads to somebody")]
+
+
+async def _api_keys(here: Office) -> list[Finding]:
+    """Another system that can't come in any more says so to nobody here."""
+    found = await ApiKeys(here.pool).worries()
+    return [Finding("problem" if one.urgent else "note", "API keys", one.what, one.then) for one in found]
 
 
 async def _dead(operations: Operations) -> list[Finding]:

@@ -10,7 +10,7 @@ from typing import Any
 from asyncpg import Record
 
 from adapters.postgres.pool import Connection, Pool, transaction
-from domain.api_keys import MONEY_ROLES, ApiKey, ApiSecret, Scope, checked_name, service_id
+from domain.api_keys import MONEY_ROLES, ApiKey, ApiSecret, KeyWorry, Scope, checked_name, service_id, worry
 from domain.errors import Refused
 from domain.people import Identity
 from domain.texts import digest
@@ -91,6 +91,12 @@ class ApiKeys:
             keys = await conn.fetch("SELECT * FROM api_keys ORDER BY name")
             rows = await conn.fetch(_SECRETS)
         return tuple(_key(key, [row for row in rows if row["name"] == key["name"]]) for key in keys)
+
+    async def worries(self) -> tuple[KeyWorry, ...]:
+        """What somebody should look at, key by key."""
+        async with transaction(self._pool, reading=True) as conn:
+            now = await conn.fetchval("SELECT holdfast_now()")
+        return tuple(found for key in await self.list() if (found := worry(key, now)))
 
     async def recognise(self, token: str) -> Credential:
         """The key of a token, and one request taken from its bucket.

@@ -1,6 +1,7 @@
 """A failing workflow task is silent in Temporal: the doctor is not."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from adapters.postgres.api_keys import ApiKeys
+from domain.api_keys import Scope
 from runtime.connect import connect
 from runtime.settings import Settings
 from runtime.temporal_server import temporal_server
@@ -65,3 +68,40 @@ async def test_without_temporal_the_database_is_still_looked_at(
     assert found["database"].level == "ok"
     assert found["outbound"].what == "outbound is OFF"
     assert (found["temporal"].level, "`holdfast up`" in found["temporal"].what) == ("problem", True)
+
+
+async def test_api_keys_that_run_out_or_lie_about_are_named(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:9")
+    await database.execute("INSERT INTO departments VALUES ('team:t', 'T', 't@commversion.com')")
+    keys = ApiKeys(await database.pool("door"))
+    tokens = {name: await _made(keys, name, days) for name, days in LASTING.items()}
+    for name in ("in-use", "rotated", "gone-in-use"):
+        await keys.recognise(tokens[name])
+    await keys.revoke("revoked", "otto")
+    await database.shift(timedelta(days=85))
+    await keys.rotate("rotated", lasts=timedelta(days=90), overlap=timedelta(days=7), by="otto")
+    for name in ("in-use", "rotated", "gone-in-use"):
+        await keys.recognise(tokens[name])
+    await database.shift(timedelta(days=92))
+    settings = Settings(
+        state_dir=tmp_path, database_url=database.url("owner"), database_url_door=SecretStr(database.url("door"))
+    )
+    found = [one for one in await examine(settings) if one.about == "API keys"]
+    told = {one.what.split()[3]: (one.level, " ".join(one.what.split()[4:6])) for one in found}
+    assert told == {
+        "ending": ("note", "expires on"),
+        "gone": ("note", "has expired:"),
+        "gone-in-use": ("problem", "has expired:"),
+        "unused": ("note", "was not"),
+    }
+    assert "`holdfast api-key rotate gone-in-use`" in next(one.then for one in found if one.level == "problem")
+
+
+LASTING = {"in-use": 365, "rotated": 95, "ending": 100, "gone": 30, "gone-in-use": 90, "unused": 365, "revoked": 1}
+
+
+async def _made(keys: ApiKeys, name: str, days: int) -> str:
+    lasts = timedelta(days=days)
+    return await keys.create(name, "team:t", tuple(Scope), lasts=lasts, per_minute=9, by="otto")

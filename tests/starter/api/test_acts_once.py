@@ -99,4 +99,4 @@ async def test_an_act_that_waited_is_asked_after_by_its_key(api: ApiOffice, monk
     assert (again.status_code, again.json()) == (200, first.json() | {"state": "accepted", "replayed": True})
     async with api.agency.door_pool.acquire() as conn:  # who took a step has not asked for the case
         asked = await requesters(conn, api.agency.door.intake._vault, case_id)
-    assert Identity(issuer="local", sub="ivan") not in asked
+    assert Identity(issuer="local", sub="P-1") not in asked
