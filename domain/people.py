@@ -62,6 +62,12 @@ def department_in(role: str) -> Department | None:
     return Department(found[1], Topic(found[2] or "")) if found else None
 
 
+def speaks_for(role: str, asked: str) -> bool:
+    """Whether whoever has `role` is meant where `asked` is: a whole department is meant whatever it is about."""
+    whole, part = department_in(role), department_in(asked)
+    return role == asked or bool(whole and part and whole.slug == part.slug and not whole.topic)
+
+
 def managed_in(role: str) -> str:
     """The slug of the department whose manager a role asks, "" if it asks none."""
     found = _MANAGER.fullmatch(role)

@@ -9,6 +9,7 @@ from rich.text import Text
 from adapters.postgres.api_keys import ApiKeys
 from domain.api_keys import ApiKey, Scope
 from domain.errors import Refused
+from domain.people import department_role
 from starter.cli_world import As, Json, console, moment, office, operator, run, show, table
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: made, rotated, revoked. None of them reaches money.")
@@ -19,7 +20,9 @@ Days = Annotated[int, typer.Option("--days", min=1, max=730, help="For how long 
 @keys.command(epilog="Example: holdfast api-key create ppc-website --department team:return-leads --as otto")
 def create(  # noqa: PLR0917 - what a command line can say
     name: Name,
-    department: Annotated[str, typer.Option(help="As which department it acts, such as team:return-leads.")] = "",
+    department: Annotated[
+        str, typer.Option(help="As which department it acts: one of the directory, such as ppc, or team:return-leads.")
+    ] = "",
     acts_as: Annotated[str, typer.Option("--person", help="As which person it acts, by id, instead.")] = "",
     scope: Annotated[
         list[Scope] | None, typer.Option(help="What it may do; may be given again. All if left out.")
@@ -32,7 +35,8 @@ def create(  # noqa: PLR0917 - what a command line can say
     """Make a key and show its secret, this once."""
     if bool(department) == bool(acts_as):
         raise Refused("acts-as-whom", "say as whom it acts: --department, or --person")
-    principal, scopes = department or acts_as, tuple(scope or Scope)
+    whose = department if ":" in department else department_role(department)
+    principal, scopes = whose if department else acts_as, tuple(scope or Scope)
     run(_create(name, principal, scopes, days, per_minute, operator(person), as_json=as_json))
 
 

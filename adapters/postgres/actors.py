@@ -9,7 +9,7 @@ from adapters.postgres.pool import Connection
 from domain import api_keys
 from domain.case import Model
 from domain.messages import ActKind
-from domain.people import Identity, Person, Role
+from domain.people import Identity, Person, Role, speaks_for
 from domain.return_lead import Reassignment
 from domain.rules.acts import MONEY_ROLES, Actor
 from domain.rules.authority import ACT_RULES
@@ -40,7 +40,7 @@ async def _service(conn: Connection, identity: Identity, case_id: str, roles: It
         person = next(iter(await people_by_id(conn, [service.person_id])), None)
         as_person = await actor(conn, person.identity, case_id, allowed) if person else None
         return replace(as_person, identity=identity) if as_person else None
-    held = frozenset(allowed) & {service.role}
+    held = frozenset(one for one in allowed if speaks_for(service.role, one))
     return Actor(person_id=api_keys.service_id(service.name), identity=identity, roles=held)
 
 

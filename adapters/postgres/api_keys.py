@@ -12,7 +12,7 @@ from asyncpg import Record
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.api_keys import MONEY_ROLES, ApiKey, ApiSecret, KeyWorry, Scope, checked_name, service_id, worry
 from domain.errors import Refused
-from domain.people import Identity
+from domain.people import Identity, department_in, department_role
 from domain.texts import digest
 
 PREFIX = "hf"
@@ -126,14 +126,16 @@ async def service_of(conn: Connection, identity: Identity) -> Service | None:
 
 
 async def _principal(conn: Connection, acts_as: str) -> tuple[str, str]:
-    """A department's role, or a person's id; the other one empty. Raises Refused."""
+    """A team's or a department's role, or a person's id; the other one empty. Raises Refused."""
     if acts_as in MONEY_ROLES:
         raise Refused("no-money-by-key", "no key acts for Accounts, approver or partner: they sign in themselves")
     if await conn.fetchval("SELECT true FROM departments WHERE role = $1", acts_as):
         return acts_as, ""
+    if (asked := department_in(acts_as)) and await conn.fetchval(_IN_THE_DIRECTORY, asked.slug):
+        return department_role(asked.slug), ""
     if await conn.fetchval("SELECT true FROM people WHERE person_id = $1 AND active", acts_as):
         return "", acts_as
-    raise Refused("unknown-principal", f"there is neither a department nor an active person {acts_as}")
+    raise Refused("unknown-principal", f"there is neither a team, a department nor an active person {acts_as}")
 
 
 async def _new_secret(conn: Connection, name: str, lasts: timedelta, by: str) -> str:
@@ -171,6 +173,7 @@ def _key(key: Record, rows: Sequence[Record]) -> ApiKey:
     return ApiKey.model_validate(known | {"secrets": found})
 
 
+_IN_THE_DIRECTORY = "SELECT true FROM directory_on(holdfast_today()) WHERE slug = $1"
 _INSERT = """INSERT INTO api_keys (name, role, person_id, scopes, per_minute, tokens, created_by)
     VALUES ($1, $2, $3, $4, $5::int, $5::int, $6) ON CONFLICT DO NOTHING RETURNING true"""
 _INSERT_ONE = """INSERT INTO api_key_secrets (key_id, name, secret_sha256, created_by, expires_at)

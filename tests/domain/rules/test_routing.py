@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.people import Department, Topic, department_in, department_role, managed_in, manager_role
+from domain.people import Department, Topic, department_in, department_role, managed_in, manager_role, speaks_for
 from domain.rules.acts import Ownership
 from domain.rules.routing import Contact, Presence, about, asked_today, covered_by, covers, owned_today, topic_of
 
@@ -116,3 +116,20 @@ def test_only_those_who_are_here_are_ever_asked(
         owned = owned_today(Ownership(claimed_by=one), there)
         assert owned.owner not in left
         assert owned.owner not in owned.covers
+
+
+@pytest.mark.parametrize(
+    ("role", "asked", "meant"),
+    [
+        ("department:ppc", "department:ppc/client", True),
+        ("department:ppc", "department:ppc", True),
+        ("department:ppc/client", "department:ppc/operational", False),
+        ("department:ppc/client", "department:ppc", False),
+        ("department:ppc", "department:seo/client", False),
+        ("department:ppc", "manager:ppc", False),
+        ("team:accounts", "team:accounts", True),
+        ("", "department:ppc", False),
+    ],
+)
+def test_a_whole_department_is_meant_whatever_it_is_about(role: str, asked: str, meant: bool) -> None:
+    assert speaks_for(role, asked) is meant

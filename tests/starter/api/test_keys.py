@@ -91,6 +91,19 @@ async def test_a_key_acts_as_somebody_there_is(keys: ApiKeys) -> None:
     assert caught.value.code == "unknown-principal"
 
 
+async def test_a_key_is_for_a_department_of_the_directory_too(keys: ApiKeys, database: Database) -> None:
+    await database.execute(
+        "INSERT INTO directory (slug, version, position, name, since, set_by)"
+        " VALUES ('ppc', 1, 0, 'PPC', '2020-01-01', 'test')"
+    )
+    token = await keys.create("by-ppc", "department:ppc", ALL, lasts=QUARTER, per_minute=60, by="otto")
+    assert (await keys.recognise(token)).role == "department:ppc"
+    for nobody in ("department:seo", "ppc"):
+        with pytest.raises(Refused) as caught:
+            await keys.create("by-nobody", nobody, ALL, lasts=QUARTER, per_minute=60, by="otto")
+        assert caught.value.code == "unknown-principal"
+
+
 async def test_two_secrets_live_while_a_key_is_rotated(keys: ApiKeys, database: Database) -> None:
     first = await make(keys)
     second = await keys.rotate("website", lasts=QUARTER, overlap=WEEK, by="otto")
