@@ -27,7 +27,9 @@ class Reach:
 
 @dataclass(frozen=True)
 class WorkRow:
-    """A step that waits. `title`: what was asked, where a case has one; `breached_at`: when its promise broke."""
+    """A step that waits. `title`: what was asked, where a case has one; `breached_at`: when its promise broke, or one
+    of its whole case's.
+    """
 
     case_id: str
     client_id: str
@@ -40,10 +42,14 @@ class WorkRow:
 
 @dataclass(frozen=True)
 class Work:
-    """`more`: there is more than is shown. Broken promises come first, then what is due first."""
+    """A page of it; `total`: on all pages. Broken promises come first, then what is due first."""
 
     rows: tuple[WorkRow, ...]
-    more: bool
+    total: int = 0
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.total // MOST))
 
 
 class MyWork:
@@ -52,15 +58,18 @@ class MyWork:
     def __init__(self, pool: Pool, vault: Vault) -> None:
         self._pool, self._vault = pool, vault
 
-    async def of(self, person_id: str, roles: Iterable[str]) -> Work:
-        """Open steps that somebody has, may take, or sees with colleagues. `roles`: their queues of today."""
+    async def of(self, person_id: str, roles: Iterable[str], number: int = 1) -> Work:
+        """Open steps that somebody has, may take, or sees with colleagues. `roles`: their queues of today.
+
+        Page `number`, from 1; one that is not there has no rows.
+        """
         async with transaction(self._pool, reading=True) as conn:
             theirs = await reach(conn, person_id, roles)
             asked = sorted({*theirs.roles, *_OF_A_CASE, *_unnamed(theirs.roles)})
-            rows = await conn.fetch(STEPS, person_id, asked, sorted(theirs.looks_after))
+            values = (person_id, asked, sorted(theirs.looks_after), *_not_theirs(theirs.roles))
+            rows = await conn.fetch(STEPS, *values, (number - 1) * MOST)
             keys = await self._vault.known_keys(conn, {row["client_id"] for row in rows if row["title_ct"]})
-        shown = [row for row in rows if _is_asked(row, person_id, theirs)]
-        return Work(tuple(_row(row, keys.get(row["client_id"])) for row in shown[:MOST]), len(rows) > MOST)
+        return Work(tuple(_row(row, keys.get(row["client_id"])) for row in rows), rows[0]["total"] if rows else 0)
 
 
 async def reach(conn: Connection, person_id: str, roles: Iterable[str] = ()) -> Reach:
@@ -96,13 +105,18 @@ def _unnamed(roles: Iterable[str]) -> set[str]:
     return {department_role(asked.slug) for one in roles if (asked := department_in(one))}
 
 
-def _is_asked(row: Record, person_id: str, theirs: Reach) -> bool:
-    """ID-2: what a department's step is about follows from its case where the role does not say it."""
-    asked = department_in(row["role"])
-    if asked is None or asked.topic or row["owner"] == person_id:
-        return True
-    topic = topic_of(operational=False, client_related=bool(row["client_id"]))
-    return department_role(asked.slug, topic) in theirs.roles
+def _not_theirs(roles: Iterable[str]) -> tuple[list[str], list[str]]:
+    """ID-2: departments as a step may ask them that does not say what it is about, where somebody is not asked about
+    clients, and where not about anything else: there it follows from the case.
+    """
+    named = set(roles)
+    client, other = (topic_of(operational=False, client_related=one) for one in (True, False))
+    found = [(one, department_in(one)) for one in sorted(_unnamed(named))]
+    without = [
+        [one for one, asked in found if asked and department_role(asked.slug, topic) not in named]
+        for topic in (client, other)
+    ]
+    return without[0], without[1]
 
 
 def _row(row: Record, key: ClientKey | None) -> WorkRow:
@@ -129,16 +143,21 @@ _DEPARTMENTS = """SELECT d.slug, d.manager_id, array_agg(c.person_id ORDER BY c.
 _CSM = "coalesce(nullif(c.csm_id, ''), k.csm_id, '')"
 STEPS = f"""
     SELECT s.case_id, s.role, s.owner, s.view, c.client_id, coalesce(k.name, '') AS client_name,
-        t.content_ct AS title_ct, b.breached_at
+        t.content_ct AS title_ct, b.breached_at, count(*) OVER () AS total
     FROM case_steps s JOIN cases c USING (case_id) LEFT JOIN clients k USING (client_id)
         LEFT JOIN css_on(holdfast_today()) p ON s.role = 'role:css' AND p.csm_id = {_CSM}
         LEFT JOIN texts t ON t.client_id = c.client_id AND t.sha256 = c.request ->> 'title_sha256'
-        LEFT JOIN LATERAL (SELECT min(e.recorded_at) AS breached_at FROM case_events e
-            WHERE e.case_id = s.case_id AND e.kind = 'breached' AND e.step_id = s.step_id) b ON true
-    WHERE s.state = 'open' AND (s.owner = $1 OR s.role = ANY($2)) AND (s.owner = $1 OR CASE s.role
+        LEFT JOIN LATERAL (SELECT min(at) AS breached_at FROM (
+            SELECT e.recorded_at AS at FROM case_events e
+                WHERE e.case_id = s.case_id AND e.kind = 'breached' AND e.step_id = s.step_id
+            UNION ALL SELECT (o ->> 'breached_at')::timestamptz FROM jsonb_array_elements(c.view -> 'clocks') o
+                WHERE coalesce(o ->> 'step_id', '') = '' AND o ->> 'met_at' IS NULL) broken) b ON true
+    WHERE s.state = 'open' AND (s.owner = $1 OR s.role = ANY($2)) AND (s.owner = $1 OR CASE
+        WHEN s.role = ANY($4) AND c.client_id <> '' OR s.role = ANY($5) AND c.client_id = '' THEN false
+        ELSE true END) AND (s.owner = $1 OR CASE s.role
         WHEN 'role:csm' THEN {_CSM} = ANY($3)
         WHEN 'role:css' THEN coalesce(p.css_id, '') = ANY($3)
         WHEN 'role:am' THEN c.account_managers && $3::text[] OR {_CSM} = ANY($3) AND NOT EXISTS (
             SELECT 1 FROM people a WHERE a.person_id = ANY(c.account_managers) AND a.active)
         ELSE true END)
-    ORDER BY (b.breached_at IS NULL), s.due_at, s.case_id, s.step_id LIMIT {MOST + 1}"""  # noqa: S608 - constants
+    ORDER BY (b.breached_at IS NULL), s.due_at, s.case_id, s.step_id LIMIT {MOST} OFFSET $6"""  # noqa: S608 - constants

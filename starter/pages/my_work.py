@@ -1,5 +1,6 @@
 """My work, the page after signing in: what waits for somebody and their team, by urgency, and done where it stands."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from starter.pages.steps import IN_PLACE
 from starter.pages.visitor import Visitor, Who
 
 pages = APIRouter()
+_NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,18 @@ class Card:
 
 @dataclass(frozen=True)
 class Board:
-    """`seen`: a name for exactly this, by which the page finds out that something changed."""
+    """A page of it, `number` of `pages`, `total` steps in all.
+
+    `seen`: a name for exactly this, by which the page finds out that something changed.
+    """
 
     overdue: tuple[Card, ...]
     today: tuple[Card, ...]
     later: tuple[Card, ...]
     others: tuple[Card, ...]
-    more: bool
+    total: int
+    pages: int
+    number: int
     seen: str
 
     @property
@@ -46,19 +53,22 @@ class Board:
 
 
 @pages.get("/")
-async def my_work(who: Who, part: str = "", seen: str = "", case: str = "", act: str = "") -> Response:
-    made = board_of(await _work(who), who.person_id, who.session.now)
+async def my_work(
+    who: Who, part: str = "", seen: str = "", case: str = "", act: str = "", number: str = "1"
+) -> Response:
+    shown = int(number) if _NUMBER.fullmatch(number) else 1
+    made = board_of(await _work(who, shown), who.person_id, who.session.now, shown)
     if part:
         return page("work_news.html", who, changed=made.seen != seen)
     names = await who.house.pages.names()
     return page("work.html", who, board=made, names=names, now=who.session.now, done=_done(case, act))
 
 
-async def _work(who: Visitor) -> Work:
-    return await who.house.work.of(who.person_id, {*who.colleague.roles, *who.colleague.person.managers_of})
+async def _work(who: Visitor, number: int) -> Work:
+    return await who.house.work.of(who.person_id, {*who.colleague.roles, *who.colleague.person.managers_of}, number)
 
 
-def board_of(work: Work, person_id: str, now: datetime) -> Board:
+def board_of(work: Work, person_id: str, now: datetime, number: int = 1) -> Board:
     """The cards by urgency; within each, broken promises first, then what is due first."""
     cards = [_card(row, person_id, now) for row in work.rows]
     ours = [one for one in cards if one.whose in {"mine", "free"}]
@@ -67,7 +77,9 @@ def board_of(work: Work, person_id: str, now: datetime) -> Board:
         today=tuple(one for one in ours if one.today and not one.late),
         later=tuple(one for one in ours if not one.today and not one.late),
         others=tuple(one for one in cards if one.whose not in {"mine", "free"}),
-        more=work.more,
+        total=work.total,
+        pages=work.pages,
+        number=number,
         seen=_seen(work.rows),
     )
 

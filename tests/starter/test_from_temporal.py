@@ -1,6 +1,7 @@
 """Cases started, signalled and asked from Temporal itself, in any language: the door's checks hold there too."""
 
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from secrets import token_hex
 from typing import Any
@@ -15,6 +16,7 @@ from tests.agency import CLIENT, Agency
 from tests.starter.grpc_temporal import Wire, wire_to
 from tests.workflows.desk import Desk, furnish
 
+ROOT = Path(__file__).parents[2]
 WRITTEN = ("cases", "inbox", "case_events", "case_steps", "effects", "texts", "case_leads")
 
 
@@ -37,6 +39,10 @@ def named(kind: str, reference: str) -> str:
 def request(reference: str, /, **changes: object) -> dict[str, Any]:
     plain = {"reference": reference, "department": "ppc", "client_id": CLIENT, "title": "Pause the brand campaign"}
     return plain | changes
+
+
+def returned(reference: str, /, **changes: object) -> dict[str, Any]:
+    return {"reference": reference, "client_id": CLIENT, "leads": ["L-1005"]} | changes
 
 
 def started(case_id: str, opening: dict[str, Any] | None, **more: object) -> dict[str, Any]:
@@ -74,36 +80,60 @@ async def _claimed(wire: Wire, case_id: str, person: str) -> bool:
     return (await wire.query(case_id, "view"))["steps"][0]["claimed_by"] == person
 
 
-async def test_a_return_request_is_started_the_same_way(agency: Agency, wire: Wire) -> None:
+async def test_a_return_request_is_started_signalled_and_asked_the_same_way(agency: Agency, wire: Wire) -> None:
     reference = f"raw-{token_hex(4)}"
     case_id = named("return-lead", reference)
-    opening = {"client_id": CLIENT, "leads": ["L-1005"], "reference": reference}
-    await wire.start("ReturnLead", case_id, started(case_id, opening))
+    await wire.start("ReturnLead", case_id, started(case_id, returned(reference)))
     await agency.parked(case_id, "investigate")
-    assert (await wire.query(case_id, "view"))["steps"][0]["step_id"] == "investigate"
     assert [mail["Subject"] for mail in agency.mails("L-1005")] != []
+    await wire.signal(case_id, "event", {"event_id": "raw-1", "kind": "resumed", "reference": ""})
+    signed = await agency.crafted(case_id, "investigate", ActKind.CLAIM, {}, "P-1")
+    await wire.signal(case_id, "act", {"body": signed.body, "payload": signed.payload, "signature": "forged"})
+    await wire.signal(case_id, "act", signed.model_dump())
+    await agency.eventually(lambda: _claimed(wire, case_id, "P-1"), "the signed act was not taken")
+    view = await wire.query(case_id, "view")
+    assert (view["kind"], view["status"], view["refused"]) == ("ReturnLead", "open", 1)
+    assert (await wire.query(case_id, "clock"))["investigate"]
+    assert await wire.attribute(case_id, "ClientId") == CLIENT
 
 
-@pytest.mark.parametrize(
-    ("kind", "changes", "code"),
-    [
-        ("DepartmentRequest", {"client_id": "C-9999"}, "unknown-client"),
-        ("DepartmentRequest", {"department": "nobody"}, "unknown-department"),
-        ("DepartmentRequest", {"surprise": 1}, "bad-request"),
-        ("DepartmentRequest", {"title": "a\u0000b"}, "unreadable-text"),
-        ("DepartmentRequest", {"reference": "another"}, "wrong-id"),
-        ("ReturnLead", {}, "bad-request"),
-    ],
-)
-async def test_what_the_door_refuses_ends_there_and_writes_nothing(
-    desk: Desk, wire: Wire, kind: str, changes: dict[str, object], code: str
-) -> None:
+async def test_the_start_that_the_documentation_shows_is_one(desk: Desk, wire: Wire) -> None:
+    """To the letter, but for the two names that its shell puts in."""
+    shown = (ROOT / "docs" / "temporal.md").read_text()
+    given = shown.partition("--input '")[2].partition("}}'")[0] + "}}"
     reference = f"raw-{token_hex(4)}"
     case_id = named("department-request", reference)
+    for word, value in (("CASE", case_id), ("REFERENCE", reference)):
+        given = given.replace(f"""'"${word}"'""", value)
+    given = given.replace('"brightsmile"', json.dumps(CLIENT))  # a client of the demo's
+    await wire.start("DepartmentRequest", case_id, json.loads(given))
+    await desk.agency.parked(case_id, "process")
+    assert (await wire.query(case_id, "view"))["client_id"] == CLIENT
+
+
+REFUSED: tuple[tuple[str, dict[str, object], str], ...] = (
+    ("DepartmentRequest", {"client_id": "C-9999"}, "unknown-client"),
+    ("DepartmentRequest", {"department": "nobody"}, "unknown-department"),
+    ("DepartmentRequest", {"surprise": 1}, "bad-request"),
+    ("DepartmentRequest", {"title": "a\u0000b"}, "unreadable-text"),
+    ("DepartmentRequest", {"reference": "another"}, "wrong-id"),
+    ("ReturnLead", {"client_id": "C-9999"}, "unknown-client"),
+    ("ReturnLead", {"leads": []}, "bad-request"),
+    ("ReturnLead", {"leads": ["1001"]}, "bad-lead-id"),
+    ("ReturnLead", {"title": "Pause the brand campaign"}, "bad-request"),
+    ("ReturnLead", {"reference": "another"}, "wrong-id"),
+)
+
+
+async def test_what_the_door_refuses_ends_there_and_writes_nothing(desk: Desk, wire: Wire) -> None:
     before = await written(desk.agency)
-    run = await wire.start(kind, case_id, started(case_id, request(reference, **changes)))
-    assert (await wire.failure(case_id, run))[0] == code
-    assert await wire.attribute(case_id, "CaseStatus") == "refused"
+    for kind, changes, code in REFUSED:
+        reference = f"raw-{token_hex(4)}"
+        opening = (returned if kind == "ReturnLead" else request)(reference, **changes)
+        case_id = named("return-lead" if kind == "ReturnLead" else "department-request", reference)
+        run = await wire.start(kind, case_id, started(case_id, opening))
+        assert (await wire.failure(case_id, run))[0] == code, (kind, changes)
+        assert await wire.attribute(case_id, "CaseStatus") == "refused"
     await desk.agency.take_in()
     assert await written(desk.agency) == before
     assert desk.tasks() == []

@@ -21,7 +21,7 @@ from runtime.connect import connect
 from runtime.keys import KeysError
 from runtime.settings import Settings
 from runtime.temporal_server import TemporalServer, temporal_server
-from starter.gateway import Gateway, LocalLogin, Login, Signed
+from starter.gateway import Gateway, LocalLogin, Login
 from tests.conftest import Database
 from tests.signing import CASE, CONFIRMATION, ISSUER, Agency, findings, issued, make_agency
 
@@ -43,7 +43,7 @@ class StraightGateway(Gateway):
     agency: Agency
     sent: list[SignedAct]
 
-    async def send(self, signed: Signed) -> None:
+    async def send(self, signed: Sendable) -> None:
         self.sent.append(signed.act)
         answer: ActAnswer = await self.agency.record(signed.step.step_id, signed.act)
         assert answer.accepted == 0 or answer.refused == 1

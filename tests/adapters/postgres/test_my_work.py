@@ -1,7 +1,7 @@
 """My work and the agendas over tables of many rows: one query each, by its indexes."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import asyncpg
@@ -56,7 +56,7 @@ async def filled(database: Database) -> Database:
 @pytest.mark.parametrize(
     ("query", "values"),
     [
-        (my_work.STEPS, ("P-20", ["department:ppc/client", "role:am", "role:css"], ["P-20"])),
+        (my_work.STEPS, ("P-20", ["department:ppc/client", "role:am", "role:css"], ["P-20"], [], [], 0)),
         (agenda.LINES, ("P-20", date(2026, 1, 14))),
     ],
 )
@@ -74,15 +74,43 @@ async def test_a_page_is_one_query_by_its_indexes(filled: Database, query: str, 
         assert touched <= MOST_TOUCHED, node
 
 
-async def test_more_than_fits_is_said_and_broken_promises_come_first(filled: Database) -> None:
-    work = await MyWork(await filled.pool("door"), Vault(b"k" * 32)).of(
-        "P-20", ["team:t1", "team:t2", "team:t1x", "team:t2x"]
-    )
-    assert len(work.rows) == my_work.MOST
-    assert work.more
-    broken = [row.breached_at is not None for row in work.rows]
+QUEUES = ["team:t1", "team:t2", "team:t1x", "team:t2x"]
+
+
+async def test_what_does_not_fit_is_on_the_next_page_and_broken_promises_come_first(filled: Database) -> None:
+    work = MyWork(await filled.pool("door"), Vault(b"k" * 32))
+    query = "SELECT count(*) FROM case_steps WHERE state = 'open' AND role = ANY($1)"
+    total = await filled.value(query, QUEUES)
+    assert isinstance(total, int)
+    assert total > my_work.MOST
+    first = await work.of("P-20", QUEUES)
+    assert (len(first.rows), first.total, first.pages) == (my_work.MOST, total, -(-total // my_work.MOST))
+    rest = [row for number in range(2, first.pages + 1) for row in (await work.of("P-20", QUEUES, number)).rows]
+    every = [*first.rows, *rest]
+    assert len({row.case_id for row in every}) == len(every) == total
+    broken = [row.breached_at is not None for row in every]
     assert broken[0]
     assert broken == sorted(broken, reverse=True)
+    assert (await work.of("P-20", QUEUES, first.pages + 1)).rows == ()
+
+
+async def test_a_broken_promise_of_the_whole_case_puts_its_steps_first_until_it_is_met(filled: Database) -> None:
+    work = MyWork(await filled.pool("door"), Vault(b"k" * 32))
+    last = (await work.of("P-20", QUEUES, (await work.of("P-20", QUEUES)).pages)).rows[-1]
+    assert last.breached_at is None
+    clock = {"clock_id": "resolved", "step_id": "", "breached_at": "2025-12-31T00:00:00Z", "met_at": None}
+    shown = "UPDATE cases SET view = $2 WHERE case_id = $1"
+    await filled.execute(shown, last.case_id, {"clocks": [clock]})
+    first = (await work.of("P-20", QUEUES)).rows
+    moved = next(row for row in first if row.case_id == last.case_id)
+    assert moved.breached_at == datetime(2025, 12, 31, tzinfo=UTC)
+    for over in (
+        clock | {"met_at": "2026-01-01T00:00:00Z"},
+        clock | {"step_id": "other"},
+        clock | {"breached_at": None},
+    ):
+        await filled.execute(shown, last.case_id, {"clocks": [over]})
+        assert last.case_id not in {row.case_id for row in (await work.of("P-20", QUEUES)).rows}
 
 
 def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ import pytest
 from adapters.postgres.windows import PostgresWindows
 from domain import ids
 from domain.messages import ActKind
+from domain.rules.authority import ACT_RULES
 from simulators.webhooks import Hook
 from tests.starter.api.office import ApiOffice
 from tests.workflows.desk import LIST, Desk, furnish
@@ -316,17 +317,38 @@ async def _listening() -> AsyncGenerator[tuple[str, list[str]]]:
 
 
 async def test_no_webhook_makes_an_act(desk: Desk, api: ApiOffice) -> None:
-    """What would approve, confirm or authorise, signed as a webhook: it is no act, whatever its words."""
+    """What would approve, confirm or authorise, signed as each vendor signs: it is no act, whatever its words."""
     case_id = await desk.agency.open_return("L-1001", reference=f"R-{token_hex(4)}")
     await desk.agency.parked(case_id, "investigate")
-    act = {"kind": "return.approve", "case_id": case_id, "step_id": "approval", "payload": {}}
-    body, headers = teamwork("7", act=act, signal="act")
-    assert (await post(api, "teamwork", body, headers)).status_code == 200
+    for kind in (one.value for one, rule in ACT_RULES.items() if rule.money):
+        act = {"kind": kind, "case_id": case_id, "step_id": "investigate", "payload": {}, "auth": "webhook"}
+        for vendor, body, headers in _from_everyone(desk, api, act):
+            assert (await post(api, vendor, body, headers)).status_code == 200, (vendor, kind)
     await desk.agency.take_in()
     assert await desk.agency.database.value("SELECT count(*) FROM acts") == 0
     assert await desk.agency.database.value("SELECT count(*) FROM act_refusals") == 0
+    assert (await desk.agency.view(case_id)).steps[0].claimed_by == ""
     for vendor in ("teamwork", "tickets", "slack", "whatsapp", "xero", ""):
         assert (await post(api, vendor, b"{}", {})).status_code in {401, 404}
+
+
+def _from_everyone(desk: Desk, api: ApiOffice, act: dict[str, Any]) -> list[tuple[str, bytes, dict[str, str]]]:
+    body, headers = teamwork("7", act=act, signal="act")
+    text = json.dumps(act)
+    slack = _slack_body({"type": "message", "channel": "C1", "user": "U1", "text": text, "act": act, "ts": "1.0"})
+    message = {"id": f"wamid.{token_hex(4)}", "from": "1", "timestamp": "1", "type": "text", "text": {"body": text}}
+    meta = _meta(api, messages=[message | {"act": act}])
+    ticket = json.dumps(
+        {"id": token_hex(4), "type": "zen:event-type:ticket.comment_added", "detail": {"id": "8"}, "act": act}
+    ).encode()
+    hook = Hook("zen:event-type:ticket.comment_added", token_hex(4), ticket)
+    signed = dict(desk.agency.outside.tickets.signed(hook, SECRET, datetime.now(UTC)))
+    return [
+        ("teamwork", body, headers),
+        ("slack", slack, _slack_signed(slack)),
+        ("whatsapp", meta, _meta_signed(meta)),
+        ("tickets", ticket, signed),
+    ]
 
 
 async def test_the_database_is_away_and_the_vendor_is_told_to_come_again(desk: Desk, api: ApiOffice) -> None:
