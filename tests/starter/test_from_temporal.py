@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
