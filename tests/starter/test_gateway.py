@@ -21,7 +21,7 @@ from runtime.connect import connect
 from runtime.keys import KeysError
 from runtime.settings import Settings
 from runtime.temporal_server import TemporalServer, temporal_server
-from starter.gateway import Gateway, LocalLogin, Login
+from starter.gateway import Gateway, LocalLogin, Login, Sendable
 from tests.conftest import Database
 from tests.signing import CASE, CONFIRMATION, ISSUER, Agency, findings, issued, make_agency
 
