@@ -43,6 +43,7 @@ class Doubt(StrEnum):
     UNREADABLE_LEADS = "unreadable-leads"
     UNREADABLE_MAIL = "unreadable-mail"  # too large or broken: nothing of it can be trusted
     CASE_ENDED = "case-ended"  # something arrived for a case that is over
+    LATE_REPLY = "late-reply"  # the client's reply to refusals, after the case was closed (RL-10)
     CLIENT_NOT_REACHED = "client-not-reached"
 
 

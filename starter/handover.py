@@ -11,7 +11,7 @@ from adapters.postgres.intake import PostgresIntake, Waiting
 from adapters.temporal.starting import LATER, RPC_TIMEOUT, AnotherWorkflowError, start_case
 from domain.ids import SOPS_QUEUE
 from domain.intake import KnownCase, NewCase, Signal, Start
-from domain.messages import FactKind
+from domain.messages import Fact, FactKind
 from domain.return_lead import Doubt
 from starter.intake_rules import linked_case
 
@@ -73,10 +73,8 @@ class Handover:
             return True  # a case that is over holds nothing back, and the lead goes on in the case that asked
 
         def opens(case: KnownCase) -> NewCase:
-            bounced = step.fact is not None and step.fact.kind is FactKind.BOUNCED
-            doubt = Doubt.CLIENT_NOT_REACHED if bounced else Doubt.CASE_ENDED
             reference = step.fact.reference if step.fact else ""
-            return linked_case(case, doubt, row.event_id).model_copy(update={"reference": reference})
+            return linked_case(case, _doubt(step.fact), row.event_id).model_copy(update={"reference": reference})
 
         linked = await self._intake.relink(row.inbox_id, row.event_id, step.case_id, opens)
         if not linked:
@@ -98,3 +96,10 @@ class Handover:
         pause = timedelta(seconds=min(300, 2 ** (row.attempts + 1)))
         dead = await self._intake.failed(row.inbox_id, code, pause, MOST_ATTEMPTS)
         log.error("a row of the inbox could not be handed over", inbox_id=row.inbox_id, code=code, dead=dead)
+
+
+def _doubt(fact: Fact | None) -> Doubt:
+    """What it is for a person when it comes after its case has ended. No fact: the client's own message."""
+    if fact is None:
+        return Doubt.LATE_REPLY
+    return Doubt.CLIENT_NOT_REACHED if fact.kind is FactKind.BOUNCED else Doubt.CASE_ENDED

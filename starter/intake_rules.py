@@ -62,7 +62,7 @@ def _bounce(known: Known, event_id: str) -> Decision:
 
 
 def linked_case(case: KnownCase, doubt: Doubt, event_id: str) -> NewCase:
-    """A person's look at something for a case that has ended."""
+    """A person's look at something for a case that has ended, or (RL-10) at the client's late reply."""
     return NewCase(
         case_id=ids.linked_case(case.case_id, "look", event_id),
         client_id=case.client_id,
@@ -79,7 +79,7 @@ def _in_thread(mail: IncomingMail, known: Known, case: KnownCase, event_id: str,
         return Decision(code="another-client", opens=opened.model_copy(update={"linked_to": case.case_id}))
     own = _own_ids(mail)
     if not case.is_open:
-        linked = linked_case(case, Doubt.CASE_ENDED, event_id)
+        linked = linked_case(case, Doubt.CASE_ENDED if colleague else Doubt.LATE_REPLY, event_id)
         return Decision(code="case-ended", opens=linked.model_copy(update={"message_ids": own}))
     if known.repeated or colleague or not client:
         return Decision(code="joined", tells=Told(case=case, fact="joined", message_ids=own))

@@ -12,6 +12,7 @@ from domain.messages import ActKind
 from domain.return_lead import (
     Billing,
     BillingState,
+    Doubt,
     LeadClaim,
     Reduction,
     ReplyMark,
@@ -51,6 +52,9 @@ class ReturnLead(CaseWorkflow):
             if sop.is_look(request):
                 await person(case, sop.look(request))
                 return await close(case, ReturnOutcome(status="looked-at"), "looked at by a person", "RL-15")
+            if request.doubt is Doubt.LATE_REPLY:
+                ended = await self.late(request)
+                return await close(case, ReturnOutcome(status="looked-at"), ended, "RL-10")
             claims = await self.admitted(request)  # RL-1
             if not claims:
                 return await close(case, ReturnOutcome(status="not-a-request"), "not a return request", "RL-1")
@@ -188,6 +192,13 @@ class ReturnLead(CaseWorkflow):
         while sop.paid(self.credited):
             if sop.allocated((await person(self.case, sop.allocate(request, self.credited))).receipts):
                 return
+
+    async def late(self, request: ReturnRequest) -> str:
+        """RL-10: a reply after the case was closed. The team's mark comes first; a dispute is taken over as ever."""
+        said = (await person(self.case, sop.mark(sop.to_investigate(request.claims)))).result
+        if said.mark is ReplyMark.DISPUTES:
+            await person(self.case, sop.dispute(request, said.lead_ids, 1))
+        return sop.marked_late(said)
 
     async def disputed(self, request: ReturnRequest, refused: Sequence[str]) -> str:
         """RL-10: what came of the refusals, in words. Each is disputed once; what he wrote is read before the end."""

@@ -8,7 +8,7 @@ from asyncpg import Record
 
 from adapters.postgres.crypto import DEPLOYMENT, Vault
 from adapters.postgres.intake_known import known_of, staff_domains
-from adapters.postgres.leads import claim_leads
+from adapters.postgres.leads import claim_leads, disputable
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.starts import stamp
 from domain import ids
@@ -29,7 +29,7 @@ from domain.intake import (
 )
 from domain.messages import ClientMessage, Fact, FactKind
 from domain.people import Role
-from domain.return_lead import ClaimProblem, LeadClaim, ReturnRequest
+from domain.return_lead import ClaimProblem, Doubt, LeadClaim, ReturnRequest
 from domain.texts import digest
 from runtime.settings import Settings
 
@@ -131,10 +131,14 @@ class PostgresIntake:
         return Acceptance(inbox_id=inbox_id, state=state, code=code, case_id=case_id)
 
     async def open_case(self, conn: Connection, event_id: str, case: NewCase) -> tuple[str, Handover]:
-        """Writes a case that begins; its leads are claimed only if nothing about it is in doubt."""
+        """Writes a case that begins; its leads are claimed only if nothing about it is in doubt, or if they are those
+        of a late reply.
+        """
+        case = await _as_it_stands(conn, case)
         case_id = await self._insert_case(conn, event_id, case)
         await _join(conn, case_id, (*case.message_ids, ids.case_token(case_id)))
-        claims = () if case.doubt else await claim_leads(conn, case_id, case.client_id, case.leads)
+        claimed = case.doubt in {Doubt.NONE, Doubt.LATE_REPLY}
+        claims = await claim_leads(conn, case_id, case.client_id, case.leads) if claimed else ()
         request = ReturnRequest(
             case_id=case_id,
             client_id=case.client_id,
@@ -264,6 +268,14 @@ _HELD = """
 _RECENT = """
     SELECT count(*) FILTER (WHERE state = 'accepted') AS unhanded, count(*) AS lately FROM inbox
     WHERE case_id = $1 AND code IN ($2, 'coalesced') AND received_at > holdfast_now() - interval '1 hour'"""
+
+
+async def _as_it_stands(conn: Connection, case: NewCase) -> NewCase:
+    """A late reply with the refused leads that are not finally decided yet (RL-10); with none a person looks at it."""
+    if case.doubt is not Doubt.LATE_REPLY:
+        return case
+    leads = await disputable(conn, case.linked_to)
+    return case.model_copy(update={"leads": leads, "doubt": Doubt.LATE_REPLY if leads else Doubt.CASE_ENDED})
 
 
 async def _account_managers(conn: Connection, case: NewCase) -> list[str]:

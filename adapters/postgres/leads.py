@@ -8,6 +8,7 @@ from adapters.postgres.orders_proven import OrderedPrice, proven_prices
 from adapters.postgres.pool import Connection
 from domain.errors import Permanent
 from domain.gate import LeadRow
+from domain.messages import ActKind
 from domain.money import Money
 from domain.return_lead import ClaimProblem, Findings, LeadClaim, Reduction, Verdict
 from domain.rules.stored_acts import Trust
@@ -36,6 +37,29 @@ async def claim_leads(conn: Connection, case_id: str, client_id: str, lead_ids: 
 async def claims(conn: Connection, case_id: str) -> tuple[LeadClaim, ...]:
     rows = await conn.fetch("SELECT lead_id, problem FROM case_leads WHERE case_id = $1 ORDER BY ordinal", case_id)
     return tuple(_claim(row) for row in rows)
+
+
+async def disputable(conn: Connection, case_id: str) -> tuple[str, ...]:
+    """The leads that the client was refused in a case and nobody has finally decided about (RL-10).
+
+    What an act on record says is not proven here: a dispute grants nothing by itself.
+    """
+    rows = await conn.fetch(_DISPUTABLE, case_id, ActKind.DECIDED.value)
+    return tuple(row["lead_id"] for row in rows)
+
+
+_DISPUTABLE = """
+    SELECT l.lead_id FROM case_leads l JOIN cases c USING (case_id)
+    WHERE case_id = $1 AND l.problem = '' AND NOT EXISTS (SELECT FROM grants g WHERE g.lead_id = l.lead_id)
+      AND (c.request ->> 'doubt' = 'late-reply' OR EXISTS (
+          SELECT FROM effects e WHERE e.case_id = $1 AND e.state = 'sent'
+            AND (e.kind = 'answer-client' OR e.body ->> 'template' = 'refused')))
+      AND NOT EXISTS (
+          SELECT FROM acts a, jsonb_array_elements(
+              coalesce(a.payload::jsonb -> 'upheld', '[]') || coalesce(a.payload::jsonb -> 'overturned', '[]')) one
+          WHERE a.kind = $2 AND a.case_id IN (SELECT d.case_id FROM cases d WHERE $1 IN (d.case_id, d.linked_to))
+            AND one ->> 'lead_id' = l.lead_id)
+    ORDER BY l.ordinal"""
 
 
 async def lead_rows(

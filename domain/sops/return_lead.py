@@ -531,7 +531,15 @@ def decided(request: ReturnRequest, found: FinalDecision, turn: int) -> tuple[Ef
 
 
 def is_look(request: ReturnRequest) -> bool:
-    return request.doubt in {Doubt.CASE_ENDED, Doubt.CLIENT_NOT_REACHED}
+    late = request.doubt is Doubt.LATE_REPLY and not to_investigate(request.claims)
+    return late or request.doubt in {Doubt.CASE_ENDED, Doubt.CLIENT_NOT_REACHED}
+
+
+def marked_late(found: Mark) -> str:
+    """RL-10: what came of a reply after the case was closed, in words."""
+    if found.mark is ReplyMark.DISPUTES:
+        return "a late dispute is finally decided"
+    return f"the client replied late: {found.mark.value.replace('-', ' ')}"
 
 
 def _not_disputable(refused: Sequence[str]) -> str:

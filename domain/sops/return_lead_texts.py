@@ -362,6 +362,7 @@ DOUBT_TEXTS: dict[Doubt, str] = {
         "The e-mail is too large or broken, so it was not read. It still lies in the returns inbox; open it there."
     ),
     Doubt.CASE_ENDED: "Somebody wrote about a case that is already closed.",
+    Doubt.LATE_REPLY: "The client replied to our answer after its case was closed.",
     Doubt.CLIENT_NOT_REACHED: (
         "An e-mail of ours about a case that is already closed came back: the client did not receive it."
     ),
@@ -772,11 +773,18 @@ _MARK = Instruction(
 {% for lead_id in about %}
   {{ lead_id }}
 {% endfor %}
+{% if linked_to and doubt %}
+
+{{ doubt }} The answer and its reasons are in that case; what you say here decides what becomes of the reply.
+{% endif %}
 
 1. Read the reply; what came in is shown with the step.
 """
     + _SHOW
     + """\
+{% if linked_to and doubt %}
+     holdfast case show {{ linked_to }}
+{% endif %}
 2. The client accepts the answer, or only says thank you:
      """
     + _COMPLETE
@@ -786,7 +794,7 @@ _MARK = Instruction(
     + _COMPLETE
     + """ --mark disputes --leads L-1001,L-1002
    Each lead is disputed once: one that an account manager has decided finally is not listed above any more.
-4. The client names other leads: open a request about them, then say so. This case goes on waiting.
+4. The client names other leads: open a request about them, then say so.
      holdfast return-lead open request.json
      """
     + _COMPLETE

@@ -98,9 +98,51 @@ async def test_no_reply_for_fourteen_days_closes_the_case_with_that_on_record(ag
     await agency.pass_time(case_id, timedelta(days=2))
     assert (await agency.result(case_id)).status == "refused"
     assert "no reply from the client within 14 days" in await outcome(agency, case_id)
-    later = await replies(agency, "Only now I see your answer.")
-    assert later != case_id
-    await agency.parked(later, "look")
+    assert (await agency.effects(case_id))["refused/1"] == "sent"
+
+
+async def test_a_late_reply_opens_a_linked_case_whose_first_step_is_the_teams_mark(agency: Agency) -> None:
+    """A dispute there goes to the account managers of the original; an overturned lead is settled in a case again."""
+    case_id = await refused(agency, cc=AMY, good=["L-1007"])
+    await agency.closed(case_id)
+    late = await replies(agency, "Only now I see your answer, and I do not agree about L-1005.")
+    assert late == await linked_to(agency, case_id)
+    await agency.parked(late, "mark")
+    (step,) = (await agency.view(late)).steps
+    assert (step.name, step.reference.split()) == ("mark", BAD)
+    (mail,) = asked(agency, "The client replied to our answer")
+    assert (str(mail["To"]), f"holdfast case show {case_id}" in mail.get_content()) == (RETURNS, True)
+    await marks(agency, late, "disputes", ["L-1007"])  # granted: there is nothing to dispute
+    await marks(agency, late, "disputes", ["L-1005"])
+    await agency.parked(late, "dispute")
+    (asked_am,) = asked(agency)
+    assert AMY in str(asked_am["To"])
+    await decides(agency, late, overturned=["L-1005"])
+    assert (await agency.result(late)).status == "looked-at"
+    assert "a late dispute is finally decided" in await outcome(agency, late)
+    assert "L-1005  overturned" in agency.mails("Final decision")[0].get_content()
+    settled = await linked_to(agency, late)
+    await agency.find(settled, ["L-1005"])
+    await agency.confirm(settled)
+    assert (await agency.result(settled)).valid == 1
+    assert (await agency.audited()).whole
+    await agency.keep(late, "late-reply")
+
+
+async def test_a_late_reply_is_disputed_once_too_and_then_looked_at(agency: Agency) -> None:
+    case_id = await refused(agency, bad=BAD[:1])
+    await agency.closed(case_id)
+    first = await replies(agency, "I do not agree.")
+    await marks(agency, first, "other")
+    await agency.result(first)
+    assert "the client replied late: other" in await outcome(agency, first)
+    second = await replies(agency, "I do not agree with L-1005.")
+    await marks(agency, second, "disputes", BAD[:1])
+    await decides(agency, second, upheld=BAD[:1], by="P-2")
+    await agency.result(second)
+    third = await replies(agency, "I still do not agree.")
+    assert len({case_id, first, second, third}) == 4
+    await agency.parked(third, "look")
 
 
 async def test_a_request_without_refusals_waits_for_nobody(agency: Agency) -> None:

@@ -25,7 +25,7 @@ PATHS = {
     "forged-and-malformed", "failed-effects", "bounced", "held", "claimed-and-moved", "continued-1", "continued-2",
     "cancelled", "accepted", "disputed", "overturned", "linked", "invoiced-on-a-draft", "invoiced-and-credited",
     "unconfirmed-note", "books-check", "passed-on", "request-done", "request-in-teamwork", "request-followed-up",
-    "request-routed", "request-estimated",
+    "request-routed", "request-estimated", "late-reply", "money-people", "request-sweep",
 }  # fmt: skip
 
 
