@@ -21,11 +21,14 @@ async def desk(agency: Agency) -> Desk:
     return await furnish(agency)
 
 
-async def sweep(desk: Desk) -> tuple[int, int, int]:
+async def sweep(desk: Desk, path: str = "") -> tuple[int, int, int]:
     """As the schedule starts it, in the door's own worker; then what was accepted is handed over."""
+    sweep_id = f"sweep-{token_hex(4)}"
     swept: RequestsSwept = await desk.agency.client.execute_workflow(
-        RequestSweep.run, RequestSweepRequest(), id=f"sweep-{token_hex(4)}", task_queue=desk.agency.queue
+        RequestSweep.run, RequestSweepRequest(), id=sweep_id, task_queue=desk.agency.queue
     )
+    if path:
+        await desk.agency.keep(sweep_id, path)
     await desk.agency.take_in()
     return swept.opened, swept.resumed, swept.told
 
@@ -41,7 +44,7 @@ async def test_a_task_that_lacks_what_it_must_have_becomes_a_case_once(desk: Des
     bare, for_barb = make(desk), make(desk, assignees=[304])
     good = make(desk, **GOOD)
     desk.does("comment", task=int(good), body="On it.")
-    assert await sweep(desk) == (2, 0, 0)
+    assert await sweep(desk, "request-sweep") == (2, 0, 0)
     rows = await desk.agency.database.fetch("SELECT case_id, request FROM cases ORDER BY request ->> 'department'")
     assert [(row["request"]["task_id"], row["request"]["department"]) for row in rows] == [
         (bare, ""),
