@@ -5,7 +5,7 @@ STAMP := .venv/.set-up
 # A file's tests stay in one process, which has servers of its own.
 SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: histories setup demo test test-long up down lint fmt clauses requirements
+.PHONY: histories screenshots setup demo test test-long up down lint fmt clauses requirements
 
 setup: $(STAMP)
 
@@ -57,6 +57,13 @@ requirements: setup
 	@$(COMPILE) $(ARGS) requirements/uv.in --output-file requirements/uv.txt
 	@$(COMPILE) $(ARGS) requirements/base.in --output-file requirements/base.txt
 	@$(COMPILE) $(ARGS) --constraints requirements/base.txt requirements/dev.in --output-file requirements/dev.txt
+
+# Renews docs/screenshots: the tests of the pages take them on their way, with what they check.
+screenshots: setup
+	@$(BIN)/python tools/system_packages.py
+	@$(BIN)/python tools/temporal_ready.py
+	@HOLDFAST_SCREENSHOTS=1 $(BIN)/python -m pytest -q tests/pages/test_browser.py tests/pages/test_my_work.py \
+		tests/pages/test_approval.py tests/pages/test_withdrawal.py tests/pages/test_temporal_ui.py -k "browser or phone or urgency or temporal" $(ARGS)
 
 # Before the first release only: see ARCHITECTURE.md, Changing a workflow.
 histories: setup

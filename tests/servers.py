@@ -13,7 +13,7 @@ from tests.conftest import Database
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def temporal() -> AsyncGenerator[TemporalServer]:
     """A case's time is its own: what one skips, another does not."""
-    async with temporal_server(time_travel=True) as server:
+    async with temporal_server(time_travel=True, ui=True) as server:
         yield server
 
 

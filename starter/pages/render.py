@@ -17,7 +17,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 import domain.sops
+from domain.case import Deadline
 from domain.rules.acts import sentence
+from domain.rules.hours import duration_in_words
 from domain.sops.texts import INSTRUCTIONS
 from domain.texts import digest
 from starter.pages.visitor import Visitor
@@ -66,6 +68,16 @@ APPROVAL_REASONS = {
 
 def _moment(at: datetime | None) -> str:
     return f"{at.astimezone(LONDON):%a %d %b %Y, %H:%M}" if at else "-"
+
+
+def _why(deadline: Deadline) -> str:
+    """Why a step is due then, in one line; what moved it last. All of it stands under "Why it is due then"."""
+    moved = f"; {deadline.moved[-1]}" if deadline.moved else ""
+    return f"{duration_in_words(deadline.after)} after {_moment(deadline.since)}{moved}"
+
+
+def _by(channel: str) -> str:
+    return {"email": "e-mail", "slack": "Slack", "whatsapp": "WhatsApp"}.get(channel, channel)
 
 
 def _day(day: date) -> str:
@@ -135,7 +147,7 @@ def environment() -> ImmutableSandboxedEnvironment:
     )
     filters: dict[str, Any] = made.filters
     filters |= {"moment": _moment, "money": _money, "plain": _plain, "title_of": _title, "refusal": sentence}
-    filters |= {"did": did, "month": _month, "day": _day}
+    filters |= {"why": _why, "by": _by, "did": did, "month": _month, "day": _day}
     known: dict[str, Any] = made.globals
     known |= {"static": _static, "case_url": case_url, "step_url": step_url, "clauses": clauses()}
     known |= {"approval_reasons": APPROVAL_REASONS}

@@ -49,20 +49,21 @@ class Screen:
         return await self.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
 
     async def shoot(self, name: str) -> None:
-        """Checks the page as it is; a picture of it goes to the documentation on purpose (HOLDFAST_SCREENSHOTS=1)."""
+        """Checks the page as it is; a picture of it goes to the documentation on purpose (`make screenshots`)."""
         assert await self.serious() == []
         assert await self.fits(), f"{name} is wider than its screen"
         assert self.complaints == []
-        if os.environ.get("HOLDFAST_SCREENSHOTS"):
-            SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-            await self._photograph(SCREENSHOTS / f"{name}.png")
+        await self.photograph(name)
 
-    async def _photograph(self, path: Path) -> None:
+    async def photograph(self, name: str) -> None:
         """All of it on a screen that is high enough, so that nothing floats over anything."""
+        if not os.environ.get("HOLDFAST_SCREENSHOTS"):
+            return
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         before = self.page.viewport_size or DESK
         height: int = await self.page.evaluate("() => document.documentElement.scrollHeight")
         await self.page.set_viewport_size(ViewportSize(width=before["width"], height=max(height, 500)))
-        await self.page.screenshot(path=path)
+        await self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
         await self.page.set_viewport_size(before)
 
 
@@ -84,6 +85,7 @@ async def screen(
     phone = size is PHONE
     context = await browser.new_context(
         viewport=size,
+        locale="en-GB",
         java_script_enabled=scripts,
         has_touch=phone,
         is_mobile=phone,

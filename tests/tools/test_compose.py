@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from runtime.settings import Hooking, Settings
+
 _ROOT = Path(__file__).resolve().parents[2]
 _EXAMPLE = (_ROOT / "deploy" / "holdfast.env.example").read_text()
-_VALUES = re.sub(r"^(\w+)=$", r"\1=filled-in", _EXAMPLE, flags=re.MULTILINE)
+_SITE = re.sub(r"^HOLDFAST_WEB_ADDRESS=$", "HOLDFAST_WEB_ADDRESS=https://filled.example", _EXAMPLE, flags=re.MULTILINE)
+_VALUES = re.sub(r"^(\w+)=$", r"\1=filled-in", _SITE, flags=re.MULTILINE)
 _FILLED = re.sub(r"_(KEYS|FILE)=filled", r"_\1=/etc/filled", _VALUES)
 
 pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="the loader is Go, as Docker's own is")
@@ -84,6 +87,30 @@ def test_each_process_has_its_own_role_and_no_others_password(project: dict[str,
         "schedules": ["HOLDFAST_DATABASE_URL_DOOR"],
         "migrate": ["HOLDFAST_DATABASE_URL"],
     }
+
+
+def test_each_process_is_told_of_the_vendors_that_it_meets(
+    project: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an address a process would look for a stand-in; without a secret it would refuse every webhook."""
+    hooking: tuple[Hooking, ...] = ("teamwork", "tickets", "slack", "whatsapp")
+    for name in ("worker", "money-worker", "inbox"):
+        settings = _settings(project, name, monkeypatch)
+        assert {settings.teamwork_url, settings.tickets_url} == {"filled-in"}, name
+        assert {len(settings.webhook_secrets(vendor)) for vendor in hooking} == {0}, name
+    pages = _settings(project, "web", monkeypatch)
+    assert {vendor: pages.webhook_secrets(vendor) for vendor in hooking} == dict.fromkeys(hooking, ("filled-in",))
+    assert (pages.whatsapp_phone_id, pages.whatsapp_verification) == ("filled-in", "filled-in")
+
+
+def _settings(project: dict[str, Any], service: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """As the process reads them."""
+    with monkeypatch.context() as there:
+        for name in [one for one in os.environ if one.startswith(("HOLDFAST_", "TEMPORAL_"))]:
+            there.delenv(name)
+        for name, value in project["services"][service]["environment"].items():
+            there.setenv(name, value)
+        return Settings()
 
 
 def test_what_needs_tables_and_namespace_waits_for_both(project: dict[str, Any]) -> None:
