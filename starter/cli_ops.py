@@ -129,7 +129,7 @@ async def _show_outbound(*, as_json: bool) -> None:
         for address in switch.allow:
             console.print(f"  allowed: {address}")
         for hold in holds:
-            console.print(f"  on hold: {hold.client_id}, since {moment(hold.since)} by {hold.set_by}")
+            console.print(f"  on hold: {_called(hold.client_id)}, since {moment(hold.since)} by {hold.set_by}")
 
     show({"outbound": plain(switch), "holds": plain(holds)}, as_json=as_json, human=human)
 
@@ -182,10 +182,14 @@ def _whom(client: str, *, everyone: bool) -> str:
     return client or policy.EVERYONE
 
 
+def _called(client_id: str) -> str:
+    return "everything" if client_id == policy.EVERYONE else client_id
+
+
 async def _hold(client_id: str, by: str, *, as_json: bool) -> None:
     async with office() as here, transaction(here.pool) as conn:
         await policy.hold(conn, here.vault, client_id, by)
-    show({"hold": client_id}, as_json=as_json, human=lambda: console.print(f"on hold: {client_id}"))
+    show({"hold": client_id}, as_json=as_json, human=lambda: console.print(f"on hold: {_called(client_id)}"))
 
 
 async def _resume(client_id: str, by: str, *, as_json: bool) -> None:
@@ -193,7 +197,8 @@ async def _resume(client_id: str, by: str, *, as_json: bool) -> None:
         async with transaction(here.pool) as conn:
             ended = await policy.resume(conn, here.vault, client_id, by)
         told = await _resumed(here, client_id) if ended else 0
-    line = f"the hold on {client_id} is ended; {told} cases try again" if ended else f"{client_id} was not on hold"
+    whom = _called(client_id)
+    line = f"the hold on {whom} is ended; {told} cases try again" if ended else f"{whom} was not on hold"
     show({"resumed": ended, "told": told}, as_json=as_json, human=lambda: console.print(line))
 
 

@@ -2,7 +2,7 @@
 
 from urllib.parse import quote
 
-from playwright.async_api import expect
+from playwright.async_api import ViewportSize, expect
 
 from runtime.temporal_server import TemporalServer
 from tests.pages.browser import DESK, chromium, screen
@@ -21,10 +21,12 @@ async def test_the_temporal_ui_says_by_clause_what_happened_and_who_must_act(
     where = f"/namespaces/{temporal.namespace}/workflows/{quote(run.id, safe='')}/{run.run_id}"
     async with chromium() as browser, screen(browser, temporal.ui_url, size=DESK) as window:
         page = window.page
+        await page.set_viewport_size(ViewportSize(width=1400, height=1250))  # it scrolls within itself
         await window.open(f"{where}/timeline")
         for label in ("RL-12 authorise is due", "perform • RL-13 confirm", "grant • RL-11 money"):
             await expect(page.get_by_text(label).first).to_be_visible(timeout=PATIENCE)
         await window.photograph("temporal-case")
+        await page.set_viewport_size(ViewportSize(width=1400, height=640))
         await window.open(f"{where}/user-metadata")
         await expect(page.frame_locator("iframe").last.get_by_text("must act: authorise 1 credit note")).to_be_visible(
             timeout=PATIENCE
