@@ -1,5 +1,6 @@
 """`holdfast directory`, `holdfast people` and `holdfast reassign`, with a real agency behind them."""
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -9,7 +10,7 @@ import pytest
 from domain.messages import ActKind
 from runtime.local import environment
 from runtime.temporal_server import TemporalServer
-from tests.agency import Agency
+from tests.agency import Agency, letter
 from tests.starter.cli import Run, in_process
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -124,3 +125,21 @@ async def test_an_import_does_not_touch_who_acts_for_money(agency: Agency, run: 
         said = await run("import", "people", str(file))
         assert (said.code, told in said.err) == (2, True), said
     assert [await agency.database.fetch(query) for query in everything] == before
+
+
+async def test_a_signed_act_is_printed_and_may_be_brought_by_anybody(agency: Agency, run: Run) -> None:
+    """`holdfast act sign`: the argument of the signal `act`, as it may be pasted into Temporal's own UI."""
+    await agency.database.arrived_at("300.00", "L-1005", "L-1006")
+    case_id = await agency.receive(letter("L-1005, L-1006"))
+    await agency.find(case_id, ["L-1005", "L-1006"])
+    await agency.parked(case_id, "approval")
+    words = ("act", "sign", case_id, "approval", "return.approve")
+    barred = await run(*words, "--as", "P-1")
+    assert (barred.code, "not one of those" in barred.err) == (2, True)
+    signed = await run(*words, "--as", "P-9")
+    assert signed.code == 0, signed.err
+    act = json.loads(signed.out)
+    await agency.handle(case_id).signal("act", act | {"payload": '{"reason_sha256":"' + "0" * 64 + '"}'})
+    await agency.refused(case_id, "payload-changed")
+    await agency.handle(case_id).signal("act", act)
+    await agency.parked(case_id, "confirm")

@@ -1,13 +1,21 @@
 """Shobhit Patil's approval above GBP 500 (RL-14): asked internally before anything is promised, never by silence."""
 
-from datetime import timedelta
+from datetime import date, datetime, timedelta
+from typing import cast
 
 import pytest
+from temporalio.worker import Replayer
 
+from adapters.postgres.crypto import Vault, load_master
 from domain.case import EventKind
 from domain.messages import ActKind
+from runtime.keys import rotate
+from runtime.plugin import holdfast_plugin
+from starter.gateway import Gateway, LocalLogin
 from tests.agency import CLIENT_MAIL, SHOBHIT, Agency, invoice, letter
+from worker import WORKFLOWS
 
+OMAR = "omar@commversion.com"
 LEADS = ["L-1005", "L-1006", "L-1007", "L-1008"]
 
 
@@ -146,3 +154,59 @@ async def test_an_approval_withdrawn_before_accounts_authorise_stops_the_credit_
     await agency.act(case_id, "void-draft", ActKind.DONE, {"note_sha256": ""}, "P-3")
     assert (await agency.closed(case_id)).valid == 0
     assert (await agency.audited()).whole
+
+
+@pytest.mark.clause("RL-14")
+async def test_a_reminder_goes_to_whoever_stands_in_by_then(agency: Agency) -> None:
+    """The approver is resolved anew at each reminder; who stands in from today decides, up to his ceiling."""
+    case_id = await priced(agency, "125.01")
+    await agency.parked(case_id, "approval")
+    assert len([mail for mail in agency.mails("Approve") if OMAR in str(mail["To"])]) == 0
+    day = cast("date", await agency.database.value("SELECT (holdfast_now() AT TIME ZONE 'Europe/London')::date"))
+    order = {
+        "approver": {"issuer": "local", "sub": "shobhit.patil"},
+        "stand_in": {"issuer": "local", "sub": "P-4"},
+        "starts": day.isoformat(),
+        "ends": (day + timedelta(days=3)).isoformat(),
+        "ceiling_gbp": "2000.00",
+    }
+    vault = Vault(load_master(agency.settings.keys_dir))
+    gateway = Gateway(agency.door_pool, vault, agency.client, agency.settings)
+    await gateway.order(ActKind.SET_STAND_IN, order, LocalLogin("P-9"))
+    await agency.pass_time(case_id, timedelta(hours=48, minutes=1))
+    await agency.chased(case_id, "approval", 1)
+    (reminder,) = [mail for mail in agency.mails("Reminder 1") if OMAR in str(mail["To"])]
+    assert CLIENT_MAIL not in f"{reminder['To']} {reminder['Cc']}"
+    await agency.decide(case_id, ActKind.APPROVE, by="P-4")
+    await agency.confirm(case_id)
+    assert (await agency.result(case_id)).valid == 4
+
+
+@pytest.mark.clause("RL-14")
+async def test_an_approval_stays_good_while_the_books_are_down_for_a_weekend_and_the_key_is_rotated(
+    agency: Agency,
+) -> None:
+    """Asked for on Friday, carried out on Monday, the history replayed with the new key; nobody is asked anew."""
+    case_id = await priced(agency, "125.01")
+    await agency.decide(case_id, ActKind.APPROVE)
+    await agency.parked(case_id, "confirm")
+    agency.outside.xero.fault("* /", "error_before", times=None)
+    await agency.confirm(case_id)
+
+    async def waits() -> bool:
+        return (await agency.view(case_id)).doing == "settle"
+
+    await agency.eventually(waits, "the promise did not wait for the books")
+    monday = timedelta(days=3)
+    await agency.database.shift(monday)
+    rotate(agency.settings.keys_dir, cast("datetime", await agency.database.value("SELECT holdfast_now()")))
+    await agency.pass_time(case_id, monday)
+    step_id = await agency.parked_at(case_id, "could-not")
+    assert promises(agency) == []
+    agency.outside.xero.faults.clear()
+    await agency.act(case_id, step_id, ActKind.RESEND, {"note_sha256": ""}, "P-1")
+    assert (await agency.result(case_id)).valid == 4
+    assert len(promises(agency)) == 1
+    assert await agency.database.value("SELECT count(*) FROM case_steps WHERE name = 'approval'") == 1
+    history = await agency.history(case_id)
+    await Replayer(workflows=WORKFLOWS, plugins=[holdfast_plugin()]).replay_workflow(history)

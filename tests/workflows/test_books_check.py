@@ -342,6 +342,9 @@ async def test_the_schedule_is_london_s_and_misses_no_promise(schedule: Schedule
     assert not made.policy.pause_on_failure
     hourly = [one for one in made.spec.calendars if [day.start for day in one.day_of_month] == [1, 31]]
     assert [(hour.start, hour.end) for one in hourly for hour in one.hour] == [(0, 23)]
+    (daily,) = [one for one in made.spec.calendars if one not in hourly]
+    assert [(day.start, day.end) for day in daily.day_of_month] == [(1, 31)]
+    assert [hour.start for hour in daily.hour] == [6]
 
 
 async def test_applying_it_again_changes_its_days_and_keeps_a_pause(agency: Agency, schedule: ScheduleHandle) -> None:

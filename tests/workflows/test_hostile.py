@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 
 from domain.messages import ActKind
@@ -120,5 +121,8 @@ async def test_the_approvers_identity_on_a_plain_signal_decides_nothing(agency: 
     await agency.parked(case_id, "approval")
     assert await agency.database.value("SELECT count(*) FROM acts WHERE kind = 'return.approve'") == 0
     assert agency.mails("not be charged") == []
+    shown = await agency.handle(case_id).query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    assert "Acts or signals refused so far: " in shown.current_details  # where the Temporal UI shows it
+    assert await agency.database.value("SELECT count(*) FROM case_events WHERE kind = 'act.refused'") == 3
     await agency.handle(case_id).signal("act", good)
     await agency.parked(case_id, "confirm")

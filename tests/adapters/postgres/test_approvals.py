@@ -1090,6 +1090,17 @@ async def test_a_price_changed_to_slip_under_the_limit(agency: Agency) -> None:
     assert await verdicts(agency, [unbilled("L-1001", "1.00")], listing()) == ["price-missing-or-changed"]
 
 
+async def test_a_line_mapping_changed_to_slip_under_the_limit(agency: Agency) -> None:
+    """The lead moved to a cheap line in our tables: what it costs is read from the books, just before the gate."""
+    billed = [issued("L-1001", "600.00")]
+    await found(agency, billed)
+    cheap = issued("L-1001", "1.00", line_id="9").model_dump(mode="json")
+    await agency.sops.execute("UPDATE case_leads SET billing = $1 WHERE case_id = $2", cheap, CASE)
+    await confirmed(agency)
+    assert await verdicts(agency, billed, confirm()) == ["amount-above-signed"]
+    assert await granted(agency) == {}
+
+
 async def test_a_price_of_an_order_that_was_never_given(agency: Agency) -> None:
     """Written as a version that names no order, a made-up one, or one that was given for another lead."""
     billed = [unbilled("L-1001", "600.00")]
