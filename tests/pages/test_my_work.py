@@ -231,10 +231,39 @@ async def test_a_department_with_two_contacts_asks_each_about_their_own(town: To
         assert f": {others}</p>" not in shown
 
 
+async def test_what_does_not_fit_is_on_the_next_page(town: Town, desk: Desk) -> None:
+    case_id, _, cleo = await _asked(town, desk)
+    assert "Less urgent" not in (await cleo.get("/")).text
+    await town.agency.database.execute(COPIES, case_id)
+    first, second = (await cleo.get("/")).text, (await cleo.get("/?number=2")).text
+    assert "251 steps wait, the most urgent on the first page: this is page 1 of 2." in first
+    assert (first.count("work-card"), second.count("work-card")) == (200, 51)
+    assert ('href="/?number=2"' in first, 'href="/?number=1"' in second) == (True, True)
+    assert "More urgent" not in first
+    assert "Less urgent" not in second
+    assert "Nothing is on this page." in (await cleo.get("/?number=9")).text
+    for odd in ("0", "-1", "x", "1e9", "99999999999"):
+        assert (await cleo.get(f"/?number={odd}")).text.count("work-card") == 200
+    assert "Something changed" not in (await cleo.get(_news(second))).text
+
+
+COPIES = """WITH more AS (INSERT INTO cases (case_id, workflow_id, kind, client_id, status, owner)
+        SELECT case_id || n, workflow_id || n, kind, client_id, status, owner FROM cases, generate_series(1, 250) n
+        WHERE case_id = $1 RETURNING case_id)
+    INSERT INTO case_steps (case_id, step_id, name, clause, kinds, role, owner, subject, waiting_for, asked_at, due_at,
+        state, view)
+    SELECT m.case_id, s.step_id, s.name, s.clause, s.kinds, s.role, s.owner, s.subject, s.waiting_for, s.asked_at,
+        s.due_at, s.state, s.view FROM case_steps s, more m WHERE s.case_id = $1"""
+
+
+def _news(page: str) -> str:
+    """What a page asks now and then, to find out that something changed."""
+    return page.partition('id="news" role="status" hx-get="')[2].partition('"')[0].replace("&amp;", "&")
+
+
 async def test_the_page_says_that_something_changed_and_changes_nothing_under_the_hand(town: Town, desk: Desk) -> None:
     _, page, cleo = await _asked(town, desk)
-    shown = (await cleo.get("/")).text
-    news = shown.partition('id="news" role="status" hx-get="')[2].partition('"')[0].replace("&amp;", "&")
+    news = _news((await cleo.get("/")).text)
     assert "Something changed" not in (await cleo.get(news)).text
     await cleo.act(page, "step.claim")
     assert "Something changed" in (await cleo.get(news)).text
