@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TypedDict
 
+from pydantic import JsonValue
+
 from activities.hands_made import Seen, Sent
 from activities.ports import Briefs, TaskBoard, TicketDesk
 from domain import ids
-from domain.board import BoardTask, NewTask, TicketAbility, TicketStatus
+from domain.board import BoardTask, NewTask, Ticket, TicketAbility, TicketStatus
 from domain.brief import Brief, Reached
 from domain.department_request import TaskSeen
-from domain.effects import AssignTask, CommentTask, NoteTicket
+from domain.effects import AssignTask, CommentTask, FollowTicket, NoteTicket
 from domain.errors import Permanent, Retryable
 from domain.mail import Words
 from domain.rules.clock import Cause
@@ -44,19 +46,19 @@ class AssignHand:
             raise Permanent("teamwork", "nobody-on-the-board", "nobody who should have the task is known on the board")
         if task is None:
             task = await self.board.create(self._new(wanted))
-            return self._sent(task, missing)
+            return self._sent(task, wanted, missing)
         if self.reopen and task.completed:
             await self.board.reopen(task.task_id)
         if change := self._change(task, wanted):
             task = await self.board.change(task.task_id, **change)
-        return self._sent(task, missing)
+        return self._sent(task, wanted, missing)
 
     async def look(self) -> Seen:
         task = await self._find()
         wanted, missing = await accounts(self.board, self.brief.everybody)
         if task is None or self._change(task, wanted) or (self.reopen and task.completed):
             return "missing"
-        return self._sent(task, missing)
+        return self._sent(task, wanted, missing)
 
     async def _find(self) -> BoardTask | None:
         return await task_of(self.board, self.brief)
@@ -74,17 +76,19 @@ class AssignHand:
         )
 
     def _change(self, task: BoardTask, wanted: Sequence[str]) -> _Change:
-        """Whoever else is on the task stays on it."""
+        """Whom we put on it and who is not meant today goes: away, or back. Whoever else is on it stays."""
         change: _Change = {}
-        everybody = tuple(dict.fromkeys((*task.assignees, *wanted)))
+        others = (one for one in task.assignees if one not in self.brief.assigned)
+        everybody = tuple(dict.fromkeys((*others, *wanted)))
         if set(everybody) != set(task.assignees):
             change["assignees"] = everybody
         if task.due_on != self.due_on:
             change["due_on"] = self.due_on
         return change
 
-    def _sent(self, task: BoardTask, missing: Sequence[str]) -> Sent:
-        return Sent(task.task_id, {"task_id": task.task_id, "url": task.url, "missing": list(missing)})
+    def _sent(self, task: BoardTask, wanted: Sequence[str], missing: Sequence[str]) -> Sent:
+        on_it: dict[str, JsonValue] = {"assigned": list(wanted), "missing": list(missing)}
+        return Sent(task.task_id, {"task_id": task.task_id, "url": task.url, **on_it})
 
 
 class CommentHand:
@@ -132,30 +136,44 @@ class CompleteHand:
 
 
 class FollowHand:
-    """The CSS on every ticket of their CSM, and the CSM too (ID-7)."""
+    """The CSS on every ticket of their CSM, and the CSM too (ID-7), and a day on a task that has none (ID-5)."""
 
     resend = True
     recipients = DESK
 
-    def __init__(self, desk: TicketDesk, brief: Brief) -> None:
-        self.desk, self.brief = desk, brief
+    def __init__(self, desk: TicketDesk, brief: Brief, effect: FollowTicket) -> None:
+        self.desk, self.brief, self.due = desk, brief, effect.due
         self.wanted = tuple(dict.fromkeys(one.email.lower() for one in (*brief.css, *brief.csm) if one.email))
         self.body_sha256 = digest(canonical([brief.ticket_id, *self.wanted]))
 
     async def do(self) -> Sent:
-        seen = await self.look()
-        if isinstance(seen, Sent):
-            return seen
-        await self.desk.set_followers(self.brief.ticket_id, self.wanted)
-        return Sent(self.brief.ticket_id)
+        ticket = await self._ticket()
+        if self._lacks_followers(ticket):
+            await self.desk.set_followers(self.brief.ticket_id, self.wanted)
+        if self._lacks_due(ticket):
+            await self.desk.change(self.brief.ticket_id, due_at=self.due)
+        return self._sent()
 
     async def look(self) -> Seen:
-        if TicketAbility.FOLLOWERS not in self.desk.capabilities:
-            return Sent("desk-without-followers")
+        ticket = await self._ticket()
+        return "missing" if self._lacks_followers(ticket) or self._lacks_due(ticket) else self._sent()
+
+    async def _ticket(self) -> Ticket:
         ticket = await self.desk.ticket(self.brief.ticket_id)
         if ticket is None:
             raise Permanent("tickets", "not-found", "there is no such ticket")
-        return Sent(self.brief.ticket_id) if set(self.wanted) <= set(ticket.followers) else "missing"
+        return ticket
+
+    def _lacks_followers(self, ticket: Ticket) -> bool:
+        return TicketAbility.FOLLOWERS in self.desk.capabilities and not set(self.wanted) <= set(ticket.followers)
+
+    def _lacks_due(self, ticket: Ticket) -> bool:
+        able = TicketAbility.DUE in self.desk.capabilities
+        return able and self.due is not None and ticket.is_task and ticket.due_at is None
+
+    def _sent(self) -> Sent:
+        able = TicketAbility.FOLLOWERS in self.desk.capabilities
+        return Sent(self.brief.ticket_id if able else "desk-without-followers")
 
 
 class NoteHand:

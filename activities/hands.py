@@ -378,7 +378,7 @@ async def _on_task(world: World, case_id: str, effect: OnTask) -> Hand:
         case CompleteTask():
             return CompleteHand(world.board, brief)
         case FollowTicket():
-            return FollowHand(world.tickets, brief)
+            return FollowHand(world.tickets, brief, effect)
 
 
 async def _in_words(world: World, case_id: str, effect: InWords) -> Hand:

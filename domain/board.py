@@ -93,6 +93,7 @@ class Ticket(Model):
     status: TicketStatus
     assignee: str = ""
     requester: str = ""
+    is_task: bool = False  # only such a ticket has a due date
     due_at: datetime | None = None
     followers: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ class Brief(Model):
     fell_back: str = ""  # why it goes to others than those who were meant
     task_id: str = ""
     task_url: str = ""
+    assigned: tuple[str, ...] = Field(default=(), repr=False)  # board ids of those whom we put on it last
     ticket_id: str = ""
     list_id: str = ""  # where a task is made
     slack_channel: str = ""  # the client's own

@@ -24,6 +24,7 @@ class Source(StrEnum):
     TASK = "task"  # a task on a client's [CSM] list
     TICKET = "ticket"
     CASE = "case"  # another case opened it
+    WEBHOOK = "webhook"  # what a vendor told, where no case was open that could hear it
     SWEEP = "sweep"  # found on a list, made outside of Holdfast
 
 

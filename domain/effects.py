@@ -4,7 +4,7 @@ An effect carries ids, template names and row references; addresses, texts and a
 carried out.
 """
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -118,9 +118,10 @@ class CompleteTask(_Effect):
 
 
 class FollowTicket(_Effect):
-    """Has the CSS and the CSM follow the case's ticket (ID-7)."""
+    """Has the CSS and the CSM follow the case's ticket (ID-7). One that is a task without a due date gets it (ID-5)."""
 
     kind: Literal["follow-ticket"] = "follow-ticket"
+    due: datetime | None = None
 
 
 class NoteTicket(_Effect):

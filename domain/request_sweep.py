@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from domain.board import BoardTask, Ticket
+from domain.board import BoardTask, Ticket, TicketNote
 from domain.model import Model
 
 REQUEST_SWEEP = "RequestSweep"
@@ -30,7 +30,17 @@ def lacks_of_task(task: BoardTask, on_it: Collection[str], support: Sequence[str
     return tuple(name for name, is_lacking in lacks.items() if is_lacking)
 
 
-def lacks_of_ticket(ticket: Ticket, following: Collection[str], support: Sequence[str]) -> tuple[str, ...]:
-    """What a ticket lacks of ID-4 and ID-7."""
-    lacks = {"assignee": not ticket.assignee, "followers": not set(support) <= set(following)}
+def lacks_of_ticket(
+    ticket: Ticket, following: Collection[str], support: Sequence[str], notes: Sequence[TicketNote] | None = None
+) -> tuple[str, ...]:
+    """What a ticket lacks of ID-4, ID-5, ID-7 and ID-8. `notes` None: they were not read, and nothing is said of them.
+
+    Only a ticket that is a task has a due date on a desk.
+    """
+    lacks = {
+        "assignee": not ticket.assignee,
+        "due-date": ticket.is_task and ticket.due_at is None,
+        "followers": not set(support) <= set(following),
+        "note": notes is not None and all(one.public for one in notes),
+    }
     return tuple(name for name, is_lacking in lacks.items() if is_lacking)

@@ -18,7 +18,7 @@ from adapters.postgres.intake import Arrival
 from adapters.postgres.pool import Pool
 from adapters.teamwork.board import TeamworkBoard
 from adapters.tickets.zendesk import ZendeskDesk
-from domain.board import BoardTask, Ticket
+from domain.board import BoardTask, Ticket, TicketAbility
 from domain.department_request import Source
 from domain.errors import Refused, VendorError
 from domain.intake import Acceptance
@@ -119,11 +119,13 @@ class BoardsOutside:
         case = await self._hints.about(about)
         if case is not None:
             return await self._known_ticket(case, about, ticket, by)
-        client_id, support = await self._found.client_of(ticket.requester)
-        if ticket.status.is_settled or not client_id:
+        if ticket.status.is_settled:
             return ""
+        client_id, support = await self._found.client_of(ticket.requester)
         people = await self._briefs.who((), [*ticket.followers, *([ticket.assignee] if ticket.assignee else [])])
         lacks = lacks_of_ticket(ticket, people.values(), support)
+        if not lacks and TicketAbility.NOTES in self._desk.capabilities:
+            lacks = lacks_of_ticket(ticket, people.values(), support, await self._desk.notes(ticket.ticket_id))
         if not lacks:
             return ""
         assignee = {people[ticket.assignee]} if ticket.assignee in people else set[str]()

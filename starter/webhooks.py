@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from adapters.postgres.hints import PostgresHints, Taken
+from adapters.postgres.hints import OfCase, PostgresHints, Taken
 from adapters.postgres.intake import Arrival
 from adapters.postgres.pool import DatabaseError
 from adapters.slack.webhook import read_webhook as read_slack
@@ -24,12 +24,18 @@ from adapters.whatsapp.webhook import read_challenge
 from adapters.whatsapp.webhook import read_webhook as read_whatsapp
 from domain.board import BoardEvent, BoardEventKind, TicketEvent, TicketEventKind
 from domain.chat import SlackChallenge, SlackEvent, WhatsAppBatch, WhatsAppEvent, WhatsAppStatus
+from domain.department_request import Source
+from domain.errors import Refused
+from domain.messages import Auth
 from domain.webhooks import WebhookDoubt, WebhookRefusal
 from starter.pages.house import House
+from starter.requests import OpenRequest, RequestDoor
 
 PREFIX = "/webhooks/"
 MOST_BYTES = 1_000_000
 MOST_BYTES_OF_META = 3_500_000  # what Meta says its largest batch is, and a little
+KEEPERS = "intake-and-operations"
+"""The department of ID-1 that looks after whose number is whose."""
 A_WHILE = timedelta(minutes=10)
 """So long whoever made a task has to put people and a day on it, before Holdfast looks."""
 AT_ONCE = timedelta(0)
@@ -60,6 +66,7 @@ def create_webhooks(house: House) -> ASGIApp:
 class Webhooks:
     def __init__(self, house: House) -> None:
         self._settings, self._hints = house.settings, PostgresHints(house.pool, house.vault)
+        self._requests = house.request_door
 
     def taking(
         self, vendor: str, most: int, take: Callable[[Request, bytes], Awaitable[Response]]
@@ -132,12 +139,47 @@ class Webhooks:
         if not isinstance(event, WhatsAppStatus):
             await self._hints.wrote(arrival, event.number, event.at)
         elif event.state == "failed":
-            await self._hints.undelivered(arrival, event.marker)
+            await self._failed(arrival, event)
+        else:
+            await self._hints.became(arrival, event.marker, event.state)
+
+    async def _failed(self, arrival: Arrival, event: WhatsAppStatus) -> None:
+        """Statuses come in any order: what was delivered or read did arrive, whatever is said of another try of it."""
+        if await self._hints.arrived("whatsapp", [f"{event.wamid}/{state}" for state in ("delivered", "read")]):
+            await self._hints.became(arrival, event.marker, "failed-and-delivered")
+            return
+        case = await self._hints.told_in(event.marker)
+        if case is not None and not case.is_open:
+            await have_number_looked_at(self._requests, case)
+        await self._hints.undelivered(arrival, event.marker)
 
     async def verify(self, request: Request) -> Response:
         """Meta makes sure that the address is ours."""
         challenge = read_challenge(request.query_params, self._settings.whatsapp_verification)
         return PlainTextResponse(challenge, headers=HEADERS) if challenge else _answer(403, "not-meta")
+
+
+async def have_number_looked_at(door: RequestDoor, case: OfCase) -> None:
+    """A message of ours did not arrive, and nobody waits for it any more: the number is looked at, as a request.
+
+    One a case, to whoever keeps the directory, else to the case's own department.
+    """
+    for department in (KEEPERS, str(case.request.get("department", ""))):
+        request = OpenRequest(
+            reference=f"undelivered-{case.case_id}",
+            department=department,
+            client_id=case.client_id,
+            title="A WhatsApp number does not take our messages",
+            details=f"A message about {case.case_id} did not arrive after all, says WhatsApp, and that case is over.\n"
+            "Ask whoever it went to for the number that works, and have it put on record (samples/channels.csv shows "
+            "the form).",
+        )
+        try:
+            await door.open(request, Source.WEBHOOK, by=f"a status of WhatsApp ({Auth.WEBHOOK})")
+        except Refused as error:
+            log.warning("nobody is asked about a number", case_id=case.case_id, code=error.code)
+            continue
+        return
 
 
 def _when_to_look(event: BoardEvent) -> timedelta | None:

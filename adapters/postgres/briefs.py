@@ -36,6 +36,7 @@ class PostgresBriefs:
                 csm=await self._named(conn, row["csm"]),
                 task_id=request.get("task_id", "") or row["made"] or "",
                 task_url=row["task_url"] or "",
+                assigned=tuple(row["assigned"] or ()),
                 ticket_id=request.get("ticket_id", ""),
                 list_id=row["list_id"],
                 slack_channel=row["slack_channel"],
@@ -101,7 +102,8 @@ class PostgresBriefs:
 _CSM = "coalesce(nullif(c.csm_id, ''), k.csm_id)"
 _CASE = f"""
     SELECT c.client_id, c.request, {_CSM} AS csm, s.css_id, coalesce(b.list_id, '') AS list_id,
-        coalesce(b.slack_channel, '') AS slack_channel, made.reference AS made, made.data ->> 'url' AS task_url
+        coalesce(b.slack_channel, '') AS slack_channel, made.reference AS made, made.data ->> 'url' AS task_url,
+        made.data -> 'assigned' AS assigned
     FROM cases c LEFT JOIN clients k USING (client_id) LEFT JOIN client_boards b USING (client_id)
         LEFT JOIN css_on(holdfast_today()) s ON s.csm_id = {_CSM}
         LEFT JOIN LATERAL (SELECT reference, data FROM effects e WHERE e.case_id = c.case_id AND e.kind = 'assign-task'

@@ -100,6 +100,27 @@ class PostgresHints:
 
         return await self._once(arrival, open_window)
 
+    async def became(self, arrival: Arrival, marker: str, state: str) -> Taken:
+        """What became of a message of ours, as its vendor says: on record beside its case."""
+
+        async def keep(conn: Connection, _: int) -> tuple[Taken, Handover]:
+            row = await conn.fetchrow(_BY_MARKER, marker) if marker else None
+            return Taken("ignored", state, row["case_id"] if row else ""), Handover()
+
+        return await self._once(arrival, keep)
+
+    async def told_in(self, marker: str) -> OfCase | None:
+        """The case of a message of ours."""
+        async with transaction(self._pool, reading=True) as conn:
+            row = await conn.fetchrow(_BY_MARKER, marker) if marker else None
+        return _case(row) if row else None
+
+    async def arrived(self, provider: str, event_ids: Sequence[str]) -> bool:
+        """Whether one of these events is on record."""
+        query = "SELECT EXISTS (SELECT FROM inbox WHERE provider = $1 AND event_id = ANY($2))"
+        async with transaction(self._pool, reading=True) as conn:
+            return bool(await conn.fetchval(query, provider, list(event_ids)))
+
     async def undelivered(self, arrival: Arrival, marker: str) -> Taken:
         """A message of ours did not arrive after all: a person of its case is asked to reach them another way."""
 

@@ -34,6 +34,7 @@ class WireTicket(Wire):
     assignee_id: Ident | None = None
     requester_id: Ident | None = None
     follower_ids: list[Ident] = []
+    type: str | None = None
     due_at: AwareDatetime | None = None
     tags: list[str] = []
     updated_at: AwareDatetime
@@ -121,6 +122,7 @@ def ticket(wire: WireTicket, emails: Mapping[str, str], site: str) -> Ticket:
         status=wire.status,
         assignee=emails.get(wire.assignee_id or "", ""),
         requester=emails.get(wire.requester_id or "", ""),
+        is_task=wire.type == "task",
         due_at=wire.due_at,
         followers=tuple(one for one in followers if one),
         tags=tuple(wire.tags),

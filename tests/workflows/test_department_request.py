@@ -1,7 +1,8 @@
 """The department request on a real server: Teamwork, tickets and chat as strict stand-ins (ID-1 to ID-12)."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.agency import Agency
 from tests.workflows.desk import LIST, PEOPLE, Desk, furnish
 
 HOURS = timedelta(hours=1)
+FRIDAY = 4
 
 
 @pytest.fixture
@@ -172,6 +174,18 @@ async def test_the_css_and_the_csm_follow_the_ticket_and_it_is_on_the_agenda(des
     assert len(desk.ticket_notes(ticket)) == 1
 
 
+@pytest.mark.clause("ID-5")
+@pytest.mark.clause("ID-7")
+async def test_a_ticket_that_is_a_task_without_a_day_gets_that_of_the_request(desk: Desk) -> None:
+    ticket = desk.ticket()
+    desk.agency.outside.tickets.state["tickets"][str(ticket)]["type"] = "task"
+    case_id = await desk.open(ticket_id=str(ticket))
+    await desk.agency.sent(case_id, "follow-ticket/1")
+    step = next(one for one in (await desk.agency.view(case_id)).steps if one.name == "process")
+    due = desk.agency.outside.tickets.state["tickets"][str(ticket)]["due_at"]
+    assert due == f"{step.deadline.due:%Y-%m-%dT%H:%M:%SZ}"
+
+
 @pytest.mark.clause("ID-4")
 async def test_a_task_that_was_made_without_anybody_is_put_right_and_kept(desk: Desk) -> None:
     desk.agency.outside.teamwork.edit(op="create", tasklistId=int(LIST), name="Broken form")
@@ -281,12 +295,34 @@ async def test_who_is_away_is_covered_for_on_the_task_too(desk: Desk) -> None:
     fact = Fact(event_id="moved:1", kind=FactKind.OWNERS, reference="process")
     await desk.handle(case_id).signal("event", fact)
 
-    async def assigned() -> bool:
-        return 311 in set(map(int, desk.tasks()[0]["assignees"]))
+    async def on_it(*who: int) -> None:
+        async def are() -> bool:
+            return set(map(int, desk.tasks()[0]["assignees"])) == set(who)
 
-    await desk.agency.eventually(assigned, "the stand-in is not on the task")
+        await desk.agency.eventually(are, f"the task is not assigned to {who}")
+
+    await on_it(311, 315, 316)
     step = next(one for one in (await desk.agency.view(case_id)).steps if one.name == "process")
     assert step.owner == "ada"
+    desk.does("assign", by="pete", task=desk.tasks()[0]["id"], user=317)
+    await desk.agency.database.execute("UPDATE absences SET ended_at = holdfast_now()")
+    fact = Fact(event_id="moved:2", kind=FactKind.OWNERS, reference="process")
+    await desk.handle(case_id).signal("event", fact)
+    await on_it(304, 315, 316, 317)  # whom somebody else put on it stays on it
+    step = next(one for one in (await desk.agency.view(case_id)).steps if one.name == "process")
+    assert step.belongs_to == "department:ppc/client"
+
+
+@pytest.mark.clause("ID-5")
+async def test_a_day_is_due_when_its_working_hours_end_and_the_board_has_the_day(desk: Desk) -> None:
+    day = date.today() + timedelta(days=9)  # noqa: DTZ011  a day as somebody types it
+    day += timedelta(days=max(0, 7 - day.weekday()) if day.weekday() > FRIDAY else 0)
+    case_id = await desk.open(due_on=day)
+    await desk.agency.sent(case_id, "assign-task/1")
+    step = next(one for one in (await desk.agency.view(case_id)).steps if one.name == "process")
+    ends = datetime.combine(day, time(17, 30), ZoneInfo("Europe/London"))
+    assert abs(step.deadline.due - ends) < timedelta(minutes=1)
+    assert desk.tasks()[0]["dueAt"][:10] == day.isoformat()
 
 
 async def test_the_same_request_again_is_the_same_case_and_another_under_its_name_is_refused(desk: Desk) -> None:

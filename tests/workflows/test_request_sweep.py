@@ -9,7 +9,7 @@ from domain.ids import REQUEST_SCHEDULE, workflow_id
 from domain.messages import ActKind
 from domain.request_sweep import REQUEST_SWEEP, RequestsSwept, RequestSweepRequest
 from starter.schedules import request_schedule
-from tests.agency import CLIENT_MAIL, Agency
+from tests.agency import CLIENT, CLIENT_MAIL, Agency
 from tests.workflows.desk import CSM_ON_BOARD, LIST, Desk, furnish
 from workflows.request_sweep import RequestSweep
 
@@ -65,9 +65,12 @@ async def test_a_ticket_that_nobody_follows_becomes_a_case_once(desk: Desk) -> N
     tickets.seed(users=[{"id": 77, "name": "Jane", "email": CLIENT_MAIL, "role": "end-user"}])
     ticket = int(token_hex(4), 16)
     tickets.seed(tickets=[{"id": ticket, "subject": "Ads are off", "requester_id": 77}])
-    desk.ticket()  # a stranger's: nobody knows whose client that is
-    assert await sweep(desk) == (1, 0, 0)
-    (row,) = await desk.agency.database.fetch("SELECT case_id, client_id FROM cases")
+    desk.ticket()  # a stranger's: nobody knows whose client that is, so somebody is asked
+    assert await sweep(desk) == (2, 0, 0)
+    rows = await desk.agency.database.fetch("SELECT case_id, client_id FROM cases ORDER BY client_id")
+    assert [row["client_id"] for row in rows] == ["", CLIENT]
+    await desk.agency.parked(rows[0]["case_id"], "route")
+    row = rows[1]
     await desk.agency.act(row["case_id"], "route", ActKind.ROUTED, {"department": "ppc"}, "cleo")
     await desk.agency.parked(row["case_id"], "process")
     assert {"cleo@commversion.com", "tom@commversion.com"} <= desk.followers(ticket)

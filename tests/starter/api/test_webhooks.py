@@ -162,6 +162,28 @@ def _meta_signed(body: bytes) -> dict[str, str]:
     return {"x-hub-signature-256": "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}
 
 
+async def test_a_failure_that_comes_when_the_case_is_over_is_a_request_to_look_at_the_number(
+    desk: Desk, api: ApiOffice
+) -> None:
+    case_id = await desk.open()
+    await desk.agency.act(case_id, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
+    await desk.result(case_id)
+    key = await desk.agency.database.value("SELECT key FROM effects WHERE case_id = $1 AND kind = 'tell'", case_id)
+    said = {
+        "recipient_id": "447700900104",
+        "timestamp": str(int(time.time())),
+        "biz_opaque_callback_data": ids.marker(str(key)),
+    }
+    for ident, status in (("1", "read"), ("1", "failed"), ("2", "sent"), ("2", "failed"), ("2", "failed")):
+        body = _meta(api, statuses=[{"id": f"wamid.{ident}", "status": status, **said}])
+        assert (await post(api, "whatsapp", body, _meta_signed(body))).status_code == 200
+    told = await desk.agency.database.fetch("SELECT code, case_id FROM inbox WHERE provider = 'whatsapp' ORDER BY 1")
+    assert [row["code"] for row in told] == ["case-ended", "failed-and-delivered", "read", "sent"]
+    assert {row["case_id"] for row in told} == {case_id}
+    (asked,) = await desk.agency.database.fetch("SELECT case_id, request FROM cases WHERE case_id <> $1", case_id)
+    assert (asked["request"]["source"], asked["request"]["department"]) == ("webhook", "ppc")
+
+
 async def test_meta_makes_sure_of_the_address_by_our_word_alone(api: ApiOffice) -> None:
     async with httpx2.AsyncClient() as http:
         asked = {"hub.mode": "subscribe", "hub.challenge": "12345", "hub.verify_token": SECRET}
