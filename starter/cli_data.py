@@ -15,15 +15,27 @@ from starter.cli_directory import tell_cases
 from starter.cli_world import As, Json, console, file_text, office, operator, run, show
 from starter.imports import KINDS, Kind, import_file
 
-imports = typer.Typer(no_args_is_help=True, help="Bring in clients, people, departments and leads: all rows or none.")
+imports = typer.Typer(no_args_is_help=True, help="Bring in who and what there is from files: all rows or none.")
 returns = typer.Typer(no_args_is_help=True, help="Return-lead requests that did not come by e-mail.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV with a heading, or JSON.")]
 
 
-def _register(kind: Kind) -> None:
-    example = f"Example: holdfast import {kind} samples/{kind}.csv"
+_WHAT: dict[Kind, str] = {
+    "clients": "clients: by which addresses they write, and who looks after them",
+    "people": "people: their addresses, and of which teams they are",
+    "departments": "teams and departments with an address of their own",
+    "leads": "leads: whose, since when, at what price, and their chat",
+    "directory": "whom to contact in each department (ID-1)",
+    "pairs": "which CSS belongs to which CSM",
+    "channels": "how each person is reached, in their own order",
+    "boards": "each client's task list in Teamwork and channel on Slack",
+}
 
-    @imports.command(kind, help=f"Bring in {kind}. The same file again changes nothing.", epilog=example)
+
+def _register(kind: Kind) -> None:
+    example = f"Example: holdfast import {kind} samples/{kind}.csv --as otto"
+
+    @imports.command(kind, help=f"Bring in {_WHAT[kind]}. The same file again changes nothing.", epilog=example)
     def _(file: File, person: As = "", as_json: Json = False) -> None:
         run(_import(kind, file, person, as_json=as_json))
 

@@ -22,7 +22,15 @@ from adapters.postgres.api_keys import ApiKeys
 from adapters.postgres.directory_book import DirectoryBook
 from adapters.postgres.operations import Operations
 from adapters.postgres.pool import transaction
-from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE, REQUEST_SCHEDULE, SOPS_QUEUE, money_queue
+from domain.ids import (
+    BOOKS_SCHEDULE,
+    DIGEST_SCHEDULE,
+    DIRECTORY_SCHEDULE,
+    REQUEST_SCHEDULE,
+    SOPS_QUEUE,
+    door_queue,
+    money_queue,
+)
 from domain.people import Role
 from runtime import local
 from runtime.connect import connect
@@ -161,10 +169,11 @@ async def _pollers(client: Client) -> list[Finding]:
     """Task queues that nobody listens to: what is put there waits for ever."""
     workflow, activity = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
     found: list[Finding] = []
-    for queue, kind, worker in (
-        (SOPS_QUEUE, workflow, "sops"),
-        (SOPS_QUEUE, activity, "sops"),
-        (money_queue(SOPS_QUEUE), activity, "money"),
+    for queue, kind, process in (
+        (SOPS_QUEUE, workflow, "a worker: `python worker.py --queues sops`"),
+        (SOPS_QUEUE, activity, "a worker: `python worker.py --queues sops`"),
+        (money_queue(SOPS_QUEUE), activity, "a worker: `python worker.py --queues money`"),
+        (door_queue(SOPS_QUEUE), activity, "the inbox process: `python -m starter.inbox`"),
     ):
         request = DescribeTaskQueueRequest(
             namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
@@ -172,8 +181,8 @@ async def _pollers(client: Client) -> list[Finding]:
         pollers = (await client.workflow_service.describe_task_queue(request)).pollers
         if not any(_lately(poller.last_access_time.ToDatetime(UTC)) for poller in pollers):
             name = "workflows" if kind == workflow else "activities"
-            then = f"start a worker: `python worker.py --queues {worker}`, or `holdfast up`"
-            found.append(Finding("problem", "workers", f"nobody listens on {queue} for {name}", then))
+            what = f"nobody listens on {queue} for {name}"
+            found.append(Finding("problem", "workers", what, f"start {process}, or `holdfast up`"))
     return found or [Finding("ok", "workers", "every queue has a worker")]
 
 

@@ -142,7 +142,9 @@ async def test_the_doctor_names_what_fails_in_silence(agency: Agency, temporal: 
     assert problems["cases"] == f"{gone} is open in the tables, but Temporal says terminated"
     assert "another-workflow" in problems["inbox"]
     assert "nobody knows whether nudge" in problems["effects"]
-    assert "nobody listens on holdfast" in problems["workers"]
+    silent = [one["what"] for one in said.data if one["about"] == "workers"]
+    assert "nobody listens on holdfast for workflows" in silent
+    assert "nobody listens on holdfast-door for activities" in silent
     assert (await holdfast(agency.settings, "inbox", "retry", "9999")).code == 2
 
 
