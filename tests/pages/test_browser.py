@@ -128,3 +128,31 @@ async def test_what_is_typed_is_kept_by_itself(town: Town, browser: Browser) -> 
         await window.open(f"/cases/{case_id}/steps/investigate")
         await expect(window.page.get_by_label("For the client")).to_have_value(words)
         assert window.complaints == []
+
+
+async def test_no_page_shuts_anybody_out_and_each_can_be_walked_by_keyboard(town: Town, browser: Browser) -> None:
+    """Those that no other test photographs, errors and empty ones among them."""
+    case_id = await town.opened("L-1001")
+    async with screen(browser, town.url) as window:
+        await window.open("/cases")
+        await window.sign_in("Tom Reed")
+        for path in (
+            "/cases",
+            "/cases?status=closed",
+            "/agenda",
+            "/requests/new",
+            "/audit",
+            "/accounts",
+            f"/cases/{case_id}",
+            f"/cases/{case_id}/steps/investigate",
+            f"/cases/{case_id}/steps/nothing",
+            "/cases/return-lead/nothing",
+            "/nowhere",
+        ):
+            await window.open(path)
+            await expect(window.page.get_by_role("heading", level=1)).to_be_visible()
+            assert await window.serious() == [], path
+            assert await window.fits(), path
+            await window.page.keyboard.press("Tab")
+            await expect(window.page.locator(":focus")).to_be_visible()
+        assert window.complaints == []
