@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.agency import letter
+from tests.agency import invoice, letter
 from tests.pages.browser import PHONE, Screen, chromium, screen
 from tests.pages.town import Town
 
@@ -53,7 +53,16 @@ async def _investigate(town: Town, window: Screen, case_id: str, folder: Path) -
     await window.shoot("findings")
     await window.click("Hand in all findings")
     await expect(page.get_by_text("It was signed, checked and stored")).to_be_visible()
-    await town.agency.parked_at(case_id, "confirm")
+    await town.agency.parked_at(case_id, "approval")
+
+
+async def _approve(town: Town, window: Screen, case_id: str) -> None:
+    await window.open(f"/cases/{case_id}/steps/approval")
+    await window.sign_in("Shobhit Patil")
+    await expect(window.page.get_by_role("heading", name="Approve £600.00")).to_be_visible()
+    await window.click("Approve £600.00")
+    await expect(window.page.get_by_text("The signature holds")).to_be_visible()
+    await town.agency.parked(case_id, "confirm")
 
 
 async def _confirm(town: Town, window: Screen, case_id: str) -> None:
@@ -78,18 +87,26 @@ async def _authorise(window: Screen) -> None:
     await window.shoot("proof")
 
 
-async def test_a_return_goes_from_email_to_credit_note_in_a_browser(
+@pytest.mark.clause("RL-14")
+async def test_a_return_above_the_limit_goes_from_email_to_credit_note_in_a_browser(
     town: Town, browser: Browser, tmp_path: Path
 ) -> None:
+    """Entirely in browsers, each person's own; the approval on a phone."""
+    dear = invoice("INV-1", range(1001, 1005), net="250.00")["LineItems"]
+    town.agency.outside.xero.edit(op="edit_invoice", number="INV-1", set={"LineItems": dear})
     case_id = await town.agency.receive(letter("L-1001, L-1002 and L-1005"))
     await town.agency.parked(case_id, "investigate")
     async with screen(browser, town.url) as window:
         await _investigate(town, window, case_id, tmp_path)
+    async with screen(browser, town.url, size=PHONE) as window:
+        await _approve(town, window, case_id)
     async with screen(browser, town.url) as window:
         await _confirm(town, window, case_id)
     async with screen(browser, town.url) as window:
         await _authorise(window)
         await town.agency.sent(case_id, "answer-client/1")
+        (note,) = town.agency.outside.xero.credit_notes
+        assert (note["Status"], note["Total"]) == ("AUTHORISED", 600)
         await window.open(f"/cases/{case_id}")
         await expect(window.page.get_by_text("none changed, none missing")).to_be_visible()
         await window.shoot("case")

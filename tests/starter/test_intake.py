@@ -196,6 +196,26 @@ async def test_a_reply_to_a_closed_case_opens_a_look_linked_to_it(desk: Receptio
     assert await desk.thread(accepted.case_id) == await desk.thread(first.case_id)
 
 
+@pytest.mark.clause("RL-10")
+async def test_the_clients_late_reply_to_a_refusal_is_marked_and_anybody_elses_is_looked_at(desk: Reception) -> None:
+    """One case at a time holds the refused leads; a colleague's mail is no dispute, whatever it says."""
+    first = await accept(desk, mail())
+    await desk.database.execute(
+        "INSERT INTO effects (key, case_id, kind, clause, gated, body, state)"
+        " VALUES ('k', $1, 'send-letter', 'RL-9', false, '{\"template\": \"refused\"}', 'sent')",
+        first.case_id,
+    )
+    await desk.close(first.case_id)
+    await desk.database.execute("UPDATE case_leads SET active = false")
+    of_staff = await desk.request((await accept(desk, reply(sender="john@commversion.com"))).inbox_id)
+    assert (of_staff["doubt"], of_staff["claims"]) == ("case-ended", [])
+    late = await desk.request((await accept(desk, reply(number=2))).inbox_id)
+    assert (late["doubt"], late["linked_to"]) == ("late-reply", first.case_id)
+    assert [(one["lead_id"], one["problem"]) for one in late["claims"]] == [("L-1001", ""), ("L-1002", "")]
+    again = await desk.request((await accept(desk, reply(number=3))).inbox_id)
+    assert {one["problem"] for one in again["claims"]} == {"under-review"}
+
+
 async def test_a_flood_of_replies_is_coalesced(desk: Reception) -> None:
     await accept(desk, mail())
     states = [(await accept(desk, reply(number=number))).state for number in range(5)]

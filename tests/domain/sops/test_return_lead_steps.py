@@ -30,8 +30,10 @@ from domain.return_lead import (
     LeadBilling,
     LeadClaim,
     LoopIn,
+    Mark,
     Reason,
     Reduction,
+    ReplyMark,
     ReturnRequest,
     StepResult,
     Triage,
@@ -309,3 +311,12 @@ def test_a_billing_that_could_not_be_read_is_none() -> None:
 
 def _any() -> Any:
     return None
+
+
+@pytest.mark.clause("RL-10")
+def test_a_late_reply_is_marked_as_long_as_there_is_something_to_dispute_and_else_looked_at() -> None:
+    there, elsewhere = LeadClaim(lead_id="L-1"), LeadClaim(lead_id="L-1", problem=ClaimProblem.ELSEWHERE)
+    assert not sop.is_look(request(doubt=Doubt.LATE_REPLY, claims=(there, elsewhere)))
+    assert sop.is_look(request(doubt=Doubt.LATE_REPLY, claims=(elsewhere,)))
+    assert sop.is_look(request(doubt=Doubt.CASE_ENDED, claims=(there,)))
+    assert sop.marked_late(Mark(mark=ReplyMark.NEW_LEADS)) == "the client replied late: new leads"
