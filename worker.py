@@ -120,7 +120,7 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, linked: LinkedCases
         board=board,
         tickets=tickets,
         linked=linked,
-        later=PostgresLater(pool, _directory(settings, pool), quiet=settings.quiet_hours),
+        later=PostgresLater(pool, _directory(settings, pool), quiet=settings.keeps_quiet_hours),
         briefs=PostgresBriefs(pool, vault, settings.page_of),
         channels=open_channels(settings, pool, vault, mailer, stack),
         reached=PostgresPeoplesChannels(pool, vault),

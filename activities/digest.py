@@ -22,11 +22,12 @@ class DigestActivities:
     async def send_digests(self, _: DigestRequest) -> Digested:
         """What could not be sent is tried again by the next run; the same digest never goes out twice."""
         async with beating():
-            receipts = [*await self._carry_out(DIGESTS, await self.digests.gather(), self._hand)]
+            gathered = await self.digests.gather()
+            receipts = [*await self._carry_out(DIGESTS, gathered.unsent, self._hand)]
             for case_id, nudge in await self.digests.waited():
                 receipts += await self._carry_out(case_id, (nudge,), partial(self._single, case_id))
             sent = sum(one.done for one in receipts)
-            return Digested(sent=sent, left=len(receipts) - sent)
+            return Digested(sent=sent, left=len(receipts) - sent, nobody=gathered.nobody)
 
     async def _carry_out(self, case_id: str, effects: Sequence[Effect], make: MakeHand) -> tuple[Receipt, ...]:
         claim, settle = partial(self.ledger.claim, case_id), partial(self.ledger.settle, case_id)

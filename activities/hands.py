@@ -315,8 +315,8 @@ async def hand_for(  # noqa: PLR0911 - a line a kind
 ) -> Hand:
     """The hand of an effect. Raises Permanent when its rows do not allow it to be carried out at all."""
     match effect:
-        case Nudge() if world.later and await world.later.waits(case_id, effect):
-            return LaterHand(world.later, case_id, effect)
+        case Nudge() if world.later and (kept := await world.later.waiting(case_id, effect)):
+            return LaterHand(world.later, case_id, kept)
         case SendLetter() | Nudge() | ConfirmToAccounts() | AnswerClient():
             return await _writing(world, case_id, effect)
         case TagChat():
@@ -339,8 +339,6 @@ async def hand_for(  # noqa: PLR0911 - a line a kind
 
 
 async def _writing(world: World, case_id: str, effect: SendLetter | Nudge | ConfirmToAccounts | AnswerClient) -> Hand:
-    if isinstance(effect, Nudge) and effect.digest and world.later:
-        return LaterHand(world.later, case_id, effect)
     mail = await world.letters.compose(case_id, effect)
     if not isinstance(effect, Nudge):
         return LetterHand(world.mailer, mail)

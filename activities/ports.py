@@ -9,7 +9,7 @@ No method retries by itself.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from pydantic import JsonValue
 
@@ -476,15 +476,22 @@ class Later(Protocol):
 
     async def is_kept(self, key: str) -> bool: ...
 
-    async def waits(self, case_id: str, nudge: Nudge) -> bool:
-        """Whether it is to be kept instead of sent: for a digest, or because nobody it is for is at work."""
+    async def waiting(self, case_id: str, nudge: Nudge) -> Nudge | None:
+        """As it is to be kept instead: for a digest, or because nobody it is for is at work. None: it is sent."""
         ...
+
+
+class Gathered(NamedTuple):
+    """Digests to be sent. `nobody`: how much of what waits could be told to nobody."""
+
+    unsent: tuple[SendDigest, ...]
+    nobody: int = 0
 
 
 class Digests(Protocol):
     """The digests of those whose morning has come."""
 
-    async def gather(self) -> tuple[SendDigest, ...]:
+    async def gather(self) -> Gathered:
         """Puts what waits and is still open into today's digests, and returns those that are to be sent."""
         ...
 

@@ -1,5 +1,6 @@
 """A case: one execution of an SOP for one client, and what is shown of it."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -9,7 +10,8 @@ from domain.messages import ClientMessage, Fact, SignedAct
 from domain.model import Model
 from domain.rules.calendar import Calendar
 from domain.rules.clock import Target
-from domain.rules.running_clock import Clock
+from domain.rules.hours import LONDON, in_zone
+from domain.rules.running_clock import MOST_OWNERS, Clock, Owned, minutes
 from domain.texts import canonical, digest
 
 
@@ -58,6 +60,21 @@ class CaseEvent(Model):
     data: dict[str, JsonValue] = Field(default_factory=dict)
 
 
+class Move(Model):
+    """Somebody moved a deadline, or something did that `why` names. `by`: a person's id."""
+
+    before: datetime
+    after: datetime
+    by: str = ""
+    why: str = ""
+
+    def in_words(self, zone: str = LONDON, names: Mapping[str, str] | None = None) -> str:
+        """For people: in their own zone, and by what people are called."""
+        by = f" by {(names or {}).get(self.by, self.by)}" if self.by else ""
+        why = f": {self.why}" if self.why else ""
+        return f"moved from {in_zone(self.before, zone)} to {in_zone(self.after, zone)}{by}{why}"
+
+
 class Deadline(Model):
     """An absolute moment and why it is there: `due` = `since` + `after`, unless it was moved."""
 
@@ -66,13 +83,13 @@ class Deadline(Model):
     since: datetime
     after: timedelta
     due: datetime
-    moved: tuple[str, ...] = ()  # one sentence per move: from, to, by whom, why
+    moved: tuple[Move, ...] = ()
 
-    def why(self) -> str:
-        """The deadline in one sentence."""
+    def why(self, zone: str = LONDON, names: Mapping[str, str] | None = None) -> str:
+        """The deadline in one sentence, for people."""
         hours = self.after.total_seconds() / 3600
-        made = f"{self.label}: {hours:g} h after {self.since:%a %d %b %Y %H:%M} UTC ({self.clause})"
-        return "; ".join((made, *self.moved))
+        made = f"{self.label}: {hours:g} h after {in_zone(self.since, zone)} ({self.clause})"
+        return "; ".join((made, *(one.in_words(zone, names) for one in self.moved)))
 
 
 class OpenStep(Model):
@@ -93,6 +110,9 @@ class OpenStep(Model):
     reference: str = ""  # what a step is about: an effect's key, or lead ids with spaces between them
     hears_client: bool = False  # whoever has it is told what the client writes meanwhile
     covered_by: str = ""  # person id: who does it while none of its own people is here
+    urgent: bool = False  # an emergency: whoever is told of it is told whatever the hour
+    missed: datetime | None = None  # it was due then and was not done: what follows are reminders
+    held: tuple[Owned, ...] = ()  # whose it was, and from when on
 
     @property
     def owner(self) -> str:
@@ -109,6 +129,20 @@ class OpenStep(Model):
         if (claimed_by, reassigned_to) == (self.claimed_by, self.reassigned_to):
             return self
         return self.model_copy(update={"claimed_by": claimed_by, "reassigned_to": reassigned_to, "covered_by": ""})
+
+    def hold(self, now: datetime) -> "OpenStep":
+        """From now on it is in its owner's hands, until it is in another one's."""
+        if self.held and self.held[-1].owner == self.owner:
+            return self
+        before = [one for one in self.held if one.since < now][-MOST_OWNERS + 1 :]
+        return self.model_copy(update={"held": (*before, Owned(since=now, owner=self.owner))})
+
+    def minutes_held(self, until: datetime) -> dict[str, int]:
+        """How long it was in whose hands: together, as long as it is open."""
+        lengths: dict[str, timedelta] = {}
+        for one, end in zip(self.held, [*(after.since for after in self.held[1:]), until], strict=True):
+            lengths[one.owner] = lengths.get(one.owner, timedelta()) + max(timedelta(), end - one.since)
+        return minutes(lengths)
 
 
 class CaseView(Model):

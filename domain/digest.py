@@ -1,14 +1,23 @@
 """The morning digest: what can wait is told to each person once a day, as their working day begins."""
 
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from domain.case import OpenStep
+from domain.effects import Nudge
 from domain.model import Model
+from domain.people import Role
 from domain.rules.calendar import Calendar, next_working_moment
+from domain.rules.running_clock import Clock
 
 MORNING_DIGEST = "MorningDigest"
 DIGESTS = "digests"
 """What the ledger's rows of digests stand under: they belong to no case."""
+
+
+ALONE_WITHIN = timedelta(hours=4)
+"""What would be told less than that before it is due comes by itself, and not in the morning's digest."""
 
 
 class DigestRequest(Model):
@@ -18,6 +27,7 @@ class DigestRequest(Model):
 class Digested(Model):
     sent: int = 0
     left: int = 0  # not sent yet: held, or the mail server is away
+    nobody: int = 0  # could be told to nobody: the log says which, the step stays on the pages
 
 
 class DigestLine(Model):
@@ -29,6 +39,7 @@ class DigestLine(Model):
     clause: str
     waiting_for: str
     due: datetime
+    missed: datetime | None = None
     why: str = ""
 
 
@@ -42,3 +53,40 @@ def morning(calendar: Calendar, written_at: datetime, now: datetime) -> date | N
     begins = next_working_moment(calendar, datetime.combine(day, time.min, zone))
     is_working = next_working_moment(calendar, now) - now < timedelta(microseconds=1)
     return day if is_working and written_at < begins <= now else None
+
+
+def next_morning(calendar: Calendar, now: datetime) -> datetime:
+    """When the next digest goes out that can hold what is written now."""
+    zone = ZoneInfo(calendar.zone)
+    day = now.astimezone(zone).date()
+    today = next_working_moment(calendar, datetime.combine(day, time.min, zone))
+    tomorrow = datetime.combine(day + timedelta(days=1), time.min, zone)
+    return today if today > now else next_working_moment(calendar, tomorrow)
+
+
+def can_wait(step: OpenStep, clocks: Iterable[Clock], morning: datetime) -> bool:
+    """Whether the digest of that morning tells of a step early enough: an emergency, an approval, and what is promised
+    for less than four hours later come by themselves.
+    """
+    if step.urgent or step.role == Role.APPROVER:
+        return False
+    promised = [one.due for one in clocks if one.step_id in {"", step.step_id} and one.runs and not one.breached_at]
+    own = [] if step.chased else [step.deadline.due]
+    return all(due - morning > ALONE_WITHIN for due in (*promised, *own))
+
+
+def why_told(nudge: Nudge) -> str:
+    """In a digest: what a nudge says that has a message of its own otherwise."""
+    match nudge:
+        case Nudge(why=why) if why:
+            return why
+        case Nudge(replied=True):
+            return "The client wrote again."
+        case Nudge(passed_on=True):
+            return "It is yours from now on."
+        case Nudge(role=role, chase=chase) if role:
+            return f"You are told as well: whoever has it was reminded {chase} times."
+        case Nudge(chase=chase) if chase:
+            return f"Reminder {chase}."
+        case _:
+            return "New."

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from domain.case import CaseView, Deadline
+from domain.case import CaseView, Deadline, Move, OpenStep
 from domain.model import Model
 from domain.rules.calendar import Calendar
 from domain.rules.clock import Segment, SegmentKind, Target, total
@@ -27,9 +27,10 @@ class Explained(Model):
     due: datetime
     promised: datetime
     segments: tuple[Segment, ...] = ()
-    moved: tuple[str, ...] = ()
+    moved: tuple[Move, ...] = ()
     met_at: datetime | None = None
     breached_at: datetime | None = None
+    missed: datetime | None = None  # of a step: when it was due at first; what is due now is a reminder
     late: timedelta = timedelta()
     held_minutes: dict[str, int] = Field(default_factory=dict)
     of_today: datetime | None = None
@@ -46,7 +47,7 @@ def of_deadline(name: str, deadline: Deadline) -> Explained:
     """All time counts; what a move added is a stretch of its own."""
     original = deadline.since + deadline.after
     ran = Segment(kind=SegmentKind.RAN, since=deadline.since, until=min(original, deadline.due))
-    why = deadline.moved[-1] if deadline.moved else ""
+    why = deadline.moved[-1].why if deadline.moved else ""
     added = Segment(kind=SegmentKind.ADDED, since=original, until=deadline.due, why=why)
     return Explained(
         name=name,
@@ -59,6 +60,15 @@ def of_deadline(name: str, deadline: Deadline) -> Explained:
         segments=tuple(one for one in (ran, added) if one.length > timedelta()),
         moved=deadline.moved,
     )
+
+
+def of_step(step: OpenStep, now: datetime) -> Explained:
+    """The deadline of an open step; of a late one also since when, and how long it was in whose hands."""
+    told = of_deadline(step.step_id, step.deadline)
+    if step.missed is None:
+        return told
+    late = {"missed": step.missed, "breached_at": step.missed, "late": max(timedelta(), now - step.missed)}
+    return told.model_copy(update={**late, "held_minutes": step.minutes_held(now)})
 
 
 def of_clock(clock: Clock, now: datetime, today: Target | None = None, calendar: Calendar | None = None) -> Explained:
@@ -88,7 +98,7 @@ def of_case(
     view: CaseView, now: datetime, targets: Mapping[str, Target], calendars: Mapping[str, Calendar]
 ) -> tuple[Explained, ...]:
     """Every deadline of a case: those of its open steps, and its clocks beside the rules of today."""
-    steps = (of_deadline(step.step_id, step.deadline) for step in view.steps)
+    steps = (of_step(step, now) for step in view.steps)
     clocks = (
         of_clock(
             one, now, targets.get(one.target.name), calendars.get(one.calendar.calendar_id if one.calendar else "")
@@ -105,7 +115,8 @@ def lines(told: Explained, zone: ZoneInfo | None = None, names: Mapping[str, str
     """
     known = names or {}
     shown = [_stretch(one, zone, known) for one in told.segments]
-    return (*shown, _sum(told, zone), *told.moved, *_became(told, zone, known), *_beside(told, zone))
+    moves = (one.in_words(zone.key if zone else "UTC", known) for one in told.moved)
+    return (*shown, _sum(told, zone), *moves, *_became(told, zone, known), *_beside(told, zone))
 
 
 def _stretch(one: Segment, zone: ZoneInfo | None, names: Mapping[str, str]) -> str:
@@ -140,7 +151,8 @@ def _sum(told: Explained, zone: ZoneInfo | None) -> str:
 
 def _became(told: Explained, zone: ZoneInfo | None, names: Mapping[str, str]) -> Iterable[str]:
     if told.breached_at:
-        yield f"not met by {_at(told.due, zone)}" + (f": {duration_in_words(told.late)} late" if told.late else "")
+        late = f": {duration_in_words(told.late)} late" if told.late else ""
+        yield f"not met by {_at(told.missed or told.due, zone)}{late}"
     if told.met_at:
         yield f"met {_at(told.met_at, zone)}" + ("" if told.breached_at else ", in time")
     if told.held_minutes:

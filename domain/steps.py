@@ -45,6 +45,7 @@ class Desk:
     inbox: str
     client: str
     hears: frozenset[FactKind] = frozenset()  # facts that the SOP itself waits for
+    answers: bool = False  # whoever writes is promised the next reply: the SOP runs clocks
 
 
 @dataclass(frozen=True)

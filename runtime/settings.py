@@ -120,10 +120,15 @@ class Settings(BaseSettings):
     approver_name: str = "Shobhit Patil"
 
     chase_every: timedelta = timedelta(hours=48)
-    quiet_hours: bool = False  # what is no emergency waits until somebody it is for is at work
+    quiet_hours: bool | None = None  # what can wait is told in one digest a morning; not said: wherever people work
     holding_after: timedelta = timedelta(hours=48)
     dispute_window: timedelta = Field(default=timedelta(days=14), ge=timedelta(0))
     log_format: Literal["json", "console"] = "json"
+
+    @property
+    def keeps_quiet_hours(self) -> bool:
+        """Whether what can wait does: on one machine, where somebody tries it out, only if that was said."""
+        return self.mode != "local" if self.quiet_hours is None else self.quiet_hours
 
     @model_validator(mode="after")
     def _real_vendors_need_real_secrets(self) -> Self:

@@ -20,6 +20,7 @@ from adapters.postgres.page_reader import PageReader
 from adapters.postgres.pool import transaction
 from domain.errors import HoldfastError
 from domain.messages import ActKind
+from domain.rules.hours import in_zone
 from runtime.local import down, local_services, up
 from runtime.processes import free_port
 from runtime.settings import Role, Settings
@@ -118,7 +119,7 @@ async def waits_for(here: Office, case_id: str, step_id: str, chased: int = 0) -
     step, names = found[0].step, await PageReader(here.pool, here.vault, here.letters.trust).names()
     reminded = f" (reminded {step.chased}x)" if step.chased else ""
     say(f"  {names.get(step.owner, step.owner)} must act: {step.waiting_for} [{step.step_id}]{reminded}")
-    say(f"    by {step.deadline.due:%a %d %b %Y %H:%M} UTC; {step.deadline.why()}")
+    say(f"    by {in_zone(step.deadline.due)}; {step.deadline.why()}")
 
 
 async def until(met: Callable[[], Awaitable[bool]], otherwise: str) -> None:

@@ -88,7 +88,7 @@ class RequestDoor:
             unsure=request.unsure,
             opened_by=by,
             calendar=calendar,
-            targets=await targets(conn, TargetName.RESOLVED),
+            targets=await targets(conn, *TargetName),
         )
         about = request.client_id or "no client"
         summary = f"ID-3 request to {request.department or 'a department not known yet'} about {about}"

@@ -8,7 +8,7 @@ from temporalio.common import RawValue
 
 from domain.acts_arrived import read
 from domain.case import CaseView
-from domain.explained import Explained, of_clock, of_deadline
+from domain.explained import Explained, of_clock, of_deadline, of_step
 from workflows.steps.case import Case
 
 
@@ -39,6 +39,7 @@ class CaseWorkflow:
 
     @workflow.query(description="Every deadline that was promised, explained: each stretch of its time, which add up")
     def clock(self) -> dict[str, Explained]:
-        open_ones = {key: step.deadline for key, step in self.case.open.items()}
-        deadlines = {key: of_deadline(key, one) for key, one in {**self.case.deadlines, **open_ones}.items()}
-        return deadlines | {key: of_clock(one, workflow.now()) for key, one in self.case.clocks.items()}
+        now = workflow.now()
+        deadlines = {key: of_deadline(key, one) for key, one in self.case.deadlines.items()}
+        steps = {key: of_step(one, now) for key, one in self.case.open.items()}
+        return deadlines | steps | {key: of_clock(one, now) for key, one in self.case.clocks.items()}

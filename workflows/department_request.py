@@ -41,6 +41,7 @@ class DepartmentRequest(CaseWorkflow):
     @workflow.run
     async def run(self, request: DepartmentAsk) -> RequestOutcome:
         async with running(self.case, mends, clocks) as case:
+            start_clock(case, sop.acknowledged(request))  # ID-6
             await self.reported(request)
             self.department = self.department or (await person(case, sop.route())).result.department  # ID-1
             if not request.unsure:
@@ -48,6 +49,7 @@ class DepartmentRequest(CaseWorkflow):
             await asyncio.gather(
                 self.processed(request),  # ID-3 to ID-7, ID-9 to ID-12
                 self.put_on_it(request),  # ID-4
+                self.acknowledged(request),  # ID-6
                 self.estimated(request),  # ID-5
                 self.followed_up(request),  # ID-8
                 self.watched(request),
@@ -85,15 +87,28 @@ class DepartmentRequest(CaseWorkflow):
         while missing := await left_out(self.case, "ID-4", lambda: self.is_done):
             await person_unless(self.case, sop.assign_by_hand(missing), lambda: self.is_done, self.looks(request))
 
+    async def acknowledged(self, request: DepartmentAsk) -> None:
+        """ID-6: taken in is what stands on the task of somebody relevant, who is told of it there."""
+        told = sop.told_keys(request)
+        await when(
+            self.case,
+            "ID-6",
+            "acknowledged",
+            lambda: self.is_done or (self.is_assigned and not any(key in self.case.broken for key in told)),
+        )
+        met(self.case, TargetName.ACKNOWLEDGE)
+
     async def estimated(self, request: DepartmentAsk) -> None:
         """ID-5: unsure, the manager is asked in a comment; the due date follows the answer, wherever it is given."""
         if not request.unsure:
             return
         await when(self.case, "ID-5", "assigned", lambda: self.is_assigned or self.is_done)
+        start_clock(self.case, sop.proposed(request), step=self.case.named("estimate"))
         step = sop.estimate(request, self.department)
         said = await person_unless(
             self.case, step, lambda: self.is_over() or self.seen.estimate is not None, self.looks(request)
         )
+        met(self.case, TargetName.SOLUTION_PROPOSED)
         answer = said.result if said else self.case.keep("estimate-read", self.seen).estimate
         if answer and not self.is_done:
             after = sop.from_now(request, answer, self.case.now())
@@ -104,7 +119,8 @@ class DepartmentRequest(CaseWorkflow):
                 "estimated-due",
                 self.case.named("process"),
                 due,
-                f"estimated by {said.by if said else 'a comment on the task'}",
+                "the estimate" if said else "the estimate in a comment on the task",
+                said.by if said else "",
             )
             await stage(self.case, "due-again", "ID-5", sop.due_again(request, self.department, due))
 
@@ -113,6 +129,7 @@ class DepartmentRequest(CaseWorkflow):
         asked = 0
         for turn in count(1):
             noted = self.case.keep("noted-before", self.seen).noted
+            start_clock(self.case, sop.next_reply(request, turn), step=sop.step_of(request, asked + 1))
             soon = await deadline(self.case, "next-follow-up", "ID-8", sop.next_note(request, turn))
             if await passed(self.case, "next-note", "ID-8", soon, lambda seen=noted: self.is_noted(seen)):
                 asked += 1
@@ -120,6 +137,7 @@ class DepartmentRequest(CaseWorkflow):
                 looks = self.looks(request, before_asking=True)
                 if not await person_unless(self.case, step, lambda seen=noted: self.is_noted(seen), looks):
                     await self.noted_elsewhere()
+            met(self.case, TargetName.NEXT_REPLY)
             if self.is_over():
                 break
 

@@ -7,7 +7,7 @@ from itertools import count
 
 from temporalio import workflow
 
-from domain.effects import Receipt, ReceiptState
+from domain.effects import Effect, Receipt, ReceiptState
 from domain.messages import ActKind
 from domain.return_lead import (
     Billing,
@@ -19,12 +19,14 @@ from domain.return_lead import (
     ReturnOutcome,
     ReturnRequest,
 )
+from domain.rules.clock import TargetName
 from domain.sops import return_lead as sop
 from domain.steps import PersonStep
 from workflows.base import CaseWorkflow
 from workflows.steps.case import Case
+from workflows.steps.clocks import clocks, met, start_clock
 from workflows.steps.close import close
-from workflows.steps.deadline import deadline, unless
+from workflows.steps.deadline import deadline, unless, when
 from workflows.steps.grant import grant
 from workflows.steps.mend import drop, mends
 from workflows.steps.person import person
@@ -40,6 +42,7 @@ class ReturnLead(CaseWorkflow):
     def __init__(self, request: ReturnRequest) -> None:
         self.case = Case(request, "ReturnLead", sop.DESK)
         self.answered = False
+        self.is_looped_in = False
         self.stopped = ""
         self.needs_approver = False
         self.approved: Billing | None = None
@@ -48,7 +51,7 @@ class ReturnLead(CaseWorkflow):
 
     @workflow.run
     async def run(self, request: ReturnRequest) -> ReturnOutcome:
-        async with running(self.case, mends) as case:
+        async with running(self.case, mends, clocks) as case:
             if sop.is_look(request):
                 await person(case, sop.look(request))
                 return await close(case, ReturnOutcome(status="looked-at"), "looked at by a person", "RL-15")
@@ -58,9 +61,11 @@ class ReturnLead(CaseWorkflow):
             claims = await self.admitted(request)  # RL-1
             if not claims:
                 return await close(case, ReturnOutcome(status="not-a-request"), "not a return request", "RL-1")
+            self.promised(request)
             until = await deadline(case, "holding note", "RL-9", request.holding_after)
-            valid, _ = await asyncio.gather(
+            valid, _, _ = await asyncio.gather(
                 self.settle(request, claims),
+                self.acknowledged(request),  # RL-2
                 unless(case, "holding-note", "RL-9", until, lambda: self.answered, lambda: sop.holding_note(request)),
             )
             last = sop.marks(request, valid) if valid else sop.refusal(request)  # RL-7, RL-8; RL-9
@@ -68,11 +73,12 @@ class ReturnLead(CaseWorkflow):
                 status="settled" if valid else "refused", valid=len(valid), refused=len(claims) - len(valid)
             )
             words = f"{len(valid)} of {len(claims)} leads returned"
-            if refused := sop.refused_in(claims, valid):
-                await stage(case, "answer", last[-1].clause, last, doing=sop.answered(request.dispute_window))
-                ended = await self.disputed(request, refused)
-                return await close(case, outcome, f"{words}; {ended}", "RL-10")
-            return await close(case, outcome, words, last[-1].clause, last)
+            refused = sop.refused_in(claims, valid)
+            if valid and not refused:
+                return await close(case, outcome, words, last[-1].clause, last)
+            await stage(case, "answer", last[-1].clause, last, doing=sop.answered(request.dispute_window))
+            ended, _ = await asyncio.gather(self.disputed(request, refused), self.resolved(last))
+            return await close(case, outcome, f"{words}{ended}", "RL-10" if refused else "RL-9")
 
     async def admitted(self, request: ReturnRequest) -> Sequence[LeadClaim]:
         """What the request asks for: as the door took it in, or as a person did where there was a doubt."""
@@ -84,10 +90,36 @@ class ReturnLead(CaseWorkflow):
                 return claims
         return ()
 
+    def promised(self, request: ReturnRequest) -> None:
+        """What whoever asks may count on; the rest is promised as it comes up."""
+        if sop.told_keys(request):
+            start_clock(self.case, sop.acknowledged(request))
+        start_clock(self.case, sop.resolved(request))
+
+    async def acknowledged(self, request: ReturnRequest) -> None:
+        """RL-2, RL-3: the client was told that the team has it."""
+        told = sop.told_keys(request)
+        await when(self.case, "RL-2", "acknowledged", lambda: self.is_looped_in and not self.is_broken(told))
+        met(self.case, TargetName.ACKNOWLEDGE)
+
+    async def resolved(self, last: Sequence[Effect]) -> None:
+        """RL-9: a refusal is an answer once it is sent."""
+        keys = tuple(one.key for one in last)
+        await when(self.case, "RL-9", "answered", lambda: not self.is_broken(keys))
+        met(self.case, TargetName.RESOLVED)
+
+    def is_broken(self, keys: Sequence[str]) -> bool:
+        return any(key in self.case.broken for key in keys)
+
+    def looped_in(self, _: Sequence[Receipt]) -> None:
+        self.is_looped_in = True
+
     async def settle(self, request: ReturnRequest, claims: Sequence[LeadClaim]) -> tuple[str, ...]:
         """The leads that were granted, the client being answered; none: the refusal is still to be sent."""
         granted = await self.granted(request, claims)
         self.answered = True
+        if granted:
+            met(self.case, TargetName.RESOLVED)
         drop(self.case, sop.holding_note(request)[0].key)
         return granted
 
@@ -95,8 +127,12 @@ class ReturnLead(CaseWorkflow):
         leads = sop.to_investigate(claims)
         if not leads:
             await stage(self.case, "loop-in", "RL-2", sop.opening(request))  # RL-1, RL-2, RL-3
+            self.looped_in(())
             return ()
-        found = await person(self.case, sop.investigate(request, leads))  # RL-1 to RL-4
+        investigate = sop.investigate(request, leads, self.looped_in)
+        start_clock(self.case, sop.proposed(request, investigate), step=self.case.named(investigate.name))
+        found = await person(self.case, investigate)  # RL-1 to RL-4
+        self.looped_in(())
         billing = await self.billed(request, sop.valid_in(found.result), found.receipts)
         for turn in count(1):
             billing = await self.within_authority(request, billing)  # RL-11, RL-14
@@ -189,6 +225,7 @@ class ReturnLead(CaseWorkflow):
     async def allocated(self, request: ReturnRequest) -> None:
         """A paid invoice: Accounts allocate or refund the note; the books are read back until they show it."""
         self.answered = True
+        met(self.case, TargetName.RESOLVED)
         while sop.paid(self.credited):
             if sop.allocated((await person(self.case, sop.allocate(request, self.credited))).receipts):
                 return
@@ -201,12 +238,18 @@ class ReturnLead(CaseWorkflow):
         return sop.marked_late(said)
 
     async def disputed(self, request: ReturnRequest, refused: Sequence[str]) -> str:
-        """RL-10: what came of the refusals, in words. Each is disputed once; what he wrote is read before the end."""
+        """RL-10: what came of the refusals, in words. Each is disputed once; what he wrote is read before the end.
+
+        Leads that could not be looked into are not disputed: what is missing is a new request.
+        """
+        if not refused:
+            return ""
         doing = sop.answered(request.dispute_window)
         until = await deadline(self.case, "dispute-window", "RL-10", request.dispute_window)
         ended, turn = sop.not_disputed(request.dispute_window, heard=False), 0
         with awaiting_replies(self.case):
             while refused and await reply(self.case, "client-reply", "RL-10", until, doing):
+                start_clock(self.case, sop.next_reply(request))
                 said = (await person(self.case, sop.mark(refused))).result
                 match said.mark:
                     case ReplyMark.DISPUTES:
@@ -221,7 +264,8 @@ class ReturnLead(CaseWorkflow):
                         ended = sop.not_disputed(request.dispute_window, heard=True)
                     case _:
                         pass
-        return ended
+                met(self.case, TargetName.NEXT_REPLY)
+        return f"; {ended}"
 
     def granted_all(self, receipts: Sequence[Receipt]) -> bool:
         """Whether the gate let everything through; if not, why is shown with the step that follows."""

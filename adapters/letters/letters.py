@@ -1,8 +1,9 @@
 """Letters out of the SOP's texts and the tables: who receives them, where in the thread, and what they say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from adapters.letters.render import fill_in, subject_line
@@ -10,7 +11,9 @@ from adapters.postgres.correspondence import CaseFacts, Mailbox, read_case, read
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import Addressed, Addressee, PostgresDirectory
 from adapters.postgres.money_changes import approvers_lately
-from adapters.postgres.pool import Pool
+from adapters.postgres.mornings import calendars_of
+from adapters.postgres.names import by_name, names_of
+from adapters.postgres.pool import Pool, transaction
 from domain import ids
 from domain.brief import Brief
 from domain.case import OpenStep
@@ -29,6 +32,7 @@ from domain.errors import Permanent, Refused
 from domain.mail import OutgoingMail, Words
 from domain.return_lead import Doubt, LeadBilling
 from domain.rules.answer import Answer, CaseLead, RefusedLead, answer, valid_leads
+from domain.rules.hours import LONDON, in_zone
 from domain.rules.stored_acts import Trust
 from domain.sops import return_lead_texts as sop
 from domain.sops.texts import texts_of
@@ -41,6 +45,13 @@ _LONDON = ZoneInfo("Europe/London")
 _TEAM = "CommVersion Return Leads"
 _SUPPORT = "CommVersion Client Success"
 Values = dict[str, object]
+
+
+class Reader(NamedTuple):
+    """What people and teams are called by their ids, and in whose zone a mail is read."""
+
+    names: Mapping[str, str]
+    zone: str
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,13 @@ class PostgresLetters:
             raise Permanent("letters", error.code, str(error)) from error
         holder = "" if effect.role else step.claimed_by or step.reassigned_to
         asked = await self._directory.addressed(effect.role or step.role, case_id, holder)
-        return writer.nudge(effect, step, asked)
+        return writer.nudge(effect, step, asked, await self._read_by(asked))
+
+    async def _read_by(self, asked: Addressed) -> Reader:
+        """Names for the ids in it, and the zone of whoever reads it: London's where several read in several."""
+        async with transaction(self._pool, reading=True) as conn:
+            zones = {one.zone for one in await calendars_of(conn, asked.to)}
+            return Reader(await names_of(conn), zones.pop() if len(zones) == 1 else LONDON)
 
     async def words(self, case_id: str, effect: Worded, brief: Brief | None = None) -> Words:
         try:
@@ -200,7 +217,7 @@ class _Writer:
             return self._internal(key, template, values, self._team(audience))
         return self._to_client(key, template, values, loop_in=loop_in)
 
-    def nudge(self, effect: Nudge, step: OpenStep, asked: Addressed) -> OutgoingMail:
+    def nudge(self, effect: Nudge, step: OpenStep, asked: Addressed, reader: Reader) -> OutgoingMail:
         """Asks whoever the step belongs to by now, with its instructions."""
         known = self.texts.instructions[step.name]
         values = self.values(foreseen=True) | {
@@ -209,11 +226,11 @@ class _Writer:
             "why": effect.why,
             "passed_on": effect.passed_on,
             "title": known.title,
-            "due": _moment(step.deadline.due),
-            "why_due": step.deadline.why(),
-            "owner": step.owner,
+            "due": in_zone(step.deadline.due, reader.zone),
+            "why_due": step.deadline.why(reader.zone, reader.names),
+            "owner": reader.names.get(step.owner, step.owner),
             "owner_name": asked.to[0].name if len(asked.to) == 1 else "",
-            "fell_back": asked.fell_back,
+            "fell_back": by_name(asked.fell_back, reader.names),
             "clause": step.clause,
             "link": self.settings.page_of(self.facts.case_id, step.step_id),
             "instructions": self.instructions(step),
@@ -350,4 +367,4 @@ def _reply_subject(thread: CaseThread | None) -> str:
 
 
 def _moment(at: datetime) -> str:
-    return f"{at.astimezone(_LONDON):%a %d %b %Y, %H:%M} London time"
+    return in_zone(at)

@@ -1,30 +1,38 @@
 """Nudges that wait, and the digests made of them: of what is still open when a digest is sent, and nothing twice."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+import structlog
 from asyncpg import Record
+from pydantic import TypeAdapter
 
-from adapters.postgres.calendars import snapshot
+from activities.ports import Gathered
 from adapters.postgres.directory import Addressee, PostgresDirectory
+from adapters.postgres.mornings import addressed, calendar_of, calendars_of, is_at_work, recipient_of
+from adapters.postgres.names import by_name, names_of
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain import ids
 from domain.case import OpenStep
-from domain.digest import DigestLine, morning
+from domain.digest import DigestLine, can_wait, morning, next_morning, why_told
 from domain.effects import Nudge, SendDigest
+from domain.errors import Permanent
 from domain.mail import OutgoingMail
-from domain.rules.calendar import Calendar, next_working_moment
+from domain.rules.calendar import Calendar
+from domain.rules.hours import in_zone
+from domain.rules.running_clock import Clock
 from domain.sops.texts import INSTRUCTIONS
-from domain.texts import digest
 from runtime.settings import Settings
 
+_CLOCKS = TypeAdapter(tuple[Clock, ...])
+_log = structlog.get_logger()
 CLAUSE = "ID-3"
 _LOCK = 4_846_377_051
 _FROM = "Holdfast"
 
 
 class PostgresLater:
-    """The port `Later`. `quiet`: what is no emergency waits until somebody it is for is at work."""
+    """The port `Later`. `quiet`: what can wait is told in the morning, what can't as soon as somebody is at work."""
 
     def __init__(self, pool: Pool, directory: PostgresDirectory, *, quiet: bool = False) -> None:
         self._pool, self._directory, self._quiet = pool, directory, quiet
@@ -35,15 +43,20 @@ class PostgresLater:
             values = (nudge.key, case_id, nudge.step_id, nudge.clause, nudge.role, nudge.why, own)
             await conn.execute(_KEEP, *values)
 
-    async def waits(self, case_id: str, nudge: Nudge) -> bool:
+    async def waiting(self, case_id: str, nudge: Nudge) -> Nudge | None:
         if nudge.digest or nudge.urgent or not self._quiet:
-            return nudge.digest
+            return nudge if nudge.digest else None
         async with transaction(self._pool, reading=True) as conn:
-            view = await conn.fetchval(_STEP, case_id, nudge.step_id)
-            if view is None:
-                return False
-            to = await addressees(self._directory, case_id, nudge.role, OpenStep.model_validate(view))
-            return not await any_at_work(conn, to)
+            row = await conn.fetchrow(_STEP, case_id, nudge.step_id)
+            if row is None:
+                return None
+            step, clocks = OpenStep.model_validate(row["view"]), _CLOCKS.validate_python(row["clocks"])
+            to = (await addressed(self._directory, case_id, nudge.role, step)).to
+            calendars = await calendars_of(conn, to)
+            now: datetime = await conn.fetchval("SELECT holdfast_now()")
+        if calendars and can_wait(step, clocks, min(next_morning(one, now) for one in calendars)):
+            return nudge.model_copy(update={"digest": True, "why": why_told(nudge)})
+        return None if is_at_work(calendars, now) else nudge
 
     async def is_kept(self, key: str) -> bool:
         async with transaction(self._pool, reading=True) as conn:
@@ -56,64 +69,70 @@ class PostgresDigests:
     def __init__(self, pool: Pool, directory: PostgresDirectory, settings: Settings) -> None:
         self._pool, self._directory, self._settings = pool, directory, settings
 
-    async def gather(self) -> tuple[SendDigest, ...]:
+    async def gather(self) -> Gathered:
+        nobody = 0
         async with transaction(self._pool) as conn:
             await conn.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
             now: datetime = await conn.fetchval("SELECT holdfast_now()")
             calendars: dict[str, Calendar] = {}
             for row in await conn.fetch(_WAITING):
-                step = OpenStep.model_validate(row["view"])
-                for one in await addressees(self._directory, row["case_id"], row["role"], step):
+                to = await self._to(row)
+                nobody += not to
+                for one in to:
                     await _put(conn, row, one, now, calendars)
-            return tuple(SendDigest(key=row["digest"], clause=CLAUSE) for row in await conn.fetch(_UNSENT))
+            unsent = tuple(SendDigest(key=row["digest"], clause=CLAUSE) for row in await conn.fetch(_UNSENT))
+        return Gathered(unsent, nobody)
 
     async def compose(self, effect: SendDigest) -> OutgoingMail | None:
         async with transaction(self._pool, reading=True) as conn:
             rows = await conn.fetch(_LINES, effect.key)
-        if not rows:
-            return None
+            if not rows:
+                return None
+            zone, names = (await calendar_of(conn, rows[0]["recipient"])).zone, await names_of(conn)
+        lines = _lines([(row, await self._instead(row, names)) for row in rows])
         settings = self._settings
-        lines = sorted(map(_line, rows), key=lambda one: (one.due, one.case_id, one.step_id))
         return OutgoingMail(
             message_id=ids.message_id(effect.key, settings.mail_domain),
             sender=settings.returns_inbox.lower(),
             sender_name=_FROM,
             to=(rows[0]["address"],),
             subject=f"Today: {len(lines)} open step{'' if len(lines) == 1 else 's'} to look at",
-            text=_text(rows[0]["name"], lines, settings),
+            text=_text(rows[0]["name"], lines, settings, zone),
         )
 
     async def waited(self) -> tuple[tuple[str, Nudge], ...]:
         found: list[tuple[str, Nudge]] = []
         async with transaction(self._pool, reading=True) as conn:
+            now: datetime = await conn.fetchval("SELECT holdfast_now()")
             for row in await conn.fetch(_SINGLES):
                 nudge, step = Nudge.model_validate(row["nudge"]), OpenStep.model_validate(row["view"])
-                to = await addressees(self._directory, row["case_id"], nudge.role, step)
-                if nudge.chase >= step.chased and await any_at_work(conn, to):
+                if nudge.chase >= step.chased and is_at_work(await calendars_of(conn, await self._to(row)), now):
                     found.append((row["case_id"], nudge.model_copy(update={"key": ids.at_work_key(nudge.key)})))
         return tuple(found)
 
+    async def _to(self, row: Record) -> Sequence[Addressee]:
+        """Whoever is told, which is nobody only where the directory names nobody at all: that stops nobody else's."""
+        try:
+            found = await addressed(self._directory, row["case_id"], row["role"], OpenStep.model_validate(row["view"]))
+        except Permanent as error:
+            _log.warning("nobody to tell", code=error.code, case_id=row["case_id"], step_id=row["step_id"])
+            return ()
+        return found.to
 
-async def addressees(directory: PostgresDirectory, case_id: str, role: str, step: OpenStep) -> Sequence[Addressee]:
-    """Whoever has the step by now; `role`: who is told as well instead."""
-    holder = "" if role else step.claimed_by or step.reassigned_to
-    return (await directory.addressed(role or step.role, case_id, holder)).to
-
-
-async def any_at_work(conn: Connection, to: Sequence[Addressee]) -> bool:
-    now: datetime = await conn.fetchval("SELECT holdfast_now()")
-    for one in to:
-        calendar = await snapshot(conn, *await _calendar_ids(conn, await _recipient(conn, one)))
-        if next_working_moment(calendar, now) <= now:
-            return True
-    return False
+    async def _instead(self, row: Record, names: Mapping[str, str]) -> str:
+        """Why it is told to them, if it is not theirs."""
+        step = OpenStep.model_validate(row["view"])
+        try:
+            return by_name((await addressed(self._directory, row["case_id"], row["role"], step)).fell_back, names)
+        except Permanent:
+            return ""
 
 
 async def _put(conn: Connection, row: Record, to: Addressee, now: datetime, calendars: dict[str, Calendar]) -> None:
     """Into today's digest of one recipient, if their morning has come and it is not sent yet."""
-    recipient = await _recipient(conn, to)
+    recipient = await recipient_of(conn, to)
     if recipient not in calendars:
-        calendars[recipient] = await snapshot(conn, *await _calendar_ids(conn, recipient))
+        calendars[recipient] = await calendar_of(conn, recipient)
     day = morning(calendars[recipient], row["written_at"], now)
     if day is None:
         return
@@ -122,19 +141,13 @@ async def _put(conn: Connection, row: Record, to: Addressee, now: datetime, cale
         await conn.execute(_PUT, row["key"], recipient, key, to.email, to.name)
 
 
-async def _recipient(conn: Connection, to: Addressee) -> str:
-    known = await conn.fetchval(_WHO, to.email)
-    return str(known) if known else f"address:{digest(to.email.lower())}"
+def _lines(rows: Iterable[tuple[Record, str]]) -> list[DigestLine]:
+    """A line a step, with what was last said of it; the first due first."""
+    steps = {(row["case_id"], row["step_id"]): _line(row, instead) for row, instead in rows}
+    return sorted(steps.values(), key=lambda one: (one.due, one.case_id, one.step_id))
 
 
-async def _calendar_ids(conn: Connection, recipient: str) -> list[str]:
-    """A person's own calendar, else that of a team they are in; a department's is its own."""
-    kind, _, person = recipient.partition(":")
-    teams = await conn.fetch(_TEAMS, person) if kind == "person" else []
-    return [recipient, *(row["role"] for row in teams)]
-
-
-def _line(row: Record) -> DigestLine:
+def _line(row: Record, instead: str) -> DigestLine:
     step = OpenStep.model_validate(row["view"])
     return DigestLine(
         case_id=row["case_id"],
@@ -143,32 +156,30 @@ def _line(row: Record) -> DigestLine:
         clause=row["clause"],
         waiting_for=step.waiting_for,
         due=step.deadline.due,
-        why=row["why"],
+        missed=step.missed,
+        why=" ".join(filter(None, (row["why"], f"Why you: {instead}." if instead else ""))),
     )
 
 
-def _text(name: str, lines: Iterable[DigestLine], settings: Settings) -> str:
+def _text(name: str, lines: Iterable[DigestLine], settings: Settings, zone: str) -> str:
     hello = f"Hello {name},\n\n" if name else "Hello,\n\n"
-    told = "\n\n".join(_told(one, settings) for one in lines)
-    return f"{hello}this is still open and yours:\n\n{told}\n\nWhat is urgent comes by itself, at once.\n"
+    told = "\n\n".join(_told(one, settings, zone) for one in lines)
+    return f"{hello}this is open and yours:\n\n{told}\n\nWhat is urgent comes by itself.\n"
 
 
-def _told(one: DigestLine, settings: Settings) -> str:
+def _told(one: DigestLine, settings: Settings, zone: str) -> str:
     known = INSTRUCTIONS.get(one.step_name)
     title = known.title if known else one.step_name.replace("-", " ").capitalize()
-    due = f"{one.due:%a %d %b %Y %H:%M} UTC"
+    due = f"was due {in_zone(one.missed, zone)}" if one.missed else f"due {in_zone(one.due, zone)}"
     link = settings.page_of(one.case_id, one.step_id)
-    return "\n".join(
-        filter(None, (f"* {title} ({one.clause}), due {due}", f"  {one.waiting_for}", _why(one), f"  {link}"))
-    )
+    why = f"  {one.why}" if one.why else ""
+    return "\n".join(filter(None, (f"* {title} ({one.clause}), {due}", f"  {one.waiting_for}", why, f"  {link}")))
 
 
-def _why(one: DigestLine) -> str:
-    return f"  {one.why}" if one.why else ""
-
-
-_STEP = "SELECT view FROM case_steps WHERE case_id = $1 AND step_id = $2"
-_SINGLES = """SELECT n.case_id, n.nudge, s.view FROM later_nudges n JOIN case_steps s USING (case_id, step_id)
+_STEP = """SELECT s.view, coalesce(c.view -> 'clocks', '[]') AS clocks
+    FROM case_steps s JOIN cases c USING (case_id) WHERE case_id = $1 AND step_id = $2"""
+_SINGLES = """SELECT n.case_id, n.step_id, n.role, n.nudge, s.view
+    FROM later_nudges n JOIN case_steps s USING (case_id, step_id)
     LEFT JOIN effects e ON e.key = n.key || '/at-work'
     WHERE n.nudge IS NOT NULL AND s.state = 'open' AND coalesce(e.state, 'prepared') IN ('prepared', 'sending')
     ORDER BY n.written_at LIMIT 500"""
@@ -182,11 +193,6 @@ _PUT = """INSERT INTO digest_lines (nudge, recipient, digest, address, name) VAL
 _UNSENT = """SELECT DISTINCT l.digest FROM digest_lines l LEFT JOIN effects e ON e.key = l.digest
     WHERE l.put_at > holdfast_now() - interval '3 days' AND coalesce(e.state, 'prepared') IN ('prepared', 'sending')
     ORDER BY 1"""
-_LINES = """SELECT l.address, l.name, n.case_id, n.clause, n.why, s.view
+_LINES = """SELECT l.recipient, l.address, l.name, n.case_id, n.step_id, n.role, n.clause, n.why, s.view
     FROM digest_lines l JOIN later_nudges n ON n.key = l.nudge JOIN case_steps s USING (case_id, step_id)
-    WHERE l.digest = $1 AND s.state = 'open'"""
-_WHO = """SELECT id FROM (
-        SELECT 1 AS rank, 'person:' || person_id AS id FROM people WHERE lower(email) = lower($1)
-        UNION ALL SELECT 2, role FROM departments WHERE lower(address) = lower($1)) AS known
-    ORDER BY rank, id LIMIT 1"""
-_TEAMS = "SELECT role FROM memberships WHERE person_id = $1 ORDER BY manager, role"
+    WHERE l.digest = $1 AND s.state = 'open' ORDER BY n.written_at, n.key"""

@@ -233,7 +233,7 @@ async def _next_cycle(conn: Connection, case: OfCase, about: str, due: date | da
             "resumed": Source.TICKET if about.startswith("ticket/") else Source.TASK,
             "opened_by": f"{about.replace('/', ' ')} is open again",
             "calendar": calendar,
-            "targets": await targets(conn, TargetName.RESOLVED),
+            "targets": await targets(conn, *TargetName),
         }
     )
     start = start_of(DEPARTMENT_REQUEST, asked, f"ID-3 resumed, cycle {asked.cycle}")

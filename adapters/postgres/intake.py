@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from asyncpg import Record
 
+from adapters.postgres.calendars import snapshot, targets
 from adapters.postgres.crypto import DEPLOYMENT, Vault
 from adapters.postgres.intake_known import known_of, staff_domains
 from adapters.postgres.leads import claim_leads, disputable
@@ -30,6 +31,7 @@ from domain.intake import (
 from domain.messages import ClientMessage, Fact, FactKind
 from domain.people import Role
 from domain.return_lead import ClaimProblem, Doubt, LeadClaim, ReturnRequest
+from domain.rules.clock import TargetName
 from domain.texts import digest
 from runtime.settings import Settings
 
@@ -150,6 +152,8 @@ class PostgresIntake:
             doubt=case.doubt,
             file_copy=case.file_copy,
             linked_to=case.linked_to,
+            calendar=await snapshot(conn, Role.RETURN_LEADS),
+            targets=await targets(conn, *TargetName),
         )
         await stamp(conn, request)
         start = start_of(RETURN_LEAD, request, return_summary(request))

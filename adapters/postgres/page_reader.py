@@ -9,6 +9,7 @@ from asyncpg import Record
 
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import MONEY_ROLES, departments_asking, person_by_identity, who_is_asked
+from adapters.postgres.names import names_of
 from adapters.postgres.pool import Pool, transaction
 from adapters.postgres.subjects import stored_acts
 from domain.errors import Refused
@@ -81,8 +82,7 @@ class PageReader:
     async def names(self) -> dict[str, str]:
         """What people, departments and clients are called: by person id, role, or `client:` and the client's id."""
         async with transaction(self._pool, reading=True) as conn:
-            rows = await conn.fetch(_NAMES)
-        return {row["id"]: row["name"] for row in rows}
+            return await names_of(conn)
 
     async def people(self) -> list[tuple[str, str]]:
         """Id and name of everybody active, by name."""
@@ -101,7 +101,7 @@ class PageReader:
             if workflow_id is None:
                 raise Refused("unknown-case", f"There is no case {case_id}.")
             rows = await stored_acts(conn, case_id, workflow_id)
-            names = {row["id"]: row["name"] for row in await conn.fetch(_NAMES)}
+            names = await names_of(conn)
         return tuple(
             ShownAct(
                 row, names.get(row.person_id) or names.get(f"{row.issuer}|{row.sub}", row.sub), stands(row, self._trust)
@@ -160,15 +160,6 @@ def _evidence(row: Record, content: bytes = b"") -> Evidence:
     return Evidence(**fields, content=content)
 
 
-_NAMES = """SELECT person_id AS id, name FROM people UNION ALL SELECT role, name FROM departments
-    UNION ALL SELECT issuer || '|' || sub, name FROM money_people
-    UNION ALL SELECT 'client:' || client_id, name FROM clients
-    UNION ALL SELECT 'department:' || slug || about, name FROM directory_on(holdfast_today()),
-        (VALUES (''), ('/operational'), ('/client')) AS topics (about)
-    UNION ALL VALUES ('role:csm', 'the CSM'), ('role:css', 'the CSS'), ('role:am', 'the account managers'),
-        ('role:agency-services', 'the Agency Services Manager'), ('role:approver', 'the approver'),
-        ('role:partner', 'the partner')
-    UNION ALL SELECT 'manager:' || slug, 'the manager of ' || name FROM directory_on(holdfast_today())"""
 _TEXTS = "SELECT sha256, content_ct FROM texts WHERE client_id = $1 AND sha256 = ANY($2)"
 _EVIDENCE_NAMED = """SELECT t.sha256, t.name, t.content_type, octet_length(t.content_ct) AS size
     FROM texts t JOIN cases c USING (client_id) WHERE c.case_id = $1 AND t.sha256 = ANY($2)"""

@@ -16,7 +16,7 @@ async def stamp(conn: Connection, request: Request) -> None:
 async def stamped_once(conn: Connection, request: R) -> R:
     """The request as it was first made: what is left of a promise, or a calendar, is another at a second try."""
     made = request.model_dump(mode="json", exclude={"carried"})
-    await conn.execute("UPDATE cases SET request = $2 WHERE case_id = $1 AND start_sha256 = ''", request.case_id, made)
+    await conn.execute(_FIRST, request.case_id, made)
     first = type(request).model_validate(
         await conn.fetchval("SELECT request FROM cases WHERE case_id = $1", request.case_id)
     )
@@ -34,3 +34,6 @@ async def why_not_admitted(conn: Connection, case_id: str, workflow_id: str, sta
     if row["start_sha256"] != started:
         return "another-request"
     return "" if row["status"] == "open" else "case-ended"
+
+
+_FIRST = "UPDATE cases SET request = request || $2 WHERE case_id = $1 AND start_sha256 = ''"

@@ -9,7 +9,7 @@ from adapters.postgres.calendars import snapshot, targets
 from adapters.postgres.crypto import Vault
 from adapters.postgres.linked import link_overturned, link_request
 from adapters.postgres.pool import Pool, transaction
-from adapters.postgres.starts import stamp, stamped_once
+from adapters.postgres.starts import stamped_once
 from adapters.postgres.texts import keep_texts
 from adapters.temporal.starting import RPC_TIMEOUT, AnotherWorkflowError, start_case
 from domain import ids
@@ -19,6 +19,7 @@ from domain.errors import Permanent, Retryable
 from domain.intake import RETURN_LEAD, Start, return_summary, start_of
 from domain.mail import Words
 from domain.messages import Fact, FactKind
+from domain.people import Role
 from domain.return_lead import ReturnRequest
 from domain.rules.clock import TargetName
 from runtime.settings import Settings
@@ -36,17 +37,18 @@ class TemporalLinkedCases:
         linked = ids.overturned_case(case_id, key)
         async with transaction(self._pool) as conn:
             client_id, claims = await link_overturned(conn, case_id, linked, lead_ids)
-        request = ReturnRequest(
-            case_id=linked,
-            client_id=client_id,
-            chase_every=self._settings.chase_every,
-            holding_after=self._settings.holding_after,
-            dispute_window=self._settings.dispute_window,
-            claims=claims,
-            linked_to=case_id,
-        )
-        async with transaction(self._pool) as conn:
-            await stamp(conn, request)
+            request = ReturnRequest(
+                case_id=linked,
+                client_id=client_id,
+                chase_every=self._settings.chase_every,
+                holding_after=self._settings.holding_after,
+                dispute_window=self._settings.dispute_window,
+                claims=claims,
+                linked_to=case_id,
+                calendar=await snapshot(conn, Role.RETURN_LEADS),
+                targets=await targets(conn, *TargetName),
+            )
+            request = await stamped_once(conn, request)
         await self._start(start_of(RETURN_LEAD, request, return_summary(request)))
         return linked
 
@@ -73,7 +75,7 @@ class TemporalLinkedCases:
                 linked_workflow_id=opener.workflow_id,
                 opened_by=f"the case {case_id}",
                 calendar=await snapshot(conn, f"team:{effect.department}"),
-                targets=await targets(conn, TargetName.RESOLVED),
+                targets=await targets(conn, *TargetName),
             )
             request = await stamped_once(conn, request)
         await self._start(start_of(DEPARTMENT_REQUEST, request, f"ID-3 request to {effect.department} for {case_id}"))

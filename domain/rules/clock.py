@@ -32,6 +32,15 @@ class TargetName(StrEnum):
     RESOLVED = "resolved"
 
 
+_STANDARD = {
+    TargetName.ACKNOWLEDGE: timedelta(hours=4),
+    TargetName.NEXT_REPLY: timedelta(hours=48),
+    TargetName.SOLUTION_PROPOSED: timedelta(hours=24),
+    TargetName.RESOLVED: timedelta(hours=48),
+}
+"""Of a case whose door gave none."""
+
+
 class Cause(StrEnum):
     """Whom a clock may stand still for. There is no other cause."""
 
@@ -68,6 +77,19 @@ class Target(Model):
         if self.name == TargetName.ACKNOWLEDGE:
             return None
         return next((rule for rule in self.pauses if rule.cause is cause), None)
+
+
+def chosen(
+    known: Iterable[Target], name: TargetName, clause: str, after: timedelta | None = None, *, pauses: bool = True
+) -> Target:
+    """The standard target as a case promises it: the row that its door found in force, under the SOP's own clause.
+
+    `after`: how long where the SOP itself says so, which is then elapsed time. `pauses`: whether it may stand still.
+    """
+    row = next((one for one in known if one.name == name), Target(name=name, clause=clause, after=_STANDARD[name]))
+    named = {"after": after, "clock": ClockKind.ELAPSED} if after is not None else {}
+    still = {} if pauses else {"pauses": ()}
+    return row.model_copy(update={"clause": clause, **named, **still})
 
 
 def problem_of_target(target: Target) -> str:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from itertools import groupby
+from zoneinfo import ZoneInfo
 
 from domain.errors import Refused
 from domain.rules.calendar import DAYS, Window, in_hours
 
+LONDON = "Europe/London"
 _DURATION = re.compile(r"(?:(\d{1,4})d)?\s*(?:(\d{1,4})h)?\s*(?:(\d{1,4})m)?")
 _TIME = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)")
 _EXAMPLE = "write them like `Mon-Fri 09:00-12:30,13:30-17:30; Sat 10:00-14:00`"
@@ -53,6 +55,12 @@ def duration_in_words(length: timedelta) -> str:
     hours, minutes = divmod(minutes, 60)
     parts = [f"{count} {unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if count]
     return " ".join(parts) or "0 min"
+
+
+def in_zone(at: datetime, zone: str = LONDON) -> str:
+    """A moment as a person reads it, in their own zone, which is named: `Tue 10 Mar 2026, 09:00 London time`."""
+    city = zone.rpartition("/")[2].replace("_", " ")
+    return f"{at.astimezone(ZoneInfo(zone)):%a %d %b %Y, %H:%M} {'UTC' if zone == 'UTC' else f'{city} time'}"
 
 
 def _days(days: Sequence[int]) -> str:

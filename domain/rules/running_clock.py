@@ -6,7 +6,7 @@ A workflow carries it, asks when the next thing happens to it (`next_moment`), w
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Literal, NamedTuple
 
 from domain.model import Model
@@ -75,6 +75,8 @@ class Happening(NamedTuple):
     kind: Literal["warned", "breached", "ran-again", "ask-again"]
     point: int = 0  # percent, or how often was asked again
     cause: Cause | None = None
+    at: datetime | None = None  # of a warning: when its point was reached
+    nudges: bool = False  # of a warning: the owner is nudged as well
 
 
 def start(clock_id: str, target: Target, now: datetime, calendar: Calendar | None, step_id: str = "") -> Clock:
@@ -122,28 +124,45 @@ def hold(clock: Clock, owner: str, now: datetime) -> Clock:
 
 
 def next_moment(clock: Clock) -> datetime | None:
-    """When the next thing happens to it; None: nothing more will."""
+    """When the next thing happens to it that is told at once; None: nothing more will.
+
+    A warning that nudges nobody is no such thing: `passed` tells it, under its own moment, with whatever comes next.
+    """
     if not clock.runs:
         return None
     moments = [moment for one in clock.pauses if not one.over for moment in _of_pause(clock, one)]
     if clock.breached_at is None:
-        moments += [clock.due, *(moment for point, moment in _warnings(clock) if point > clock.warned)]
+        nudging = (moment for point, moment in _left(clock) if point in clock.target.nudge_at)
+        moments += [clock.due, *nudging]
     return min(moments, default=None)
 
 
 def advance(clock: Clock, now: datetime) -> tuple[Clock, tuple[Happening, ...]]:
-    """What has come about by now, each thing once. Of several warnings that were missed only the last is told."""
+    """What has come about by now, each thing once. Of several warnings that were missed only the last nudges."""
     if not clock.runs:
         return clock, ()
     clock, happened = _pauses_by(clock, now)
-    if clock.breached_at is None and clock.due <= now:
-        breach = Happening("breached", 100)
-        return clock.model_copy(update={"breached_at": now}), (*happened, breach)
-    reached = [point for point, moment in _warnings(clock) if clock.warned < point and moment <= now]
-    if clock.breached_at or not reached:
+    if clock.breached_at:
         return clock, happened
-    warned = Happening("warned", max(reached))
-    return clock.model_copy(update={"warned": max(reached)}), (*happened, warned)
+    breached = clock.due <= now
+    reached = [(point, moment) for point, moment in _left(clock) if moment <= now]
+    warned = tuple(
+        Happening("warned", point, at=moment, nudges=last and not breached and point in clock.target.nudge_at)
+        for last, (point, moment) in ((one is reached[-1], one) for one in reached)
+    )
+    changes = {"warned": max((point for point, _ in reached), default=clock.warned)}
+    breach = (Happening("breached", 100),) if breached else ()
+    changed = clock.model_copy(update={**changes, "breached_at": now if breached else None})
+    return changed, (*happened, *warned, *breach)
+
+
+def passed(clock: Clock, now: datetime) -> tuple[Clock, tuple[Happening, ...]]:
+    """The warning points that it has passed, up to the next one at which its owner is nudged."""
+    if not clock.runs or clock.breached_at:
+        return clock, ()
+    quiet = takewhile(lambda one: one[0] not in clock.target.nudge_at and one[1] <= now, _left(clock))
+    happened = tuple(Happening("warned", point, at=moment) for point, moment in quiet)
+    return clock.model_copy(update={"warned": happened[-1].point}) if happened else clock, happened
 
 
 def late(clock: Clock, now: datetime) -> timedelta:
@@ -208,8 +227,10 @@ def _within(running: Sequence[Segment], since: datetime, until: datetime) -> lis
     ]
 
 
-def _warnings(clock: Clock) -> tuple[tuple[int, datetime], ...]:
-    return warnings(clock.target, clock.since, clock.calendar, clock.pauses)
+def _left(clock: Clock) -> list[tuple[int, datetime]]:
+    """The warning points that were not told yet, and when they are reached."""
+    known = warnings(clock.target, clock.since, clock.calendar, clock.pauses)
+    return [one for one in known if one[0] > clock.warned]
 
 
 def _of_pause(clock: Clock, one: Pause) -> list[datetime]:

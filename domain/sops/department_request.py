@@ -33,11 +33,11 @@ from domain.ids import effect_key
 from domain.messages import ActKind, FactKind
 from domain.people import Role, department_role, manager_role
 from domain.rules.calendar import Calendar, Window, round_to_end_of_day
-from domain.rules.clock import ClockKind, Target, TargetName
+from domain.rules.clock import Target, TargetName, chosen
 from domain.steps import Desk, PersonStep, StepResult
 
 KIND = DEPARTMENT_REQUEST
-DESK = Desk(team=Role.CSS, trail="ID-3", inbox="ID-3", client="ID-8", hears=frozenset({FactKind.TASK}))
+DESK = Desk(team=Role.CSS, trail="ID-3", inbox="ID-3", client="ID-8", hears=frozenset({FactKind.TASK}), answers=True)
 LONDON = "Europe/London"
 OVER = "ended"
 """What a report to a case says where nobody hears it any more."""
@@ -131,6 +131,11 @@ def task_key(request: DepartmentAsk) -> str:
     return _key(request, "assign-task")
 
 
+def told_keys(request: DepartmentAsk) -> tuple[str, ...]:
+    """Keys of what puts the request before somebody relevant: the task, and the comment on it."""
+    return (task_key(request), _key(request, "comment"))
+
+
 def look(request: DepartmentAsk, department: str) -> ReadTask:
     return ReadTask(key=_key(request, "read-task"), clause="ID-3", manager=manager_role(department))
 
@@ -155,11 +160,24 @@ def route() -> PersonStep[Routed]:
     )
 
 
+def acknowledged(request: DepartmentAsk) -> Target:
+    """ID-6: the promise that somebody relevant has it, and is told."""
+    return chosen(request.targets, TargetName.ACKNOWLEDGE, "ID-6")
+
+
+def next_reply(request: DepartmentAsk, turn: int) -> Target:
+    """ID-8: the promise of the next note. It is owed whoever is waited for: the document knows no exception."""
+    return chosen(request.targets, TargetName.NEXT_REPLY, "ID-8", _between_notes(request, turn), pauses=False)
+
+
+def proposed(request: DepartmentAsk) -> Target:
+    """ID-5: the promise of an estimate, where nobody knows yet how long it takes."""
+    return chosen(request.targets, TargetName.SOLUTION_PROPOSED, "ID-5")
+
+
 def resolved(request: DepartmentAsk, after: timedelta) -> Target:
     """ID-5: the promise to have it done by then. It stands still while the client or a third party is waited for."""
-    known = next((one for one in request.targets if one.name == TargetName.RESOLVED), None)
-    target = known or Target(name=TargetName.RESOLVED, clause="ID-5", after=after)
-    return target.model_copy(update={"clause": "ID-5", "after": after, "clock": ClockKind.ELAPSED})
+    return chosen(request.targets, TargetName.RESOLVED, "ID-5", after)
 
 
 def process(
@@ -237,8 +255,11 @@ def follow_up(request: DepartmentAsk, department: str, turn: int) -> PersonStep[
 
 def next_note(request: DepartmentAsk, turn: int) -> timedelta:
     """How long after the last note the CSS is asked for the next one: the first follows from an opener's promise."""
-    whole = request.first_chase if turn == 1 and request.first_chase is not None else FOLLOW_UP
-    return max(timedelta(minutes=1), whole - ASKED_BEFORE)
+    return max(timedelta(minutes=1), _between_notes(request, turn) - ASKED_BEFORE)
+
+
+def _between_notes(request: DepartmentAsk, turn: int) -> timedelta:
+    return request.first_chase if turn == 1 and request.first_chase is not None else FOLLOW_UP
 
 
 def step_of(request: DepartmentAsk, turn: int) -> str:

@@ -1,6 +1,6 @@
 """The Return Lead SOP as data: its steps, and the effects of each of its moments (clauses RL-1 to RL-15)."""
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -47,6 +47,7 @@ from domain.return_lead import (
     Triage,
     Verdict,
 )
+from domain.rules.clock import Target, TargetName, chosen
 from domain.steps import Desk, PersonStep
 
 BARRED = frozenset({"already-granted", "already-credited"})  # by no confirmation made good: the lead must go
@@ -55,7 +56,7 @@ NOT_FOR_AN_APPROVER = BARRED | {"already-credited-in-the-books", "client-has-no-
 NOT_CHARGED = (BillingState.UNBILLED, BillingState.VOIDED)
 DAY = timedelta(hours=24)
 NOTHING_MORE = Billing(leads=())
-DESK = Desk(team=Role.RETURN_LEADS, trail="RL-15", inbox="RL-1", client="RL-9")
+DESK = Desk(team=Role.RETURN_LEADS, trail="RL-15", inbox="RL-1", client="RL-9", answers=True)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,34 @@ class Credited:
 
     lead: LeadBilling
     turn: int
+
+
+def acknowledged(request: ReturnRequest) -> Target:
+    """RL-2: the promise that the client hears at once that the team has it."""
+    return chosen(request.targets, TargetName.ACKNOWLEDGE, "RL-2")
+
+
+def proposed(request: ReturnRequest, step: PersonStep[Findings]) -> Target:
+    """RL-4: the promise of findings, lead by lead: as long as the step is given."""
+    return chosen(request.targets, TargetName.SOLUTION_PROPOSED, step.clause, step.due)
+
+
+def resolved(request: ReturnRequest) -> Target:
+    """RL-5, RL-6, RL-9: the promise of the answer. When it is broken, the holding note says so to the client."""
+    return chosen(request.targets, TargetName.RESOLVED, "RL-9", request.holding_after)
+
+
+def next_reply(request: ReturnRequest) -> Target:
+    """RL-10: the promise that what the client replies to the answer is taken up, and decided where it is disputed."""
+    return chosen(request.targets, TargetName.NEXT_REPLY, "RL-10")
+
+
+def told_keys(request: ReturnRequest) -> tuple[str, ...]:
+    """Keys of what tells the client that the team has it; none where somebody else told him, or nobody may."""
+    return tuple(one.key for one in opening(request) if isinstance(one, SendLetter) and one.template in _TOLD)
+
+
+_TOLD = frozenset({"loop-in", "acknowledge"})
 
 
 def opening(request: ReturnRequest) -> tuple[Effect, ...]:
@@ -204,7 +233,9 @@ def look(request: ReturnRequest) -> PersonStep[StepResult]:
     )
 
 
-def investigate(request: ReturnRequest, lead_ids: Sequence[str]) -> PersonStep[Findings]:
+def investigate(
+    request: ReturnRequest, lead_ids: Sequence[str], opened: Callable[[Sequence[Receipt]], None] | None = None
+) -> PersonStep[Findings]:
     """RL-4: the team investigates, lead by lead. How the valid ones are billed is read as soon as they are found."""
 
     def each_once(found: Findings) -> str:
@@ -228,6 +259,7 @@ def investigate(request: ReturnRequest, lead_ids: Sequence[str]) -> PersonStep[F
         waiting_for=f"findings on {_count(lead_ids, 'lead')}",
         subject="all",
         opening=opening(request),
+        opened=opened,
         then=bill,
         check=each_once,
     )

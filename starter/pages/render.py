@@ -70,9 +70,9 @@ def _moment(at: datetime | None) -> str:
     return f"{at.astimezone(LONDON):%a %d %b %Y, %H:%M}" if at else "-"
 
 
-def _why(deadline: Deadline) -> str:
+def _why(deadline: Deadline, names: Mapping[str, str]) -> str:
     """Why a step is due then, in one line; what moved it last. All of it stands under "Why it is due then"."""
-    moved = f"; {deadline.moved[-1]}" if deadline.moved else ""
+    moved = f"; {deadline.moved[-1].in_words(names=names)}" if deadline.moved else ""
     return f"{duration_in_words(deadline.after)} after {_moment(deadline.since)}{moved}"
 
 

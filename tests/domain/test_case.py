@@ -3,9 +3,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from domain.case import Broken, Carried, CaseView, Deadline, OpenStep
+from domain.case import Broken, Carried, CaseView, Deadline, Move, OpenStep
 
 NOW = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
+THURSDAY = NOW + timedelta(days=2)
 
 
 def deadline(hours: int = 48) -> Deadline:
@@ -29,8 +30,14 @@ def step(step_id: str = "investigate", hours: int = 48, changes: dict[str, str] 
 
 
 def test_a_deadline_says_why_it_is_there_and_how_it_was_moved() -> None:
-    moved = deadline().model_copy(update={"moved": ("moved from Thu to Fri by P-1",)})
-    assert moved.why() == ("findings due: 48 h after Tue 10 Mar 2026 09:00 UTC (RL-4); moved from Thu to Fri by P-1")
+    moved = deadline().model_copy(
+        update={"moved": (Move(before=THURSDAY, after=THURSDAY + timedelta(days=1), by="P-1"),)}
+    )
+    assert moved.why(names={"P-1": "Priya"}) == (
+        "findings due: 48 h after Tue 10 Mar 2026, 09:00 London time (RL-4);"
+        " moved from Thu 12 Mar 2026, 09:00 London time to Fri 13 Mar 2026, 09:00 London time by Priya"
+    )
+    assert "05:00 New York time" in moved.why("America/New_York")
     assert "0.5 h" in deadline().model_copy(update={"after": timedelta(minutes=30)}).why()
 
 

@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from domain.case import Deadline
+from domain.case import Deadline, Move
 from domain.explained import Explained, lines, of_clock, of_deadline
 from domain.rules.clock import Cause, ClockKind, PauseRule, SegmentKind, Target
 from domain.rules.running_clock import Clock, advance, hold, meet, pause, resume, start
@@ -8,6 +8,7 @@ from tests.domain.rules.calendars import AGENCY, LONDON, at
 
 HOUR = timedelta(hours=1)
 NOW = at("2026-12-24 16:00")
+MOVE = Move(before=at("2026-11-27 10:00"), after=at("2026-11-28 10:00"), by="P-1", why="too long")
 TARGET = Target(
     name="resolved",
     clause="CR-5.8",
@@ -77,12 +78,12 @@ def test_the_deadline_of_a_step_is_all_of_its_time_and_what_a_move_added() -> No
     deadline = Deadline(label="draft is due", clause="ID-5", since=since, after=48 * HOUR, due=since + 48 * HOUR)
     (one,) = of_deadline("draft", deadline).segments
     assert (one.kind, one.length) == (SegmentKind.RAN, 48 * HOUR)
-    later = deadline.model_copy(update={"due": since + 72 * HOUR, "moved": ("moved by P-1",)})
+    later = deadline.model_copy(update={"due": since + 72 * HOUR, "moved": (MOVE,)})
     assert told(of_deadline("draft", later)) == [
         "Wed 25 Nov 2026 10:00 to Fri 27 Nov 2026 10:00: 48 h run",
         "Fri 27 Nov 2026 10:00 to Sat 28 Nov 2026 10:00: 24 h added by a move",
         "48 h + 24 h = 3 d: due Sat 28 Nov 2026 10:00 (ID-5)",
-        "moved by P-1",
+        "moved from Fri 27 Nov 2026, 10:00 London time to Sat 28 Nov 2026, 10:00 London time by Zane: too long",
     ]
     earlier = of_deadline("draft", deadline.model_copy(update={"due": since + 24 * HOUR}))
     assert sum((one.length for one in earlier.segments), timedelta()) == earlier.due - earlier.since

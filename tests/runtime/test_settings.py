@@ -141,6 +141,17 @@ def test_production_makes_nothing_up(tmp_path: Path) -> None:
     assert not (tmp_path / "secrets.json").exists()
 
 
+def test_what_can_wait_waits_where_people_work_and_on_one_machine_only_if_that_is_said() -> None:
+    working = {"mode": "production", "approver_issuer": "https://login.example"}
+    said: list[tuple[dict[str, object], bool]] = [
+        ({}, False),
+        ({"quiet_hours": True}, True),
+        (working, True),
+        (working | {"quiet_hours": False}, False),
+    ]
+    assert [Settings(**given).keeps_quiet_hours for given, _ in said] == [expected for _, expected in said]
+
+
 def test_production_needs_the_approvers_identity_provider() -> None:
     with pytest.raises(ValidationError, match="HOLDFAST_APPROVER_ISSUER"):
         Settings(mode="production")

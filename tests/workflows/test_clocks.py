@@ -126,9 +126,10 @@ async def test_a_decision_at_the_same_instant_wins_in_both_orders(client: Client
         )
         case = Running(handle, None, vendors, Clocked)  # pyright: ignore[reportArgumentType]  real time is enough
         await case.waits_for("ask")
+        await _told_of(case, EventType.EVENT_TYPE_TIMER_STARTED)
     if not timer_first:
         await case.do("ask")
-    await _timer_fired(case)
+    await _told_of(case, EventType.EVENT_TYPE_TIMER_FIRED)
     if timer_first:
         await case.do("ask")
     async with workers(client, queue, vendors, Clocked, cached=0):
@@ -144,12 +145,11 @@ async def test_a_decision_at_the_same_instant_wins_in_both_orders(client: Client
     await case.replayed()
 
 
-async def _timer_fired(case: Running) -> None:
-    async def has_fired() -> bool:
-        events = (await case.handle.fetch_history()).events
-        return any(event.event_type == EventType.EVENT_TYPE_TIMER_FIRED for event in events)
+async def _told_of(case: Running, kind: Any) -> None:
+    async def is_there() -> bool:
+        return any(event.event_type == kind for event in (await case.handle.fetch_history()).events)
 
-    await eventually(has_fired, "the timer never fired")
+    await eventually(is_there, f"{EventType.Name(kind)} is not in the history")
 
 
 async def test_a_decision_that_waits_to_be_judged_holds_the_breach_back(client: Client) -> None:

@@ -12,7 +12,7 @@ from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, Even
 from domain.effects import Effect, Receipt
 from domain.messages import ClientMessage, Fact, FactKind, SignedAct, Unreadable
 from domain.model import Model
-from domain.rules.running_clock import HOLDFAST, as_shown, hold
+from domain.rules.running_clock import HOLDFAST, Clock, Happening, as_shown, hold, passed
 from domain.steps import Desk, Look
 
 MOST_HANDLED = 500
@@ -112,11 +112,19 @@ class Case:
     def has_news(self, kind: FactKind, reference: str = "") -> bool:
         return any(one.kind is kind and reference in {"", one.reference} for one in self.news)
 
-    def note(self, kind: EventKind, clause: str, text: str, *, step_id: str = "", **data: JsonValue) -> None:
-        """Adds a line to the audit trail; it rides on the next activity."""
-        self.events.append(
-            CaseEvent(kind=kind, clause=clause, at=workflow.now(), step_id=step_id, text=text, data=data)
-        )
+    def note(
+        self,
+        kind: EventKind,
+        clause: str,
+        text: str,
+        *,
+        step_id: str = "",
+        at: datetime | None = None,
+        **data: JsonValue,
+    ) -> None:
+        """Adds a line to the audit trail; it rides on the next activity. `at`: when it was, if not now."""
+        when = at or workflow.now()
+        self.events.append(CaseEvent(kind=kind, clause=clause, at=when, step_id=step_id, text=text, data=data))
 
     def note_once(self, name: str, kind: EventKind, clause: str, text: str) -> None:
         """A line that is told once in the case's life, however often `run` starts from the top."""
@@ -140,7 +148,29 @@ class Case:
             for person in missing if isinstance(missing, list) else ():
                 self.left_out.setdefault(str(person), False)
 
+    def note_warnings(self, until: datetime | None = None) -> None:
+        """How much of its time each clock has used, where that nudges nobody: told with whatever comes next."""
+        for key, clock in self.clocks.items():
+            self.clocks[key], happened = passed(clock, until or workflow.now())
+            for one in happened:
+                self.note_warning(clock, one)
+
+    def note_warning(self, clock: Clock, what: Happening) -> str:
+        """Adds its line, under its own moment, and returns the words."""
+        text = f"{what.point} % of the time for {clock.clock_id} is used; due {clock.due:%a %d %b %Y %H:%M} UTC."
+        self.note(
+            EventKind.WARNED,
+            clock.target.clause,
+            text,
+            step_id=clock.step_id,
+            at=what.at,
+            clock=clock.clock_id,
+            percent=what.point,
+        )
+        return text
+
     def take_events(self) -> tuple[CaseEvent, ...]:
+        self.note_warnings()
         taken, self.events = tuple(self.events), []
         return taken
 
@@ -266,7 +296,8 @@ class Case:
         return any(to in self.open and step_id in {"", to} and at <= by for to, at in self.came.values())
 
     def hold_clocks(self) -> None:
-        """Remembers who holds each clock from now on: its own step's owner, else whoever must act first."""
+        """Remembers who holds each step and each clock from now on: its step's owner, else whoever must act first."""
+        self.open = {key: step.hold(workflow.now()) for key, step in self.open.items()}
         if not self.clocks:
             return
         first = min(self.open.values(), key=lambda one: one.deadline.due, default=None)

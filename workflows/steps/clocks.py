@@ -4,12 +4,13 @@
 next activity. `clocks` is given to `running` beside the case; a breach is on record at the moment, by an activity.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from temporalio import workflow
 
 from domain.case import EventKind
+from domain.digest import ALONE_WITHIN
 from domain.effects import Effect, Nudge, Stage
 from domain.ids import effect_key
 from domain.people import Role
@@ -21,24 +22,24 @@ from domain.rules.running_clock import pause as paused
 from domain.rules.running_clock import resume as resumed
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
-from workflows.steps.deadline import BESIDE, wait
+from workflows.steps.deadline import BESIDE, others_first, wait
 from workflows.steps.stage import break_down
 from workflows.steps.visibility import show
 
 ALL = ""
-AT_ONCE = timedelta(hours=4)
-"""What is due within that time is told at once, and not in the morning's digest."""
 MOST_KEPT = 20
 """Clocks of a case that are carried and shown: of those that are met the last ones. The audit trail holds all."""
 
 
-def start_clock(case: Case, target: Target, *, step: str = "", calendar: Calendar | None = None) -> datetime:
+def start_clock(
+    case: Case, target: Target, *, step: str = "", calendar: Calendar | None = None, clock_id: str = ""
+) -> datetime:
     """Promises `target` from now on, once, and says by when.
 
     `step`: the person's step whose end meets it (its key, such as `draft`), else the SOP calls `met`. `calendar`: whose
-    working time counts, if not the case's own.
+    working time counts, if not the case's own. `clock_id`: of one beside the case, which nothing there counts.
     """
-    key = case.key(f"clock-{target.name}")
+    key = f"clock-{clock_id}" if clock_id else case.key(f"clock-{target.name}")
     if key not in case.done:
         clock_id = key.removeprefix("clock-")
         case.clocks[clock_id] = clock = _started(case, clock_id, target, step, calendar or case.request.calendar)
@@ -91,14 +92,31 @@ def meet_step(case: Case, step_id: str, at: datetime) -> None:
 
 
 async def clocks(case: Case) -> None:
-    """Runs beside a case: tells warnings, breaches and the ends of pauses when they come about."""
+    """Runs beside a case: tells warnings that nudge, breaches and the ends of pauses when they come about.
+
+    Nothing is told before the case is on record; and a moment that has moved away is not worth another timer.
+    """
     BESIDE.set(True)
+    await wait(case, "on record", None, lambda: case.admitted)
     while True:
-        seen = case.clock_changes
+        await others_first()
         moment, label = _next(case)
-        await wait(case, label, moment, lambda: case.clock_changes != seen)  # noqa: B023  read while it waits
+        await wait(case, label, moment, _earlier(case, moment))
         await _let_decisions_win(case)
         await _catch_up(case)
+
+
+def _earlier(case: Case, moment: datetime | None) -> Callable[[], bool]:
+    """Whether something comes about before that moment by now; looked at only when a clock was changed."""
+    known = {case.clock_changes: False}
+
+    def is_earlier() -> bool:
+        if case.clock_changes not in known:
+            soonest, _ = _next(case)
+            known[case.clock_changes] = soonest is not None and (moment is None or soonest < moment)
+        return known[case.clock_changes]
+
+    return is_earlier
 
 
 def _started(case: Case, clock_id: str, target: Target, step: str, calendar: Calendar | None) -> Clock:
@@ -127,6 +145,7 @@ def _once(case: Case, what: str, name: str) -> Sequence[Clock]:
 
 def _meet(case: Case, clock: Clock, at: datetime) -> None:
     case.hold_clocks()
+    case.note_warnings(at)
     case.clocks[clock.clock_id] = over = meet(case.clocks[clock.clock_id], at)
     lateness = late(over, at)
     how = f"{duration_in_words(lateness)} late" if over.breached_at else "in time"
@@ -192,9 +211,8 @@ def _told(case: Case, clock: Clock, what: Happening, now: datetime) -> list[Effe
                 case, EventKind.BREACHED, clock, f"{name} was promised by {due} and is not met.", **_facts(clock, now)
             )
         case "warned":
-            text = f"{what.point} % of the time for {name} is used; due {due}."
-            _note(case, EventKind.WARNED, clock, text, percent=what.point)
-            if what.point in clock.target.nudge_at:
+            text = case.note_warning(clock, what)
+            if what.nudges:
                 return _nudge(case, clock, f"warn-{name}", what.point, text)
         case "ran-again":
             text = f"The {_in_words(what.cause)} was waited for as long as may be: {name} runs again, due {due}."
@@ -214,8 +232,10 @@ def _nudge(case: Case, clock: Clock, name: str, ordinal: int, why: str) -> list[
     if step is None:
         return []
     key = effect_key(case.request.case_id, name, ordinal)
-    waits = step.role != Role.APPROVER and clock.due - workflow.now() > AT_ONCE
-    return [Nudge(key=key, clause=clock.target.clause, step_id=step.step_id, chase=step.chased, why=why, digest=waits)]
+    waits = not (step.urgent or step.role == Role.APPROVER) and clock.due - workflow.now() > ALONE_WITHIN
+    clause = clock.target.clause
+    told = Nudge(key=key, clause=clause, step_id=step.step_id, chase=step.chased, why=why, digest=waits)
+    return [told.model_copy(update={"urgent": step.urgent})]
 
 
 def _note(case: Case, kind: EventKind, clock: Clock, text: str, **data: object) -> None:

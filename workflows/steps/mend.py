@@ -11,9 +11,11 @@ from domain.case import Broken, EventKind, OpenStep
 from domain.effects import Effect, Nudge, Receipt, ReceiptState, Stage
 from domain.ids import effect_key, part_of
 from domain.messages import ActKind, Fact, FactKind
+from domain.rules.clock import TargetName, chosen
 from domain.steps import PersonStep, StepResult
 from workflows.steps.asking import perform
 from workflows.steps.case import Case
+from workflows.steps.clocks import start_clock
 from workflows.steps.could_not import HELD_PAUSE, PAUSES, could_not
 from workflows.steps.deadline import BESIDE, wait
 from workflows.steps.linked import LINKED, look_up_linked, reported
@@ -146,7 +148,11 @@ async def _look(case: Case, event_id: str) -> None:
         waiting_for=waiting_for,
         reference=fact.reference if fact.kind in {FactKind.BOUNCED, FactKind.UNDELIVERED} else "",
     )
-    await person(case, step, key=f"{name}:{part_of(event_id)}")
+    key = f"{name}:{part_of(event_id)}"
+    if fact.kind is FactKind.REPLIED and case.desk.answers:
+        target = chosen(case.request.targets, TargetName.NEXT_REPLY, case.desk.client)
+        start_clock(case, target, step=key, clock_id=f"{target.name}:{part_of(event_id)}")
+    await person(case, step, key=key)
     del case.beside[event_id]
     show(case)
 
@@ -154,7 +160,7 @@ async def _look(case: Case, event_id: str) -> None:
 async def _pass_on(case: Case, event_id: str, step: OpenStep) -> None:
     """Whoever has the step is told that the client wrote again; what comes while they are being told is one with it."""
     key = effect_key(case.request.case_id, f"replied-{step.step_id}", part_of(event_id))
-    nudge = Nudge(key=key, clause=step.clause, step_id=step.step_id, replied=True)
+    nudge = Nudge(key=key, clause=step.clause, step_id=step.step_id, replied=True, urgent=step.urgent)
     stage = Stage(
         name=f"reply for {step.name}",
         clause=step.clause,

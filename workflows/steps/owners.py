@@ -96,4 +96,6 @@ def _in_words(before: OpenStep, now: OpenStep, fell_back: str) -> str:
 
 def _nudge(case: Case, step: OpenStep, word: str) -> Nudge:
     key = effect_key(case.request.case_id, f"passed-on-{step.step_id}", word)
-    return Nudge(key=key, clause=step.clause, step_id=step.step_id, chase=step.chased, passed_on=True)
+    return Nudge(
+        key=key, clause=step.clause, step_id=step.step_id, chase=step.chased, passed_on=True, urgent=step.urgent
+    )

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 from temporalio import workflow
 
 from domain.acts import ActAnswer, Candidate, RecordActs
 from domain.acts_arrived import claimed_kind
-from domain.case import Deadline, EventKind, Model, OpenStep
+from domain.case import Deadline, EventKind, Model, Move, OpenStep
 from domain.effects import Effect, Nudge, Receipt, Stage
 from domain.ids import effect_key
 from domain.messages import ActKind, SignedAct
+from domain.rules.hours import duration_in_words
 from domain.steps import Done, Look, PersonStep
 from workflows.steps.asking import judge, perform
 from workflows.steps.case import Case
@@ -129,29 +130,29 @@ async def _read_again(case: Case, key: str, clause: str, look: Look) -> None:
 
 
 def _drop(case: Case, key: str, step: PersonStep[R]) -> None:
-    case.open.pop(key)
+    _done_late(case, case.open.pop(key), workflow.now())
     case.done[key] = MOOT
     case.unwritten = case.version
     case.note(EventKind.NOTED, step.clause, f"No longer asked: {step.waiting_for}.", step_id=key)
     show(case)
 
 
-def move(case: Case, name: str, to: str, due: datetime, why: str) -> None:
+def move(case: Case, name: str, to: str, due: datetime, why: str, by: str = "") -> None:
     """Moves the deadline of the open step `to`, once: what follows from an answer shows where the deadline was."""
     key = case.key(name)
     if key in case.done:
         return
     case.done[key] = "null"
     if step := case.open.get(to):
-        line = f"moved from {_utc(step.deadline.due)} to {_utc(due)} UTC: {why}"
-        moved = step.deadline.model_copy(update={"due": due, "moved": (*step.deadline.moved, line)})
+        moved = _later(step.deadline, Move(before=step.deadline.due, after=due, by=by, why=why))
         case.open[to] = step.model_copy(update={"deadline": moved})
+        line = moved.moved[-1].in_words("UTC")
         case.note(EventKind.MOVED, step.clause, f"The deadline was {line}.", step_id=to)
         show(case)
 
 
-def _utc(at: datetime) -> str:
-    return f"{at:%a %d %b %Y %H:%M}"
+def _later(deadline: Deadline, how: Move) -> Deadline:
+    return deadline.model_copy(update={"due": how.after, "moved": (*deadline.moved, how)})
 
 
 async def _let_a_flood_settle(case: Case) -> None:
@@ -177,6 +178,7 @@ async def _ask(case: Case, key: str, step: PersonStep[R]) -> None:
         deadline=due,
         reference=step.reference,
         hears_client=step.hears_client,
+        urgent=step.urgent,
     )
     case.note(
         EventKind.ASKED, step.clause, f"Asked {step.role}: {step.waiting_for}.", step_id=key, due=due.due.isoformat()
@@ -195,10 +197,7 @@ def _opening(key: str) -> str:
 async def _chase(case: Case, key: str, step: PersonStep[R]) -> None:
     """The deadline passed: say so, and ask again, whoever the step belongs to by now."""
     waiting, now = case.open[key], workflow.now()
-    if not (waiting.chased or any(clock.step_id == key for clock in case.clocks.values())):
-        case.note(
-            EventKind.BREACHED, step.clause, f"Due {waiting.deadline.due:%Y-%m-%d %H:%M} UTC and not done.", step_id=key
-        )
+    waiting = _missed(case, waiting)
     count, every = waiting.chased + 1, case.request.chase_every
     missed = max(0, (now - waiting.deadline.due) // every)
     since = waiting.deadline.due + missed * every
@@ -207,6 +206,34 @@ async def _chase(case: Case, key: str, step: PersonStep[R]) -> None:
     case.note(EventKind.CHASED, step.clause, f"Reminded {waiting.owner} ({count}).", step_id=key, times=count)
     nudge = Nudge(key=_nudge(case, key, count), clause=step.clause, step_id=key, chase=count, urgent=step.urgent)
     await _tell(case, key, step, (nudge, *_escalation(case, key, step, count)))
+
+
+def _missed(case: Case, step: OpenStep) -> OpenStep:
+    """The first time that it is late: on record at the moment, with whose it was. A clock of its own tells it."""
+    if step.missed or any(clock.step_id == step.step_id for clock in case.clocks.values()):
+        return step
+    late = step.hold(workflow.now()).model_copy(update={"missed": step.deadline.due})
+    text = f"Due {step.deadline.due:%Y-%m-%d %H:%M} UTC and not done."
+    case.note(EventKind.BREACHED, step.clause, text, step_id=step.step_id, **_lateness(late, workflow.now()))  # pyright: ignore[reportArgumentType]  JSON's own types
+    return late
+
+
+def _lateness(step: OpenStep, until: datetime) -> dict[str, JsonValue]:
+    """What a broken deadline is told with: what was promised, how late it is, and how long it was in whose hands."""
+    missed = step.missed or step.deadline.due
+    return {
+        "promised_at": missed.isoformat(),
+        "late_minutes": max(timedelta(), until - missed) // timedelta(minutes=1),
+        "held_minutes": dict(step.minutes_held(until)),
+    }
+
+
+def _done_late(case: Case, step: OpenStep, at: datetime) -> None:
+    """What was late and is done after all."""
+    if step.missed:
+        late = duration_in_words(at - step.missed)
+        facts = _lateness(step, at) | {"met_at": at.isoformat()}
+        case.note(EventKind.MET, step.clause, f"{step.name} is done, {late} late.", step_id=step.step_id, **facts)  # pyright: ignore[reportArgumentType]  JSON's own types
 
 
 def _nudge(case: Case, key: str, chase: int) -> str:
@@ -218,7 +245,7 @@ def _escalation(case: Case, key: str, step: PersonStep[R], chase: int) -> tuple[
     if step.escalate is None or chase < ESCALATED_AT:
         return ()
     name = effect_key(case.request.case_id, f"escalate-{key}", chase)
-    return (Nudge(key=name, clause=step.clause, step_id=key, chase=chase, role=step.escalate),)
+    return (Nudge(key=name, clause=step.clause, step_id=key, chase=chase, role=step.escalate, urgent=step.urgent),)
 
 
 async def _tell(case: Case, key: str, step: PersonStep[R], effects: tuple[Effect, ...]) -> tuple[Receipt, ...]:
@@ -267,6 +294,7 @@ async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:
     if not isinstance(result, Model):
         return None
     meet_step(case, key, came)
+    _done_late(case, case.open[key], came)
     return _finish(
         case, key, Done(result, answer.by, ActKind(answer.kind), answer.receipts), request.candidates[answer.accepted]
     )
@@ -324,8 +352,7 @@ def _change_owner(case: Case, key: str, answer: ActAnswer) -> None:
 def _moved(deadline: Deadline, answer: ActAnswer) -> Deadline:
     if answer.due is None or answer.due == deadline.due:
         return deadline
-    line = f"moved from {_utc(deadline.due)} to {_utc(answer.due)} UTC by {answer.by}"
-    return deadline.model_copy(update={"due": answer.due, "moved": (*deadline.moved, line)})
+    return _later(deadline, Move(before=deadline.due, after=answer.due, by=answer.by))
 
 
 async def refuse_strays(case: Case, clause: str) -> None:

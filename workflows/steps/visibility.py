@@ -7,6 +7,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
 from domain.case import OpenStep, Request
+from domain.rules.hours import in_zone
 from domain.rules.running_clock import Clock
 from workflows.steps.case import Case
 
@@ -59,14 +60,14 @@ def _details(case: Case) -> str:
     """Where we are, who must act, by when: markdown, a paragraph a line, for the UI flattens lists."""
     lines = [f"**{case.kind}** · {case.status}" + (f" · {case.outcome}" if case.outcome else "")]
     for step in sorted(case.open.values(), key=lambda one: one.deadline.due):
-        by = f"{step.deadline.due:%a %d %b %Y %H:%M} UTC"
+        by = in_zone(step.deadline.due)
         instead = f" for {step.belongs_to}" if step.covered_by else ""
         lines.append(f"**{step.owner}**{instead} must act: {step.waiting_for} ({step.clause}), by {by}")
         reminded = f"; reminded {step.chased}x" if step.chased else ""
         lines.append(f"Why then: {step.deadline.why()}{reminded}")
     if not case.open:
         lines.append(case.doing)
-    lines += [f"Promised: {one.clock_id} by {one.due:%a %d %b %Y %H:%M} UTC" for one in _running(case)]
+    lines += [f"Promised: {one.clock_id} by {in_zone(one.due)}" for one in _running(case)]
     lines += [f"Being mended: `{key}`" for key in case.broken]
     if case.refused:
         lines.append(f"Acts or signals refused so far: {case.refused}; the case goes on waiting")

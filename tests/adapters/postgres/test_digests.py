@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -19,10 +19,14 @@ from adapters.postgres.digests import PostgresDigests, PostgresLater
 from adapters.postgres.directory import Addressee, PostgresDirectory
 from adapters.postgres.ledger import PostgresLedger
 from adapters.postgres.pool import Pool, transaction
+from domain.case import OpenStep
 from domain.digest import DIGESTS, Digested, DigestRequest
 from domain.effects import Nudge
 from domain.errors import Retryable
 from domain.mail import OutgoingMail
+from domain.people import Role
+from domain.rules.clock import Target
+from domain.rules.running_clock import Clock
 from runtime.settings import Settings
 from tests.adapters.postgres.conftest import CASE, AddCase, step, view
 from tests.conftest import Database
@@ -56,6 +60,13 @@ class Office:
     async def at(self, moment: datetime) -> None:
         await self.database.shift(moment - datetime.now(UTC))
 
+    async def shown(self, *steps: OpenStep, clocks: tuple[Clock, ...] = ()) -> None:
+        """The case as it is: these steps, and what is promised beside them."""
+        self.versions += 1
+        shown = view(*steps, version=self.versions)
+        async with transaction(self.pool) as conn:
+            await write_view(conn, shown.model_copy(update={"kind": "ReturnLead", "clocks": clocks}))
+
     async def opened(self, *steps: str, claimed_by: str = "") -> None:
         """Those steps of the case are open, and no others."""
         self.versions += 1
@@ -72,6 +83,18 @@ class Office:
 
     async def digests(self) -> Digested:
         return await ActivityEnvironment().run(self.activities.send_digests, DigestRequest())
+
+
+def asked(step_id: str, due: datetime, **more: object) -> OpenStep:
+    made = step(step_id)
+    return made.model_copy(update={"deadline": made.deadline.model_copy(update={"due": due}), **more})
+
+
+def promised(due: datetime, breached_at: datetime | None = None) -> Clock:
+    """A promise of the whole case, due at this moment."""
+    target = Target(name="resolved", clause="RL-9", after=timedelta(hours=48))
+    since = due - target.after
+    return Clock(clock_id="resolved", target=target, since=since, promised=due, breached_at=breached_at)
 
 
 @pytest.fixture
@@ -190,7 +213,7 @@ async def test_a_crash_in_the_middle_of_sending_is_never_a_second_mail(office: O
     await office.opened("investigate")
     await office.waits("investigate")
     await office.at(MORNING)
-    (effect,) = await office.activities.digests.gather()
+    (effect,) = (await office.activities.digests.gather()).unsent
     ledger = office.activities.ledger
     claims: tuple[Claim, ...] = await ledger.claim(DIGESTS, [Intent(effect, "sha", ("team@x.example",))])
     assert claims[0].verdict == "go"
@@ -211,20 +234,21 @@ async def test_only_a_nudge_that_can_wait_waits(office: Office) -> None:
 
 
 async def _asked(office: Office, *, chase: int = 0) -> Nudge:
-    """A request that came in the evening: it waits, and is kept."""
+    """A request that came in the evening, due too soon for the next digest: it waits by itself, and is kept."""
     nudge = Nudge(key=f"{CASE}/nudge-investigate/{chase}", clause="RL-4", step_id="investigate", chase=chase)
-    assert await office.later.waits(CASE, nudge)
-    assert not await office.later.waits(CASE, nudge.model_copy(update={"urgent": True})), "an emergency never waits"
+    assert await office.later.waiting(CASE, nudge) == nudge
+    urgent = nudge.model_copy(update={"urgent": True})
+    assert await office.later.waiting(CASE, urgent) is None, "an emergency never waits"
     await office.later.keep(CASE, nudge)
     return nudge
 
 
 async def test_a_request_outside_working_hours_comes_by_itself_when_they_begin(office: Office) -> None:
-    await office.opened("investigate")
+    await office.shown(asked("investigate", SOON))
     nudge = await _asked(office)
     assert await office.digests() == Digested()
     await office.at(MORNING)
-    assert not await office.later.waits(CASE, nudge), "in working hours nothing waits"
+    assert await office.later.waiting(CASE, nudge) is None, "in working hours nothing waits"
     assert await office.digests() == Digested(sent=1)
     (mail,) = office.post.sent
     assert (mail.to, "Acme" in mail.text) == (("team@x.example",), True)
@@ -232,7 +256,7 @@ async def test_a_request_outside_working_hours_comes_by_itself_when_they_begin(o
 
 
 async def test_a_request_of_a_step_that_is_done_by_morning_is_dropped(office: Office) -> None:
-    await office.opened("investigate")
+    await office.shown(asked("investigate", SOON))
     await _asked(office)
     await office.opened()
     await office.at(MORNING)
@@ -243,4 +267,112 @@ async def test_a_request_of_a_step_that_is_done_by_morning_is_dropped(office: Of
 async def test_on_one_machine_nothing_waits_for_the_hour(office: Office) -> None:
     await office.opened("investigate")
     later = PostgresLater(office.pool, PostgresDirectory(office.pool))
-    assert not await later.waits(CASE, Nudge(key="k", clause="RL-4", step_id="investigate"))
+    assert await later.waiting(CASE, Nudge(key="k", clause="RL-4", step_id="investigate")) is None
+
+
+NUDGE = Nudge(key=f"{CASE}/nudge-investigate/0", clause="RL-4", step_id="investigate")
+NOON = at("2026-03-09 12:00")  # a Monday; the next digest goes out on Tuesday at nine
+FAR, SOON = at("2026-03-11 12:00"), at("2026-03-10 12:00")
+
+
+async def test_what_is_asked_and_reminded_of_in_working_hours_is_told_in_the_morning_in_one_mail(
+    office: Office,
+) -> None:
+    await office.at(NOON)
+    await office.shown(asked("investigate", FAR), asked("confirm", FAR, chased=2, missed=at("2026-03-08 10:00")))
+    reminder = Nudge(key=f"{CASE}/nudge-confirm/2", clause="RL-13", step_id="confirm", chase=2)
+    for nudge in (NUDGE, reminder):
+        kept = await office.later.waiting(CASE, nudge)
+        assert kept is not None
+        assert kept.digest
+        await office.later.keep(CASE, kept)
+    await office.at(MORNING)
+    assert await office.digests() == Digested(sent=1)
+    (mail,) = office.post.sent
+    assert mail.subject == "Today: 2 open steps to look at"
+    assert "New." in mail.text
+    assert "Reminder 2." in mail.text
+    assert "due Wed 11 Mar 2026, 12:00 London time" in mail.text
+    assert "was due Sun 08 Mar 2026, 10:00 London time" in mail.text
+
+
+@pytest.mark.parametrize(
+    ("step", "clocks"),
+    [
+        (asked("investigate", SOON), ()),
+        (asked("investigate", FAR, role=Role.APPROVER), ()),
+        (asked("investigate", FAR, urgent=True), ()),
+        (asked("investigate", FAR), (promised(SOON),)),
+        (asked("investigate", FAR, chased=1), (promised(SOON),)),
+    ],
+    ids=["due-soon", "approval", "emergency", "promised", "promised-and-late"],
+)
+async def test_what_the_morning_would_tell_too_late_comes_by_itself(
+    office: Office, step: OpenStep, clocks: tuple[Clock, ...]
+) -> None:
+    await office.database.execute("INSERT INTO departments VALUES ('role:approver', 'Approver', 'shobhit@x.example')")
+    await office.at(NOON)
+    await office.shown(step, clocks=clocks)
+    assert await office.later.waiting(CASE, NUDGE) is None
+
+
+async def test_a_promise_that_is_kept_or_broken_already_keeps_nobody_from_waiting(office: Office) -> None:
+    await office.at(NOON)
+    kept, broken = promised(SOON).model_copy(update={"met_at": NOON}), promised(SOON, breached_at=NOON)
+    await office.shown(asked("investigate", FAR), clocks=(kept, broken))
+    assert (await office.later.waiting(CASE, NUDGE) or NUDGE).digest
+
+
+async def test_several_nudges_of_one_step_are_one_line_with_what_was_said_last(office: Office) -> None:
+    await office.opened("investigate")
+    await office.waits("investigate", 1, why="50 % of the time is used.")
+    await office.waits("investigate", 2, why="75 % of the time is used.")
+    await office.at(MORNING)
+    await office.digests()
+    (mail,) = office.post.sent
+    assert ("75 %" in mail.text, "50 %" in mail.text, "1 open step" in mail.subject) == (True, False, True)
+
+
+async def test_a_digest_is_in_the_readers_own_zone_and_says_which(office: Office) -> None:
+    await office.database.execute(
+        """INSERT INTO calendars (calendar_id, version, zone, windows, region)
+           SELECT 'person:P-1', 1, 'America/New_York', windows, 'none' FROM calendars WHERE calendar_id = 'agency'"""
+    )
+    await office.shown(asked("investigate", FAR, claimed_by="P-1"))
+    await office.waits("investigate")
+    await office.at(at("2026-03-10 13:01"))
+    await office.digests()
+    assert "due Wed 11 Mar 2026, 08:00 New York time" in office.post.sent[0].text
+
+
+async def test_whoever_is_in_nobodys_hands_goes_to_the_next_in_line_and_is_said_to(office: Office) -> None:
+    await office.database.execute("INSERT INTO departments VALUES ('team:operations', 'Ops', 'ops@x.example')")
+    await office.shown(asked("investigate", FAR, role="department:nowhere"))
+    await office.waits("investigate")
+    await office.at(MORNING)
+    assert await office.digests() == Digested(sent=1)
+    (mail,) = office.post.sent
+    assert mail.to == ("ops@x.example",)
+    assert "Why you: nobody is in department:nowhere today" in mail.text
+
+
+async def test_a_nudge_for_nobody_at_all_stops_nobody_elses_digest(office: Office) -> None:
+    nowhere = PostgresDigests(office.pool, PostgresDirectory(office.pool), Settings())
+    office.activities.digests = nowhere
+    await office.shown(asked("confirm", FAR, role="team:nobody"), asked("investigate", FAR))
+    await office.waits("confirm")
+    await office.waits("investigate")
+    await office.at(MORNING)
+    assert await office.digests() == Digested(sent=1, nobody=1)
+    assert [mail.to for mail in office.post.sent] == [("team@x.example",)]
+
+
+async def test_a_calendar_that_never_opens_keeps_nothing_for_ever(office: Office) -> None:
+    await office.database.execute(
+        """INSERT INTO calendars (calendar_id, version, zone, windows, region)
+           VALUES ('team:return-leads', 1, 'Europe/London', '[]', 'none')"""
+    )
+    await office.opened("investigate")
+    await office.waits("investigate")
+    await office.at(MORNING)
+    assert await office.digests() == Digested(sent=1)

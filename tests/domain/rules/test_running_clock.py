@@ -18,6 +18,7 @@ from domain.rules.running_clock import (
     meet,
     minutes,
     next_moment,
+    passed,
     pause,
     paused,
     recalculated,
@@ -68,7 +69,7 @@ class Story:
 def test_warnings_and_the_breach_come_at_their_moments() -> None:
     story = Story(started(), NOW)
     story.to(NOW + timedelta(days=10))
-    assert [(moment - NOW, one.point) for moment, one in story.told] == [
+    assert [((one.at or moment) - NOW, one.point) for moment, one in story.told] == [
         (24 * HOUR, 50),
         (36 * HOUR, 75),
         (43.2 * HOUR, 90),
@@ -79,10 +80,22 @@ def test_warnings_and_the_breach_come_at_their_moments() -> None:
 
 def test_what_was_missed_is_told_once() -> None:
     clock, happened = advance(started(), NOW + 40 * HOUR)
-    assert [one.point for one in happened] == [75]
+    assert [one.point for one in happened] == [50, 75]
     clock, happened = advance(clock, NOW + 60 * HOUR)
-    assert [one.kind for one in happened] == ["breached"]
+    assert [(one.kind, one.point) for one in happened] == [("warned", 90), ("breached", 100)]
     assert advance(clock, NOW + 61 * HOUR)[1] == ()
+
+
+def test_a_warning_that_nudges_nobody_wakes_nobody_and_has_its_own_moment() -> None:
+    quiet = started(nudge_at=(75,))
+    assert next_moment(quiet) == NOW + 36 * HOUR
+    told, happened = passed(quiet, NOW + 47 * HOUR)
+    assert [(one.point, one.at) for one in happened] == [(50, NOW + 24 * HOUR)], "75 % is told as it nudges"
+    told, happened = advance(told, NOW + 47 * HOUR)
+    assert [(one.point, one.nudges) for one in happened] == [(75, False), (90, False)], "the last one nudges nobody"
+    assert passed(told, NOW + 47 * HOUR) == (told, ())
+    _, happened = advance(quiet, NOW + 36 * HOUR)
+    assert [(one.point, one.nudges) for one in happened] == [(50, False), (75, True)]
 
 
 def test_nothing_happens_to_what_is_met() -> None:

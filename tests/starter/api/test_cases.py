@@ -1,18 +1,24 @@
 """Cases over HTTP: started once, found again, read with their story, and acted on as far as a program may."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from pydantic import TypeAdapter
 
+from adapters.postgres.cases import write_view
+from adapters.postgres.pool import transaction
 from domain import ids
 from domain.api_keys import Scope
+from domain.rules.clock import Cause, ClockKind, PauseRule, Target
+from domain.rules.running_clock import pause, resume, start
 from starter.client import case_path
 from tests.agency import CLIENT
 from tests.conftest import Database
+from tests.domain.rules.calendars import AGENCY
 from tests.starter.api.office import TEAM, ApiOffice, refused
 from tests.workflows.desk import furnish
 
@@ -166,16 +172,51 @@ async def test_a_case_shows_its_timeline_clocks_and_steps(api: ApiOffice) -> Non
     case_id, key = await opened(api, "L-1001"), await api.key()
     path = f"/cases/{case_path(case_id)}"
     lines = (await key.get(f"{path}/timeline")).json()
-    assert [(line["kind"], line["clause"]) for line in lines][:1] == [("asked", "RL-4")]
-    (clock,) = (await key.get(f"{path}/clocks")).json()
-    assert (clock["name"], clock["clause"]) == ("investigate", "RL-4")
-    due, since = datetime.fromisoformat(clock["due"]), datetime.fromisoformat(clock["since"])
-    assert due - since == timedelta(hours=48)
-    assert [one["kind"] for one in clock["segments"]] == ["ran"]
+    told = [(line["kind"], line["clause"]) for line in lines if line["kind"] != "promised"]
+    assert told[:1] == [("asked", "RL-4")]
+    clocks = {clock["name"]: clock for clock in (await key.get(f"{path}/clocks")).json()}
+    assert set(clocks) >= {"investigate", "solution-proposed", "resolved"}
+    assert (clocks["investigate"]["clause"], clocks["resolved"]["version"]) == ("RL-4", 1)
+    for clock in clocks.values():
+        add_up(clock)
     (step,) = (await key.get(f"{path}/steps")).json()
     assert (step["state"], step["step"]["kinds"]) == ("open", ["return.findings"])
     (waiting,) = (await key.get("/steps")).json()["rows"]
     assert waiting["case_id"] == case_id
+
+
+def add_up(clock: dict[str, Any]) -> None:
+    """Every stretch from the start to when it is due, without a gap: what ran is what was promised."""
+    stretches = [
+        (datetime.fromisoformat(one["since"]), datetime.fromisoformat(one["until"])) for one in clock["segments"]
+    ]
+    assert [until for _, until in stretches[:-1]] == [since for since, _ in stretches[1:]]
+    assert stretches[0][0] == datetime.fromisoformat(clock["since"])
+    ran = [
+        until - since for (since, until), one in zip(stretches, clock["segments"], strict=True) if one["kind"] == "ran"
+    ]
+    if clock["met_at"] is None:
+        assert stretches[-1][1] == datetime.fromisoformat(clock["due"])
+        assert sum(ran, timedelta()) == TypeAdapter(timedelta).validate_python(clock["after"])
+
+
+async def test_a_clock_that_stood_still_shows_for_whom_and_adds_up_over_http(api: ApiOffice) -> None:
+    case_id, key = await opened(api, "L-1003"), await api.key()
+    since = datetime(2026, 12, 24, 16, tzinfo=UTC)
+    rule = PauseRule(cause=Cause.CLIENT, longest=timedelta(days=5))
+    business = Target(
+        name="resolved", clause="RL-9", after=timedelta(hours=4), clock=ClockKind.BUSINESS, pauses=(rule,)
+    )
+    clock = pause(start("resolved", business, since, AGENCY), Cause.CLIENT, since + timedelta(minutes=30), "P-1")
+    clock = resume(clock, since + timedelta(minutes=45))
+    shown = (await api.agency.view(case_id)).model_copy(update={"clocks": (clock,), "version": 10**15})
+    async with transaction(await api.agency.database.pool("sops")) as conn:
+        await write_view(conn, shown)
+    told = {one["name"]: one for one in (await key.get(f"/cases/{case_path(case_id)}/clocks")).json()}
+    add_up(told["resolved"])
+    kinds = [(one["kind"], one["why"], one["by"]) for one in told["resolved"]["segments"]]
+    assert kinds[:3] == [("ran", "", ""), ("paused", "client", "P-1"), ("ran", "", "")]
+    assert ("holiday", "Christmas Day", "") in kinds
 
 
 async def many(database: Database, number: int) -> None:
