@@ -45,7 +45,7 @@ async def test_a_view_becomes_the_case_and_its_steps(cases: PostgresCases, reade
     assert shown.row.due_at == NOW + timedelta(hours=24)
     assert shown.row.client_name == "Acme"
     assert [(one.step.step_id, one.state) for one in shown.steps] == [("confirm", "open"), ("investigate", "open")]
-    assert shown.steps[0].why == "findings due: 24 h after Tue 10 Mar 2026 09:00 UTC (RL-4)"
+    assert shown.steps[0].why == "findings due: 24 h after Tue 10 Mar 2026, 09:00 London time (RL-4)"
     assert shown.view == view(step(hours=72), step("confirm", hours=24, claimed_by="p-1"))
 
 
