@@ -2,6 +2,7 @@ import json
 import stat
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -142,8 +143,8 @@ def test_production_makes_nothing_up(tmp_path: Path) -> None:
 
 
 def test_what_can_wait_waits_where_people_work_and_on_one_machine_only_if_that_is_said() -> None:
-    working = {"mode": "production", "approver_issuer": "https://login.example"}
-    said: list[tuple[dict[str, object], bool]] = [
+    working: dict[str, Any] = {"mode": "production", "approver_issuer": "https://login.example"}
+    said: list[tuple[dict[str, Any], bool]] = [
         ({}, False),
         ({"quiet_hours": True}, True),
         (working, True),
