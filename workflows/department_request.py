@@ -84,8 +84,8 @@ class DepartmentRequest(CaseWorkflow):
 
     async def put_on_it(self, request: DepartmentAsk) -> None:
         """ID-4: no task is unassigned; who could not be put on it is, by hand, whenever that turns out."""
-        while missing := await left_out(self.case, "ID-4", lambda: self.is_done):
-            await person_unless(self.case, sop.assign_by_hand(missing), lambda: self.is_done, self.looks(request))
+        while missing := await left_out(self.case, "ID-4", self.is_over):
+            await person_unless(self.case, sop.assign_by_hand(missing), self.is_over, self.looks(request))
 
     async def acknowledged(self, request: DepartmentAsk) -> None:
         """ID-6: taken in is what stands on the task of somebody relevant, who is told of it there."""
