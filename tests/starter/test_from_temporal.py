@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from secrets import token_hex
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from domain.messages import ActKind
+from domain.messages import ActKind, FactKind
 from runtime.temporal_server import TemporalServer
 from starter.requests import OpenRequest
 from tests.agency import CLIENT, Agency
@@ -110,6 +111,18 @@ async def test_the_start_that_the_documentation_shows_is_one(desk: Desk, wire: W
     await wire.start("DepartmentRequest", case_id, json.loads(given))
     await desk.agency.parked(case_id, "process")
     assert (await wire.query(case_id, "view"))["client_id"] == CLIENT
+
+
+def test_every_workflow_activity_query_and_fact_stands_in_the_documentation() -> None:
+    shown = (ROOT / "docs" / "temporal.md").read_text()
+    workflows = "".join(one.read_text() for one in sorted((ROOT / "workflows").glob("*.py")))
+    activities = "".join(one.read_text() for one in sorted((ROOT / "activities").glob("*.py")))
+    names = re.findall(r"@workflow\.defn[^\n]*\nclass (\w+)", workflows)
+    names += re.findall(r"@workflow\.query[^\n]*\n    def (\w+)", workflows)
+    names += re.findall(r"@activity\.defn[^\n]*\n    async def (\w+)", activities)
+    assert {"ReturnLead", "MorningDigest", "view", "clock", "grant", "admit"} <= set(names)
+    missing = [one for one in (*names, *FactKind) if f"`{one}`" not in shown]
+    assert missing == []
 
 
 REFUSED: tuple[tuple[str, dict[str, object], str], ...] = (
