@@ -68,9 +68,10 @@ async def test_a_request_in_which_no_lead_can_be_investigated_is_answered_at_onc
 async def test_something_that_arrives_for_an_ended_case_is_looked_at_by_a_person(agency: Agency) -> None:
     mail = letter("L-1005")
     case_id = await agency.receive(mail)
-    await agency.find(case_id, [], ["L-1005"])
-    await agency.closed(case_id)
-    reply = letter("", text="I do not agree at all.")
+    await agency.find(case_id, ["L-1005"])
+    await agency.confirm(case_id)
+    await agency.result(case_id)
+    reply = letter("", text="Thank you, but one more thing.")
     reply["In-Reply-To"] = str(mail["Message-ID"])
     linked = await agency.receive(reply)
     assert linked != case_id
