@@ -72,4 +72,4 @@ async def test_when_slack_is_down_the_approver_is_mailed_and_both_are_on_record(
         "sent",
         [{"channel": "slack", "ended": "down", "code": "ratelimited"}],
     )
-    assert await timeline(agency, case_id, asking) == ["request (slack down: ratelimited)"]
+    assert await timeline(agency, case_id, asking) == ["message to whoever is asked (slack down: ratelimited)"]
