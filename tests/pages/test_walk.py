@@ -1,4 +1,7 @@
-from tests.pages.town import Town
+from dataclasses import replace
+
+from tests.agency import Agency
+from tests.pages.town import Town, open_town
 
 
 async def test_every_page_of_a_case_opens(town: Town) -> None:
@@ -47,3 +50,15 @@ async def test_a_return_is_settled_on_the_pages(town: Town) -> None:
     answer = await ana.act(f"/cases/{case_id}/steps/authorise", "return.authorise")
     assert answer.status_code == 303, answer.text
     assert (await town.agency.result(case_id)).valid == 2
+
+
+async def test_the_findings_table_leads_to_the_transcript_of_a_leads_chat(agency: Agency) -> None:
+    await agency.database.execute("UPDATE leads SET chat_id = '', thread_id = '' WHERE lead_id = 'L-1002'")
+    address = "https://chats.example/archives/{chat_id}?thread={thread_id}"
+    settings = agency.settings.model_copy(update={"chat_transcript_address": address})
+    async with open_town(replace(agency, settings=settings)) as town:
+        case_id = await town.opened("L-1001", "L-1002")
+        shown = (await (await town.signed_in("P-1")).get(f"/cases/{case_id}/steps/investigate")).text
+    assert 'href="https://chats.example/archives/chat-L-1001?thread=thread-L-1001"' in shown
+    assert "L-1002, opens" not in shown
+    assert "no chat" in shown

@@ -1,6 +1,7 @@
 """The door: what becomes of a mail, in a real database."""
 
 import asyncio
+from datetime import timedelta
 from email.message import EmailMessage
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from domain.errors import Refused
 from domain.intake import Acceptance
 from domain.mail import LOOP_IN_SENTENCE
+from runtime.settings import Settings
 from simulators.mail_smtp import bounce
+from starter.intake import Door
 from tests.conftest import Database
 from tests.starter.door import CLIENT, INBOX, Reception, forward, mail, reception
 
@@ -332,3 +335,10 @@ async def test_a_bad_request_is_refused_with_its_reason_and_nothing_is_kept(
         await desk.door.open_return(opened(**changes))
     assert caught.value.code == code
     assert await desk.database.value("SELECT count(*) FROM inbox") == 0
+
+
+async def test_the_windows_of_a_case_are_the_settings_of_the_day_it_came(desk: Reception) -> None:
+    settings = Settings(dispute_window=timedelta(days=7), holding_after=timedelta(hours=24))
+    door = Door(await desk.database.pool("door"), desk.vault, settings)
+    request = await desk.request((await door.accept_mail(mail().as_bytes())).inbox_id)
+    assert (request["dispute_window"], request["holding_after"]) == ("P7D", "P1D")
