@@ -160,10 +160,8 @@ class Play:
         return next((one for one in (await self.case.view()).steps if one.name == name), None)
 
     async def look(self) -> None:
-        now, view = await self.case.now(), await self.case.view()
+        now, view, written = await self.shown()
         clock = await self.case.clock()
-        written = self.case.world.written
-        assert written is not None
         assert dues(view) == dues(written), "the tables say otherwise"
         assert view.doing or view.steps
         for step in view.steps:
@@ -179,6 +177,15 @@ class Play:
         for name, one in clock.items():
             if one.label != "trying again" and name not in openly:
                 assert self.promised.setdefault(name, one.due) == one.due, f"{name} was moved silently"
+
+    async def shown(self, *, again: bool = True) -> tuple[datetime, CaseView, CaseView]:
+        """The case and its tables at one moment: what went on between the two looks is looked at once more."""
+        now, view, written = await self.case.now(), await self.case.view(), self.case.world.written
+        assert written is not None
+        if dues(view) == dues(written) or not again:
+            return now, view, written
+        await self.case.settled()
+        return await self.shown(again=False)
 
     def openly_moved(self, view: CaseView) -> None:
         """A due date that is another one than before says so itself, or is that of the next reminder."""
@@ -232,9 +239,13 @@ class Play:
 
 
 def dues(view: CaseView) -> dict[str, datetime]:
-    """By when each step and each promise is due."""
+    """By when each step is due, and each promise but those whose beginning and end ride on the next activity."""
     steps = {step.step_id: step.deadline.due for step in view.steps}
-    return steps | {clock.clock_id: clock.due for clock in view.clocks if clock.runs}
+    return steps | {clock.clock_id: clock.due for clock in view.clocks if clock.runs and not rides(clock.clock_id)}
+
+
+def rides(clock_id: str) -> bool:
+    return clock_id.startswith(("acknowledge", "next-reply"))
 
 
 async def play(client: Client, town: Town, queue: str, given: dict[str, Any], script: list[Move]) -> None:
