@@ -14,7 +14,7 @@ from domain.sops import department_request as sop
 from domain.steps import Look
 from workflows.base import CaseWorkflow
 from workflows.steps.case import Case
-from workflows.steps.clocks import clocks, met, pause, promised, resume, start_clock
+from workflows.steps.clocks import clocks, met, met_by, pause, promised, resume, start_clock
 from workflows.steps.close import close
 from workflows.steps.deadline import deadline, passed, when
 from workflows.steps.mend import drop, mends
@@ -42,10 +42,12 @@ class DepartmentRequest(CaseWorkflow):
     async def run(self, request: DepartmentAsk) -> RequestOutcome:
         async with running(self.case, mends, clocks) as case:
             start_clock(case, sop.acknowledged(request))  # ID-6
+            met_by(case, TargetName.ACKNOWLEDGE, sop.told_keys(request))
             await self.reported(request)
             self.department = self.department or (await person(case, sop.route())).result.department  # ID-1
             if not request.unsure:
                 start_clock(case, sop.resolved(request, request.due_after), step=case.named("process"))  # ID-5
+            start_clock(case, sop.next_reply(request, 1), step=sop.step_of(request, 1))  # ID-8
             await asyncio.gather(
                 self.processed(request),  # ID-3 to ID-7, ID-9 to ID-12
                 self.put_on_it(request),  # ID-4
@@ -129,7 +131,8 @@ class DepartmentRequest(CaseWorkflow):
         asked = 0
         for turn in count(1):
             noted = self.case.keep("noted-before", self.seen).noted
-            start_clock(self.case, sop.next_reply(request, turn), step=sop.step_of(request, asked + 1))
+            if turn > 1:
+                start_clock(self.case, sop.next_reply(request, turn), step=sop.step_of(request, asked + 1))
             soon = await deadline(self.case, "next-follow-up", "ID-8", sop.next_note(request, turn))
             if await passed(self.case, "next-note", "ID-8", soon, lambda seen=noted: self.is_noted(seen)):
                 asked += 1

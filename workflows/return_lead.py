@@ -24,7 +24,7 @@ from domain.sops import return_lead as sop
 from domain.steps import PersonStep
 from workflows.base import CaseWorkflow
 from workflows.steps.case import Case
-from workflows.steps.clocks import clocks, met, start_clock
+from workflows.steps.clocks import clocks, met, met_by, start_clock
 from workflows.steps.close import close
 from workflows.steps.deadline import deadline, unless, when
 from workflows.steps.grant import grant
@@ -76,6 +76,7 @@ class ReturnLead(CaseWorkflow):
             refused = sop.refused_in(claims, valid)
             if valid and not refused:
                 return await close(case, outcome, words, last[-1].clause, last)
+            met_by(case, TargetName.RESOLVED, [one.key for one in last])
             await stage(case, "answer", last[-1].clause, last, doing=sop.answered(request.dispute_window))
             ended, _ = await asyncio.gather(self.disputed(request, refused), self.resolved(last))
             return await close(case, outcome, f"{words}{ended}", "RL-10" if refused else "RL-9")
@@ -92,8 +93,9 @@ class ReturnLead(CaseWorkflow):
 
     def promised(self, request: ReturnRequest) -> None:
         """What whoever asks may count on; the rest is promised as it comes up."""
-        if sop.told_keys(request):
+        if told := sop.told_keys(request):
             start_clock(self.case, sop.acknowledged(request))
+            met_by(self.case, TargetName.ACKNOWLEDGE, told)
         start_clock(self.case, sop.resolved(request))
 
     async def acknowledged(self, request: ReturnRequest) -> None:

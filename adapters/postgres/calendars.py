@@ -26,6 +26,7 @@ from domain.rules.calendar import (
     public_holidays,
 )
 from domain.rules.clock import Target, problem_of_target
+from domain.rules.running_clock import Clock, meet
 
 AGENCY = "agency"
 AHEAD = timedelta(days=400)
@@ -90,9 +91,18 @@ async def explain(conn: Connection, view: CaseView | None) -> tuple[Explained, .
     if view is None:
         return ()
     now = await conn.fetchval("SELECT holdfast_now()")
+    view = view.model_copy(update={"clocks": tuple([await _as_sent(conn, one) for one in view.clocks])})
     known = {row["name"]: _target(row).target for row in await conn.fetch(_TARGETS, None)}
     named = {one.calendar.calendar_id for one in view.clocks if one.calendar}
     return of_case(view, now, known, {one: await snapshot(conn, one) for one in sorted(named)})
+
+
+async def _as_sent(conn: Connection, clock: Clock) -> Clock:
+    """A promise that is kept by what was sent is met then, whether its case has said so yet or not."""
+    if not clock.met_by or not clock.runs:
+        return clock
+    sent = await conn.fetch(_SENT, list(clock.met_by))
+    return meet(clock, max(row["settled_at"] for row in sent)) if len(sent) == len(set(clock.met_by)) else clock
 
 
 class PostgresCalendars:
@@ -270,6 +280,7 @@ _CLOSURES = """SELECT * FROM (
     WHERE day BETWEEN $2 AND $3 AND NOT withdrawn ORDER BY day, begins"""
 _SAME_CLOSURE = """SELECT * FROM closures WHERE calendar_id = $1 AND day = $2 AND begins = $3
     ORDER BY seq DESC LIMIT 1"""
+_SENT = "SELECT settled_at FROM effects WHERE key = ANY($1) AND state = 'sent' AND settled_at IS NOT NULL"
 _TARGETS = """SELECT DISTINCT ON (name) * FROM targets WHERE $1::text[] IS NULL OR name = ANY($1)
     ORDER BY name, version DESC"""
 _SET_CALENDAR = """INSERT INTO calendars (calendar_id, version, zone, windows, region, set_by)

@@ -42,8 +42,9 @@ class Owned(Model):
 class Clock(Model):
     """A promise that runs. `promised`: the moment that was promised at the start, which only pauses move.
 
-    `step_id`: the person's step whose end meets it; "": the SOP says when it is met. `warned`: the highest point, in
-    percent, that was warned of. `breached_at`: when the breach was recorded.
+    `step_id`: the person's step whose end meets it; "": the SOP says when it is met. `met_by`: keys of the effects that
+    meet it once all of them are sent, so that whoever reads the tables need not wait for the case's next word.
+    `warned`: the highest point, in percent, that was warned of. `breached_at`: when the breach was recorded.
     """
 
     clock_id: str
@@ -57,6 +58,7 @@ class Clock(Model):
     warned: int = 0
     breached_at: datetime | None = None
     met_at: datetime | None = None
+    met_by: tuple[str, ...] = ()
 
     @property
     def due(self) -> datetime:

@@ -12,7 +12,7 @@ from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, Even
 from domain.effects import Effect, Receipt
 from domain.messages import ClientMessage, Fact, FactKind, SignedAct, Unreadable
 from domain.model import Model
-from domain.rules.running_clock import HOLDFAST, Clock, Happening, as_shown, hold, passed
+from domain.rules.running_clock import HOLDFAST, Clock, Happening, as_shown, hold, meet, passed
 from domain.steps import Desk, Look
 
 MOST_HANDLED = 500
@@ -195,9 +195,13 @@ class Case:
             doing=self.doing,
             broken=tuple(self.broken),
             refused=self.refused,
-            clocks=tuple(as_shown(one) for one in self.clocks.values()),
+            clocks=tuple(self._as_shown(one, without) for one in self.clocks.values()),
             version=self.version,
         )
+
+    def _as_shown(self, clock: Clock, without: str) -> Clock:
+        """A clock in a view; what the end of a step meets is met in the one without it."""
+        return as_shown(meet(clock, workflow.now()) if without and clock.step_id == without else clock)
 
     def written(self, view: CaseView) -> None:
         """The tables hold this view now: whatever ended before it was made is not shown there any more."""

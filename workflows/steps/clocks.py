@@ -72,6 +72,12 @@ def resume(case: Case, name: str, cause: Cause | None = None) -> None:
             _note(case, EventKind.RAN_AGAIN, changed, f"{clock.clock_id} runs again, due {_utc(changed.due)}.")
 
 
+def met_by(case: Case, name: str, keys: Sequence[str]) -> None:
+    """Names the effects whose sending keeps a promise, before they are carried out; `met` is called all the same."""
+    for clock in promised(case, name):
+        case.clocks[clock.clock_id] = clock.model_copy(update={"met_by": tuple(keys)})
+
+
 def met(case: Case, name: str) -> None:
     """The promise is kept: now, or in time if its breach is not on record yet."""
     for clock in _once(case, "met", name):
