@@ -12,7 +12,7 @@ from domain.people import Role
 from domain.subject import Asking, Subject
 from starter.cli_cases import print_steps
 from starter.cli_steps import answered
-from starter.cli_world import As, Case, Json, Office, console, office, plain, run, show, table, who
+from starter.cli_world import As, Case, Json, Office, agreed, console, office, plain, run, show, table, who
 
 approvals = typer.Typer(no_args_is_help=True, help="What is above the limit: look, approve, reject or ask back.")
 Step = Annotated[str, typer.Option("--step", metavar="STEP", help="Which approval, if the case had several.")]
@@ -91,8 +91,8 @@ async def _decide(case: str, step: str, kind: ActKind, reason: str, person: str,
         if not as_json and kind is not ActKind.WITHDRAW:
             _print_subject(step_id, about)
         question = f"Do you {kind.value.removeprefix('return.').replace('_', ' ')} this, with your name?"
-        if not yes and not typer.confirm(question, err=True):
-            raise Refused("not-decided", "nothing was decided")
+        if not yes and not agreed(question):
+            raise Refused("not-decided", "nothing was decided: answer y, or give --yes")
         answer = await gateway.complete(case_id, step_id, kind, {"reason": reason}, by, shown=about.sha256)
     answered(answer, as_json=as_json)
 

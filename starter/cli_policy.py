@@ -48,7 +48,9 @@ def _print(settings: tuple[Mapping[str, Any], ...], orders: tuple[Mapping[str, A
 
 
 def _value(value: JsonValue) -> str:
-    return " ".join(str(one) for one in value.values()) if isinstance(value, dict) else str(value)
+    if not isinstance(value, dict):
+        return str(value)
+    return " ".join(f"{one} hours" if unit == "hours" else str(one) for unit, one in value.items())
 
 
 @policy.command("set", epilog="Example: holdfast policy set approval-limit 400.00 --as priya")

@@ -22,6 +22,7 @@ from starter.cli_world import (
     Json,
     Office,
     Step,
+    agreed,
     complaints,
     console,
     holdfast,
@@ -350,8 +351,8 @@ async def _confirm(case: str, step: str, person: str, *, yes: bool, as_json: boo
         if not as_json:
             console.print(Text("The answer to the client, as it will read:\n", style="bold"))
             console.print(Text(preview.text))
-        if not yes and not typer.confirm("Do you confirm this, with your name?", err=True):
-            raise Refused("not-confirmed", "nothing was confirmed")
+        if not yes and not agreed("Do you confirm this, with your name?"):
+            raise Refused("not-confirmed", "nothing was confirmed: answer y, or give --yes")
         gateway = await here.gateway()
         answer = await gateway.complete(case_id, step, ActKind.CONFIRM, {"preview_sha256": preview.sha256}, by)
     answered(answer, as_json=as_json)

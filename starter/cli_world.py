@@ -185,6 +185,14 @@ def who(person: str) -> LocalLogin:
     return LocalLogin(person)
 
 
+def agreed(question: str) -> bool:
+    """Whether a person says yes; where nobody can be asked, that is a no."""
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        return False
+
+
 def operator(person: str) -> str:
     """What the audit trail calls whoever ran a command that nobody has to sign."""
     return person or f"cli:{getpass.getuser()}"

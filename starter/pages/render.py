@@ -55,7 +55,7 @@ WORDS = {
     "request.done": "said that it is done",
 }
 APPROVAL_REASONS = {
-    "above-the-limit": "With what was granted this month, it comes to more than the limit.",
+    "above-the-limit": "Together with whatever else was granted this month, it comes to more than the limit.",
     "price-missing-or-changed": "The price of a lead is missing, zero, or was changed since it arrived.",
     "no-valid-rate": "There is no exchange rate that counts: it is missing, too old, or jumped.",
     "already-credited-in-the-books": "The books already hold a credit for a lead.",

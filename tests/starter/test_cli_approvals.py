@@ -34,7 +34,7 @@ async def test_a_return_above_the_limit_is_decided_from_the_command_line(
     assert (barred.code, "not one of those" in barred.err) == (2, True)
     wordless = await run("approvals", "decide", case_id, "--reject", "--yes", "--as", "P-9")
     assert (wordless.code, "reason" in wordless.err) == (2, True)
-    undecided = await run("approvals", "decide", case_id, "--approve", "--as", "P-9", given="n\n")
+    undecided = await run("approvals", "decide", case_id, "--approve", "--as", "P-9")
     assert (undecided.code, "GBP 300.00" in undecided.out) == (2, True)
     assert (await run("approvals", "decide", case_id, "--approve", "--yes", "--as", "P-9")).code == 0
 
