@@ -1,6 +1,6 @@
 """How each kind of effect is carried out, and how it is read back after a crash. A hand never retries by itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from activities.board_hands import AgendaHand, AssignHand, CommentHand, CompleteHand, FollowHand, NoteHand
 from activities.hands_made import Hand, Seen, Sent
@@ -23,6 +23,7 @@ from activities.tell import Channels, TellHand, message_of
 from domain import ids
 from domain.books import CreditNote, NoteStatus
 from domain.effects import (
+    INVOICE_PAID,
     AnswerClient,
     AppendRow,
     AssignTask,
@@ -48,7 +49,7 @@ from domain.effects import (
 )
 from domain.errors import Permanent, Unclear
 from domain.mail import OutgoingMail, Words
-from domain.return_lead import Billing
+from domain.return_lead import Billing, BillingState
 from domain.rules.billing import credit_note, same_note
 from domain.texts import canonical, digest
 
@@ -243,8 +244,8 @@ class AuthoriseHand:
     resend = True
     recipients: tuple[str, ...] = ("vendor:xero",)
 
-    def __init__(self, books: Books, note: CreditNote, key: str) -> None:
-        self.books, self.note, self.key = books, note, key
+    def __init__(self, books: Books, note: CreditNote, key: str, *, paid: bool) -> None:
+        self.books, self.note, self.key, self.paid = books, note, key, paid
         self.body_sha256 = digest(note.model_dump_json() + ":authorise")
 
     async def do(self) -> Sent:
@@ -256,7 +257,7 @@ class AuthoriseHand:
                 "the draft is not what was confirmed: put it right in the books, then try again",
             )
         if found.status is NoteStatus.AUTHORISED:
-            return _of_note(found)
+            return self._sent(found)
         await self.books.authorise_credit_note(self.note.number, self.key)
         seen = await self.look()
         if not isinstance(seen, Sent):
@@ -267,7 +268,12 @@ class AuthoriseHand:
         found = await self.books.credit_note(self.note.number)
         if found is None or not same_note(self.note, found):
             return "different"
-        return _of_note(found) if found.status is NoteStatus.AUTHORISED else "missing"
+        return self._sent(found) if found.status is NoteStatus.AUTHORISED else "missing"
+
+    def _sent(self, found: CreditNote) -> Sent:
+        """With whether the invoice is paid by now: then somebody has to allocate or refund the note."""
+        sent = _of_note(found)
+        return replace(sent, data={**sent.data, INVOICE_PAID: True}) if self.paid else sent
 
 
 class ListHand:
@@ -331,7 +337,8 @@ async def hand_for(  # noqa: PLR0911 - a line a kind
         case DraftCreditNote():
             return DraftHand(world.books, _note(case_id, effect, billing, contact_id), effect.key[:128])
         case AuthoriseCreditNote():
-            return AuthoriseHand(world.books, _note(case_id, effect, billing, contact_id), effect.key[:128])
+            note = _note(case_id, effect, billing, contact_id)
+            return AuthoriseHand(world.books, note, effect.key[:128], paid=_is_paid(effect.invoice_id, billing))
         case ListDoNotInvoice():
             return ListHand(tuple(lead.lead_id for lead in billing.leads) if billing else ())
         case _:
@@ -400,3 +407,8 @@ def _note(
         raise Permanent("xero", "no-leads", "no confirmed lead stands on this invoice any more")
     number = ids.credit_note_number(case_id, leads[0].invoice_number, effect.turn)
     return credit_note(number, contact_id, leads)
+
+
+def _is_paid(invoice_id: str, billing: Billing | None) -> bool:
+    leads = billing.leads if billing else ()
+    return any(lead.invoice_id == invoice_id and lead.state is BillingState.PAID for lead in leads)

@@ -327,6 +327,9 @@ class ReceiptState(StrEnum):
     ABANDONED = "abandoned"
 
 
+INVOICE_PAID = "invoice_paid"  # in the data of an authorised credit note
+
+
 class Receipt(Model):
     """What became of one effect. `data` is what a reading effect read; `retry` says whether asking again can help."""
 
@@ -342,6 +345,11 @@ class Receipt(Model):
     @property
     def done(self) -> bool:
         return self.state in {ReceiptState.SENT, ReceiptState.PREPARED, ReceiptState.ABANDONED}
+
+    @property
+    def of_paid(self) -> bool:
+        """Of an authorised credit note: whether its invoice was paid when the books were last read."""
+        return self.data.get(INVOICE_PAID) is True
 
 
 class Stage(Model):

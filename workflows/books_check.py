@@ -66,8 +66,8 @@ class InvoicedAllTheSame(CaseWorkflow):
             return charge
         if (await person(self.case, sop.authorise(request, charge))).kind is ActKind.DECLINE:  # RL-12
             self.stopped = "declined"
-        elif self.through(await grant(self.case, "credit", "RL-12", sop.authorised(request, charge))):
-            await self.allocated(request, charge)
+        elif self.through(receipts := await grant(self.case, "credit", "RL-12", sop.authorised(request, charge))):
+            await self.allocated(request, sop.as_authorised(charge, receipts))
             return sop.charge_in([await reading(self.case, "read-charge", sop.read_charge(request))])
         return charge
 

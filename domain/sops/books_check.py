@@ -63,6 +63,11 @@ def authorised(request: InvoicedRequest, charge: Charge) -> tuple[Effect, ...]:
     return (AuthoriseCreditNote(key=key, clause="RL-12", invoice_id=charge.invoice_id),)
 
 
+def as_authorised(charge: Charge, receipts: Sequence[Receipt]) -> Charge:
+    """The charge as its credit note found it: the invoice may have been paid since."""
+    return charge.model_copy(update={"state": InvoiceStatus.PAID}) if any(one.of_paid for one in receipts) else charge
+
+
 def authorise(request: InvoicedRequest, charge: Charge) -> PersonStep[Authorisation]:
     """RL-12: Accounts compare the draft with what they were sent, and authorise it by their own signed act."""
     return PersonStep(

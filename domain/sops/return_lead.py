@@ -466,11 +466,18 @@ def allocate(request: ReturnRequest, notes: Sequence[Credited]) -> PersonStep[St
 
 
 def credited(request: ReturnRequest, billing: Billing, turn: int, receipts: Sequence[Receipt]) -> tuple[Credited, ...]:
-    """The leads that are credited by now: a credit note that is authorised stays, whatever stopped the others."""
-    sent = {one.key for one in receipts if one.state is ReceiptState.SENT}
+    """The leads that are credited by now: a credit note that is authorised stays, whatever stopped the others.
+
+    An invoice that was paid since the leads were billed is a paid one.
+    """
+    sent = {one.key: one for one in receipts if one.state is ReceiptState.SENT}
     notes = [one for one in authorised(request, billing, turn) if isinstance(one, AuthoriseCreditNote)]
-    invoices = {one.invoice_id for one in notes if one.key in sent}
-    return tuple(Credited(lead, turn) for lead in billing.leads if lead.invoice_id in invoices)
+    paid_by_then = {one.invoice_id: sent[one.key].of_paid for one in notes if one.key in sent}
+    return tuple(
+        Credited(lead.model_copy(update={"state": BillingState.PAID}) if paid_by_then[lead.invoice_id] else lead, turn)
+        for lead in billing.leads
+        if lead.invoice_id in paid_by_then
+    )
 
 
 def paid(notes: Sequence[Credited]) -> list[Credited]:

@@ -250,6 +250,20 @@ async def test_a_paid_invoice_is_credited_and_accounts_allocate_it_in_the_books(
     await agency.keep(case_id, "paid")
 
 
+async def test_an_invoice_that_is_paid_before_accounts_authorise_is_allocated_too(agency: Agency) -> None:
+    case_id = await agency.receive(letter("L-1001"))
+    await agency.find(case_id, ["L-1001"])
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    agency.outside.xero.edit(op="set_invoice_status", number="INV-1", status="PAID")
+    await agency.authorise(case_id)
+    await agency.parked(case_id, "allocate")
+    number = agency.outside.xero.credit_notes[0]["CreditNoteNumber"]
+    agency.outside.xero.edit(op="allocate_credit_note", number=number)
+    await agency.act(case_id, "allocate", ActKind.ALLOCATED, {"note_sha256": ""}, "P-3")
+    assert (await agency.result(case_id)).valid == 1
+
+
 async def test_an_authorisation_by_the_confirmer_or_the_investigator_is_refused_visibly(agency: Agency) -> None:
     await agency.database.execute("INSERT INTO money_people VALUES ('team:accounts', 'local', 'P-2', 'Tom Reed')")
     case_id = await agency.receive(letter("L-1001"))
