@@ -333,3 +333,22 @@ async def test_the_clocks_of_a_step_go_by_the_hands_it_was_in(client: Client) ->
         await case.waits_for("other")
         (met,) = told(case, EventKind.MET)
         assert hands(met) == {"team:return-leads": 600}
+
+
+async def test_a_step_without_a_clock_tells_how_late_it_is_and_in_whose_hands_it_was(client: Client) -> None:
+    async with clocked(client, "ask") as case:
+        due = (await case.waits_for("ask")).steps[0].deadline.due
+        await case.forward(due + A_BIT - await case.skipper.get_current_time(case.handle))
+        breach = await until_told(case, EventKind.BREACHED)
+        assert (breach.data["promised_at"], breach.data["late_minutes"]) == (due.isoformat(), 0)
+        assert hands(breach) == {"team:return-leads": 90 * 24 * 60}
+        await case.forward(3 * HOUR)
+        assert (await explained(case))["ask"].missed == due
+        await case.do("ask")
+        await case.result()
+        (met,) = told(case, EventKind.MET)
+        late = int(str(met.data["late_minutes"]))
+        assert late in range(180, 183)
+        assert met.text.endswith(" late.")
+        assert sum(hands(met).values()) - late in {90 * 24 * 60, 90 * 24 * 60 - 1}
+        assert len(told(case, EventKind.BREACHED)) == 1

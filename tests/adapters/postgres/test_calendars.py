@@ -195,3 +195,17 @@ async def test_a_case_is_explained_beside_the_rules_of_today(calendars: Postgres
     assert (plain.name, plain.due) == ("investigate", NOW + timedelta(hours=48))
     assert (promise.due, promise.of_today) == (clock.due, NOW + timedelta(hours=72))
     assert await calendars.explain(None) == ()
+
+
+async def test_a_promise_that_messages_keep_is_met_once_all_of_them_are_sent(
+    calendars: PostgresCalendars, database: Database
+) -> None:
+    (target,) = await calendars.targets("acknowledge")
+    promised = start("acknowledge", target, NOW, None).model_copy(update={"met_by": ("a/1", "b/1")})
+    shown = view(step()).model_copy(update={"clocks": (promised,)})
+    sent = """INSERT INTO effects (key, case_id, kind, clause, gated, body, state, settled_at)
+        VALUES ($1, 'any', 'send-letter', 'RL-3', false, '{}', 'sent', $2)"""
+    await database.execute(sent, "a/1", NOW)
+    assert (await calendars.explain(shown))[1].met_at is None
+    await database.execute(sent, "b/1", NOW + timedelta(minutes=5))
+    assert (await calendars.explain(shown))[1].met_at == NOW + timedelta(minutes=5)
