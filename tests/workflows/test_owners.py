@@ -99,7 +99,7 @@ async def test_an_absence_moves_a_claimed_step_to_the_stand_in_and_the_return_re
     assert (step.claimed_by, step.covered_by) == ("P-1", "P-2")
     await agency.eventually(lambda: mailed(agency, TOM), "the stand-in was not told")
     (told,) = passed_on(agency, TOM)
-    assert "P-1 is away today" in told.get_content()
+    assert "Priya Nair is away today" in told.get_content()
     assert "P-2" in str(await agency.database.value("SELECT owner FROM cases WHERE case_id = $1", case_id))
     await attendance.back("P-1", "P-4")
     assert await tell(agency) == 1
