@@ -76,7 +76,7 @@ def of_clock(clock: Clock, now: datetime, today: Target | None = None, calendar:
     over = clock.met_at or now
     return Explained(
         name=clock.clock_id,
-        label=f"{clock.clock_id} within {duration_in_words(clock.target.after)}",
+        label=f"{clock.in_words} within {duration_in_words(clock.target.after)}",
         clause=clock.target.clause,
         since=clock.since,
         after=clock.target.after,

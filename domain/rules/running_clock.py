@@ -61,6 +61,12 @@ class Clock(Model):
     met_by: tuple[str, ...] = ()
 
     @property
+    def in_words(self) -> str:
+        """Its name for people: the second promise of a next reply is "next reply (2)"."""
+        turn = self.clock_id.rpartition(".")[2]
+        return self.target.name.replace("-", " ") + (f" ({turn})" if turn.isdigit() else "")
+
+    @property
     def due(self) -> datetime:
         """When it is due as things stand; a pause that lasts is taken at its longest."""
         return due(self.target, self.since, self.calendar, self.pauses)

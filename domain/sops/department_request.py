@@ -190,7 +190,7 @@ def process(
         role=contact(request, department),
         kinds=(ActKind.PROCESSED,),
         result=StepResult,
-        waiting_for=f"process this request to {department}",
+        waiting_for="process this request",
         due=request.due_after,
         opening=opening(request, department, due),
         opened=opened,

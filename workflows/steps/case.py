@@ -157,7 +157,7 @@ class Case:
 
     def note_warning(self, clock: Clock, what: Happening) -> str:
         """Adds its line, under its own moment, and returns the words."""
-        text = f"{what.point} % of the time for {clock.clock_id} is used; due {clock.due:%a %d %b %Y %H:%M} UTC."
+        text = f"{what.point} % of the time for {clock.in_words} is used; due {clock.due:%a %d %b %Y %H:%M} UTC."
         self.note(
             EventKind.WARNED,
             clock.target.clause,

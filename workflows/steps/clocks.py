@@ -47,7 +47,9 @@ def start_clock(
         case.hold_clocks()
         case.clock_changes += 1
         case.done[key] = clock.promised.isoformat()
-        _note(case, EventKind.PROMISED, clock, f"Promised {clock_id} by {_utc(clock.promised)}.", **_versions(clock))
+        _note(
+            case, EventKind.PROMISED, clock, f"Promised {clock.in_words} by {_utc(clock.promised)}.", **_versions(clock)
+        )
     return datetime.fromisoformat(case.done[key])
 
 
@@ -58,7 +60,7 @@ def pause(case: Case, name: str, cause: Cause, by: str = "", until: datetime | N
         changed = paused(clock, cause, now, by, until)
         if changed != clock:
             case.clocks[clock.clock_id] = changed
-            text = f"{clock.clock_id} stands still: the {_in_words(cause)} is waited for; due {_utc(changed.due)} now."
+            text = f"{clock.in_words} stands still: the {_in_words(cause)} is waited for; due {_utc(changed.due)} now."
             _note(case, EventKind.PAUSED, changed, text, by=by)
 
 
@@ -69,7 +71,7 @@ def resume(case: Case, name: str, cause: Cause | None = None) -> None:
         changed = resumed(clock, now, cause)
         if changed != clock:
             case.clocks[clock.clock_id] = changed
-            _note(case, EventKind.RAN_AGAIN, changed, f"{clock.clock_id} runs again, due {_utc(changed.due)}.")
+            _note(case, EventKind.RAN_AGAIN, changed, f"{clock.in_words} runs again, due {_utc(changed.due)}.")
 
 
 def met_by(case: Case, name: str, keys: Sequence[str]) -> None:
@@ -157,7 +159,7 @@ def _meet(case: Case, clock: Clock, at: datetime) -> None:
     how = f"{duration_in_words(lateness)} late" if over.breached_at else "in time"
     facts = _facts(over, at) | {"met_at": (over.met_at or at).isoformat(), "late_minutes": _whole(lateness)}
     case.unwritten = case.version
-    _note(case, EventKind.MET, over, f"{clock.clock_id} is met, {how}.", **facts)
+    _note(case, EventKind.MET, over, f"{clock.in_words} is met, {how}.", **facts)
 
 
 def _next(case: Case) -> tuple[datetime | None, str]:
@@ -210,22 +212,22 @@ async def _tell(case: Case, effects: Sequence[Effect]) -> None:
 
 def _told(case: Case, clock: Clock, what: Happening, now: datetime) -> list[Effect]:
     """Notes what came about, and returns the nudge that goes with it."""
-    name, due = clock.clock_id, _utc(clock.due)
+    name, words, due = clock.clock_id, clock.in_words, _utc(clock.due)
     match what.kind:
         case "breached":
             _note(
-                case, EventKind.BREACHED, clock, f"{name} was promised by {due} and is not met.", **_facts(clock, now)
+                case, EventKind.BREACHED, clock, f"{words} was promised by {due} and is not met.", **_facts(clock, now)
             )
         case "warned":
             text = case.note_warning(clock, what)
             if what.nudges:
                 return _nudge(case, clock, f"warn-{name}", what.point, text)
         case "ran-again":
-            text = f"The {_in_words(what.cause)} was waited for as long as may be: {name} runs again, due {due}."
+            text = f"The {_in_words(what.cause)} was waited for as long as may be: {words} runs again, due {due}."
             _note(case, EventKind.RAN_AGAIN, clock, text)
             return _nudge(case, clock, f"ran-again-{name}-{what.cause}", len(clock.pauses), text)
         case "ask-again":
-            text = f"{name} still stands still for the {_in_words(what.cause)}: ask again."
+            text = f"{words} still stands still for the {_in_words(what.cause)}: ask again."
             _note(case, EventKind.CHASED, clock, text, times=what.point)
             return _nudge(case, clock, f"ask-again-{name}-{what.cause}-{len(clock.pauses)}", what.point, text)
     return []

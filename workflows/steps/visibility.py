@@ -67,7 +67,7 @@ def _details(case: Case) -> str:
         lines.append(f"Why then: {step.deadline.why()}{reminded}")
     if not case.open:
         lines.append(case.doing)
-    lines += [f"Promised: {one.clock_id} by {in_zone(one.due)}" for one in _running(case)]
+    lines += [f"Promised: {one.in_words} by {in_zone(one.due)}" for one in _running(case)]
     lines += [f"Being mended: `{key}`" for key in case.broken]
     if case.refused:
         lines.append(f"Acts or signals refused so far: {case.refused}; the case goes on waiting")
