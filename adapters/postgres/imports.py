@@ -264,6 +264,13 @@ async def _person(conn: Connection, row: PersonIn) -> Outcome:
     return _outcome(before, old, (row.name, row.email, row.active), changed)
 
 
+# Whoever stands in for an approver, now or later, is asked by this address too.
+_ACTS_FOR_MONEY = """SELECT true FROM money_people WHERE (issuer, sub) = ($1, $2)
+    UNION ALL SELECT true FROM (SELECT payload::jsonb AS said FROM orders WHERE kind = 'standin.set') o
+    WHERE (said #>> '{stand_in,issuer}', said #>> '{stand_in,sub}') = ($1, $2)
+      AND (said ->> 'ends')::date >= (holdfast_now() AT TIME ZONE 'Europe/London')::date LIMIT 1"""
+
+
 async def _same_identity(conn: Connection, row: PersonIn, before: Record | None) -> None:
     query = "SELECT person_id FROM people WHERE person_id <> $1 AND (email = $2 OR (issuer, sub) = ($3, $4)) LIMIT 1"
     taken = await conn.fetchval(query, row.person_id, row.email, row.issuer, row.sub)
@@ -275,9 +282,8 @@ async def _same_identity(conn: Connection, row: PersonIn, before: Record | None)
         return
     if (before["issuer"], before["sub"]) != (row.issuer, row.sub):
         raise _RowError("issuer and sub: a person's identity can't be changed by an import")
-    query = "SELECT true FROM money_people WHERE (issuer, sub) = ($1, $2) LIMIT 1"
     same = (before["name"], before["email"], before["active"]) == (row.name, row.email, row.active)
-    if not same and await conn.fetchval(query, row.issuer, row.sub):
+    if not same and await conn.fetchval(_ACTS_FOR_MONEY, row.issuer, row.sub):
         raise _RowError(f"{row.person_id} acts for money: an import can't change this row")
 
 

@@ -1,8 +1,10 @@
 """Imports of whole files into a real database, under the door's own role."""
 
 import json
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -153,6 +155,25 @@ async def test_no_import_leads_to_money(files: Files, database: Database, row: s
     before = await database.fetch("SELECT * FROM people ORDER BY person_id")
     assert told in await files.refused("people", f"{PEOPLE}{row}\n")
     assert await database.fetch("SELECT * FROM people ORDER BY person_id") == before
+
+
+@pytest.mark.parametrize(("days", "taken"), [(3, False), (0, False), (-2, True)])
+async def test_whoever_stands_in_for_an_approver_keeps_his_address_as_long(
+    files: Files, database: Database, days: int, taken: bool
+) -> None:
+    await files.samples()
+    ends = str(datetime.now(ZoneInfo("Europe/London")).date() + timedelta(days=days))
+    order = {"stand_in": {"issuer": "local", "sub": "nora"}, "starts": "2026-01-01", "ends": ends}
+    await database.execute(
+        "INSERT INTO orders (jti, kind, issuer, sub, body, payload, signature, subject)"
+        " VALUES ('one', 'standin.set', 'local', 'shobhit', '', $1, '', '')",
+        json.dumps(order),
+    )
+    row = f"{PEOPLE}nora,Nora Singh,evan@commversion.com,local,nora,\n"
+    if taken:
+        assert (await files.take("people", row)).changed == 1
+    else:
+        assert "nora acts for money" in await files.refused("people", row)
 
 
 async def test_a_role_that_is_no_longer_listed_is_taken_away(files: Files, database: Database) -> None:
