@@ -5,7 +5,7 @@ the request is looked at; at the end everything outside works again, everybody d
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -21,8 +21,10 @@ from temporalio.service import RPCError
 
 from domain.case import CaseView, Deadline, EventKind, OpenStep
 from domain.department_request import Estimate
+from domain.effects import ReceiptState
 from domain.messages import ActKind, FactKind
 from domain.rules.clock import Cause, PauseRule, Target
+from domain.rules.running_clock import meet
 from runtime.connect import connect
 from runtime.settings import Settings
 from runtime.temporal_server import temporal_server
@@ -180,8 +182,9 @@ class Play:
 
     async def shown(self, *, again: bool = True) -> tuple[datetime, CaseView, CaseView]:
         """The case and its tables at one moment: what went on between the two looks is looked at once more."""
-        now, view, written = await self.case.now(), await self.case.view(), self.case.world.written
-        assert written is not None
+        now, view, world = await self.case.now(), await self.case.view(), self.case.world
+        assert world.written is not None
+        written = as_sent(world.written, world.settled)
         if dues(view) == dues(written) or not again:
             return now, view, written
         await self.case.settled()
@@ -239,13 +242,17 @@ class Play:
 
 
 def dues(view: CaseView) -> dict[str, datetime]:
-    """By when each step is due, and each promise but those whose beginning and end ride on the next activity."""
+    """By when each step is due, and each promise but those of a further note, which ride on the next activity."""
     steps = {step.step_id: step.deadline.due for step in view.steps}
-    return steps | {clock.clock_id: clock.due for clock in view.clocks if clock.runs and not rides(clock.clock_id)}
+    runs = {clock.clock_id: clock.due for clock in view.clocks if clock.runs}
+    return steps | {name: due for name, due in runs.items() if not name.startswith("next-reply.")}
 
 
-def rides(clock_id: str) -> bool:
-    return clock_id.startswith(("acknowledge", "next-reply"))
+def as_sent(view: CaseView, settled: Mapping[str, ReceiptState]) -> CaseView:
+    """As whoever reads the tables sees it: what was sent keeps the promises that it is named by."""
+    sent = {key for key, state in settled.items() if state is ReceiptState.SENT}
+    kept = [meet(one, one.since) if one.met_by and sent.issuperset(one.met_by) else one for one in view.clocks]
+    return view.model_copy(update={"clocks": tuple(kept)})
 
 
 async def play(client: Client, town: Town, queue: str, given: dict[str, Any], script: list[Move]) -> None:
