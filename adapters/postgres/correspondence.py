@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from adapters.postgres.ledger import sent_effects
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import case_word, ground_of
 from domain.case import OpenStep
-from domain.effects import AuthoriseCreditNote
+from domain.effects import INVOICE_PAID, AuthoriseCreditNote
 from domain.errors import Refused
 from domain.messages import ActKind
 from domain.return_lead import FinalDecision, Findings, LeadBilling, Reduction, Verdict
@@ -41,6 +41,7 @@ class SentEffect:
     reference: str
     code: str
     body: Mapping[str, Any]
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class CaseFacts:
         drafts = [one for one in self.effects if one.kind == "draft-credit-note" and one.reference]
         return Done(
             credited=self.credited,
+            paid=frozenset(one.reference for one in self.effects if one.data.get(INVOICE_PAID) is True),
             drafts={one.body["invoice_id"]: one.reference for one in drafts if one.body.get("turn", 1) == self.turn},
             turn=self.turn,
             not_listed=any(one.kind == "list-do-not-invoice" and one.state == "abandoned" for one in self.effects),
@@ -221,7 +223,7 @@ async def _texts(conn: Connection, key: ClientKey | None, client_id: str, wanted
 
 
 async def _effects(conn: Connection, case_id: str) -> tuple[SentEffect, ...]:
-    columns = "key, kind, clause, state, reference, code, body"
+    columns = "key, kind, clause, state, reference, code, body, data"
     rows = await conn.fetch(f"SELECT {columns} FROM effects WHERE case_id = $1 ORDER BY prepared_at, key", case_id)  # noqa: S608
     return tuple(SentEffect(**dict(row)) for row in rows)
 

@@ -64,6 +64,7 @@ class Done(Model):
     """What was done outside so far, and whether the listing was given up. Credit notes are named by their numbers."""
 
     credited: Mapping[str, str] = {}  # by lead: its authorised note
+    paid: frozenset[str] = frozenset()  # authorised notes whose invoice was paid by then
     drafts: Mapping[str, str] = {}  # by invoice id: the note of the confirmation that counts
     turn: int = 1  # which confirmation that is
     not_listed: bool = False
@@ -135,6 +136,6 @@ def _credit(number: str, leads: Sequence[LeadBilling], done: Done) -> Credit:
         authorised=first.lead_id in done.credited,
         invoice_number=first.invoice_number,
         currency=first.currency,
-        paid=any(lead.state is BillingState.PAID for lead in leads),
+        paid=number in done.paid or any(lead.state is BillingState.PAID for lead in leads),
         leads=tuple(CreditedLead(lead_id=lead.lead_id, gross=lead.gross or Decimal(0)) for lead in leads),
     )

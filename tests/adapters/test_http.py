@@ -10,7 +10,7 @@ from adapters.http import VendorClient, retry_after
 from domain.errors import Permanent, Retryable, Unclear
 from simulators.livechat import LiveChatSimulator, livechat_simulator
 
-QUICK = timedelta(milliseconds=300)
+QUICK = timedelta(seconds=1)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from adapters.livechat.desk import LiveChatDesk
 from domain.errors import Permanent, Retryable, Unclear, VendorError
 from simulators.livechat import LiveChatSimulator, livechat_simulator
 
-QUICK = timedelta(milliseconds=400)
+QUICK = timedelta(seconds=1)
 
 
 @pytest.fixture

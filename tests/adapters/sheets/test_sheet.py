@@ -10,7 +10,7 @@ from adapters.sheets.sheet import GoogleSheet, escaped, unescaped
 from domain.errors import Permanent, Retryable, Unclear, VendorError
 from simulators.sheets import SheetsSimulator, sheets_simulator
 
-QUICK = timedelta(milliseconds=400)
+QUICK = timedelta(seconds=1)
 ROW = ("L-1", "Acme Ltd", "valid", "2026-03-31")
 CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 

@@ -15,7 +15,7 @@ from adapters.slack.workspace import SlackWorkspace
 from domain.errors import Permanent, Retryable, Unclear
 from simulators.slack import SlackSimulator, slack_simulator
 
-QUICK = timedelta(milliseconds=400)
+QUICK = timedelta(milliseconds=600)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from domain.errors import Permanent, Retryable, Unclear, VendorError
 from simulators.slack import SlackSimulator, slack_simulator
 from simulators.slack_rules import shown
 
-QUICK = timedelta(milliseconds=400)
+QUICK = timedelta(milliseconds=600)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 TASK = "https://tasks.example/app/tasks/12?tab=a&b=c"
 

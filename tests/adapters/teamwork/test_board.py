@@ -12,7 +12,7 @@ from domain.ids import marker
 from simulators.base import Answer
 from simulators.teamwork import TeamworkSimulator, teamwork_simulator
 
-QUICK = timedelta(milliseconds=400)
+QUICK = timedelta(seconds=1)
 MARKER = marker("department-request/1234/task/1")
 ZANE, CATH = "21", "22"
 NEW = NewTask(

@@ -12,7 +12,7 @@ from domain.ids import marker
 from simulators.base import Answer
 from simulators.tickets import TicketsSimulator, tickets_simulator
 
-QUICK = timedelta(milliseconds=400)
+QUICK = timedelta(seconds=1)
 MARKER = marker("department-request/1234/note/1")
 CATH, ZANE, JANE = "cath@x.example", "zane@x.example", "jane@client.example"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

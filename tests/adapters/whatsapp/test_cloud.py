@@ -9,7 +9,7 @@ from domain.errors import Permanent, Retryable, Unclear, VendorError
 from simulators.base import Answer
 from simulators.whatsapp import PHONE_ID, WhatsAppSimulator, whatsapp_simulator
 
-QUICK = timedelta(milliseconds=400)
+QUICK = timedelta(seconds=1)
 BARB, PJ = "447700900001", "447700900002"
 SEND = "POST /messages"
 

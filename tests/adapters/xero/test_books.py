@@ -14,7 +14,7 @@ from simulators.xero import XeroSimulator, xero_simulator
 
 ACME = "430fa14a-f945-44d3-9f97-5df5e28441b8"
 OTHER = "a3675fc4-f8dd-4f03-ba5b-f1870566bcd7"
-QUICK = timedelta(milliseconds=400)
+QUICK = timedelta(seconds=1)
 SINCE = date(2026, 1, 1)
 
 
