@@ -261,10 +261,10 @@ class Agency:
         await self.deliver(mail)
         return (await self.take_in())[-1]
 
-    async def open_return(self, *leads: str, reference: str = "R-1", **more: object) -> str:
-        accepted = await self.door.open_return(
-            {"client_id": CLIENT, "leads": list(leads), "reference": reference, **more}
-        )
+    async def open_return(self, *leads: str, reference: str = "", **more: object) -> str:
+        """A case's id follows from its reference, and all agencies of a process are on one Temporal server."""
+        own = reference or f"R-{token_hex(4)}"
+        accepted = await self.door.open_return({"client_id": CLIENT, "leads": list(leads), "reference": own, **more})
         await self.take_in()
         return accepted.case_id
 
