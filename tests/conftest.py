@@ -4,7 +4,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -102,9 +102,9 @@ def _memory() -> Generator[Path | None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest_asyncio.fixture
-async def database(postgres: PostgresServer) -> AsyncGenerator[Database]:
-    """A fresh database with the present schema, dropped after the test."""
+@asynccontextmanager
+async def fresh_database(postgres: PostgresServer) -> AsyncGenerator[Database]:
+    """A database with the present schema, dropped afterwards."""
     name = f"t_{secrets.token_hex(6)}"
     await create_database(postgres, name, _TEMPLATE)
     made = Database(of_database(postgres.url, name))
@@ -113,6 +113,13 @@ async def database(postgres: PostgresServer) -> AsyncGenerator[Database]:
     finally:
         await made.close()
         await drop_database(postgres, name)
+
+
+@pytest_asyncio.fixture
+async def database(postgres: PostgresServer) -> AsyncGenerator[Database]:
+    """A fresh database of one test."""
+    async with fresh_database(postgres) as made:
+        yield made
 
 
 @pytest_asyncio.fixture

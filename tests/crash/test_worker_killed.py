@@ -17,7 +17,7 @@ from activities.carry import PATIENCE as CARRY_PATIENCE
 from runtime.postgres_server import PostgresServer
 from runtime.temporal_server import TemporalServer
 from tests.agency import Agency, letter, open_agency
-from tests.crash.conftest import fresh_database
+from tests.conftest import fresh_database
 from tests.crash.dying_worker import Side
 from tests.crash.people import MAILS, PATIENCE, People, Process, nothing_twice_nothing_missing, process
 from worker import money_worker, sops_worker

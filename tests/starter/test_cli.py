@@ -23,6 +23,19 @@ def _write(file: Path, text: str) -> None:
     file.write_text(text)
 
 
+def _findings(folder: Path) -> Path:
+    _write(folder / "chat.txt", "an office supplies pitch")
+    table = folder / "findings.csv"
+    _write(
+        table,
+        "lead_id,verdict,reason,text,evidence\n"
+        "L-1001,valid,spam,The chat is a sales pitch and no enquiry.,chat.txt\n"
+        "L-1005,valid,spam,The chat is a sales pitch and no enquiry.,chat.txt\n"
+        "L-1006,not-valid,genuine-enquiry,The caller asked for a quote and was rung back.,\n",
+    )
+    return table
+
+
 async def _disputed(
     agency: Agency, case_id: str, run: Callable[..., Coroutine[None, None, Said]], decision: Path
 ) -> None:
@@ -67,14 +80,7 @@ async def test_a_case_is_worked_through_from_the_command_line(
     )  # fmt: skip
     assert (thin.code, "detailed reason" in thin.err) == (2, True)
 
-    (tmp_path / "chat.txt").write_text("an office supplies pitch")
-    table = tmp_path / "findings.csv"
-    table.write_text(
-        "lead_id,verdict,reason,text,evidence\n"
-        "L-1001,valid,spam,The chat is a sales pitch and no enquiry.,chat.txt\n"
-        "L-1005,valid,spam,The chat is a sales pitch and no enquiry.,chat.txt\n"
-        "L-1006,not-valid,genuine-enquiry,The caller asked for a quote and was rung back.,\n"
-    )
+    table = _findings(tmp_path)
     assert (await run("step", "complete", case_id, "investigate", "--findings", str(table), "--as", "P-1")).code == 0
     again = await run("step", "complete", case_id, "investigate", "--findings", str(table), "--as", "P-1")
     assert (again.code, "already done" in again.err) == (2, True)
