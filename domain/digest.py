@@ -1,6 +1,6 @@
 """The morning digest: what can wait is told to each person once a day, as their working day begins."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,7 +8,7 @@ from domain.case import OpenStep
 from domain.effects import Nudge
 from domain.model import Model
 from domain.people import Role
-from domain.rules.calendar import Calendar, next_working_moment
+from domain.rules.calendar import Calendar, next_working_moment, working_time
 from domain.rules.running_clock import Clock
 
 MORNING_DIGEST = "MorningDigest"
@@ -17,7 +17,7 @@ DIGESTS = "digests"
 
 
 ALONE_WITHIN = timedelta(hours=4)
-"""What would be told less than that before it is due comes by itself, and not in the morning's digest."""
+"""What is promised comes by itself once whoever has it is left with no more time than that."""
 
 
 class DigestRequest(Model):
@@ -64,15 +64,20 @@ def next_morning(calendar: Calendar, now: datetime) -> datetime:
     return today if today > now else next_working_moment(calendar, tomorrow)
 
 
-def can_wait(step: OpenStep, clocks: Iterable[Clock], morning: datetime) -> bool:
-    """Whether the digest of that morning tells of a step early enough: an emergency, an approval, and what is promised
-    for less than four hours later come by themselves.
+def is_pressing(step: OpenStep, clocks: Iterable[Clock], calendar: Calendar, now: datetime) -> bool:
+    """Whether a step comes by itself when its recipient is at work: an emergency, an approval, and what is promised for
+    four hours of their working time from now, or less.
     """
     if step.urgent or step.role == Role.APPROVER:
-        return False
+        return True
     promised = [one.due for one in clocks if one.step_id in {"", step.step_id} and one.runs and not one.breached_at]
     own = [] if step.chased else [step.deadline.due]
-    return all(due - morning > ALONE_WITHIN for due in (*promised, *own))
+    return any(working_time(calendar, now, due) <= ALONE_WITHIN for due in (*promised, *own))
+
+
+def can_wait(step: OpenStep, clocks: Sequence[Clock], calendar: Calendar, now: datetime) -> bool:
+    """Whether the recipient's next digest tells of a step early enough."""
+    return not is_pressing(step, clocks, calendar, next_morning(calendar, now))
 
 
 def why_told(nudge: Nudge) -> str:

@@ -14,7 +14,7 @@ from adapters.postgres.names import by_name, names_of
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain import ids
 from domain.case import OpenStep
-from domain.digest import DigestLine, can_wait, morning, next_morning, why_told
+from domain.digest import DigestLine, can_wait, is_pressing, morning, why_told
 from domain.effects import Nudge, SendDigest
 from domain.errors import Permanent
 from domain.mail import OutgoingMail
@@ -44,19 +44,20 @@ class PostgresLater:
             await conn.execute(_KEEP, *values)
 
     async def waiting(self, case_id: str, nudge: Nudge) -> Nudge | None:
-        if nudge.digest or nudge.urgent or not self._quiet:
+        if nudge.urgent or not self._quiet:
             return nudge if nudge.digest else None
         async with transaction(self._pool, reading=True) as conn:
             row = await conn.fetchrow(_STEP, case_id, nudge.step_id)
             if row is None:
-                return None
+                return nudge if nudge.digest else None
             step, clocks = OpenStep.model_validate(row["view"]), _CLOCKS.validate_python(row["clocks"])
             to = (await addressed(self._directory, case_id, nudge.role, step)).to
             calendars = await calendars_of(conn, to)
             now: datetime = await conn.fetchval("SELECT holdfast_now()")
-        if calendars and can_wait(step, clocks, min(next_morning(one, now) for one in calendars)):
+        if any(can_wait(step, clocks, one, now) for one in calendars):
             return nudge.model_copy(update={"digest": True, "why": why_told(nudge)})
-        return None if is_at_work(calendars, now) else nudge
+        by_itself = nudge.model_copy(update={"digest": False})
+        return None if _comes_by_itself(step, clocks, calendars, now) else by_itself
 
     async def is_kept(self, key: str) -> bool:
         async with transaction(self._pool, reading=True) as conn:
@@ -106,7 +107,9 @@ class PostgresDigests:
             now: datetime = await conn.fetchval("SELECT holdfast_now()")
             for row in await conn.fetch(_SINGLES):
                 nudge, step = Nudge.model_validate(row["nudge"]), OpenStep.model_validate(row["view"])
-                if nudge.chase >= step.chased and is_at_work(await calendars_of(conn, await self._to(row)), now):
+                clocks, to = _CLOCKS.validate_python(row["clocks"]), await self._to(row)
+                is_last = nudge.chase >= step.chased
+                if is_last and _comes_by_itself(step, clocks, await calendars_of(conn, to), now):
                     found.append((row["case_id"], nudge.model_copy(update={"key": ids.at_work_key(nudge.key)})))
         return tuple(found)
 
@@ -126,6 +129,11 @@ class PostgresDigests:
             return by_name((await addressed(self._directory, row["case_id"], row["role"], step)).fell_back, names)
         except Permanent:
             return ""
+
+
+def _comes_by_itself(step: OpenStep, clocks: Sequence[Clock], calendars: Sequence[Calendar], now: datetime) -> bool:
+    """Whether somebody it is for is at work, and is left with little time."""
+    return any(is_at_work((one,), now) and is_pressing(step, clocks, one, now) for one in calendars)
 
 
 async def _put(conn: Connection, row: Record, to: Addressee, now: datetime, calendars: dict[str, Calendar]) -> None:
@@ -178,11 +186,11 @@ def _told(one: DigestLine, settings: Settings, zone: str) -> str:
 
 _STEP = """SELECT s.view, coalesce(c.view -> 'clocks', '[]') AS clocks
     FROM case_steps s JOIN cases c USING (case_id) WHERE case_id = $1 AND step_id = $2"""
-_SINGLES = """SELECT n.case_id, n.step_id, n.role, n.nudge, s.view
-    FROM later_nudges n JOIN case_steps s USING (case_id, step_id)
+_SINGLES = """SELECT n.case_id, n.step_id, n.role, n.nudge, s.view, coalesce(c.view -> 'clocks', '[]') AS clocks
+    FROM later_nudges n JOIN case_steps s USING (case_id, step_id) JOIN cases c USING (case_id)
     LEFT JOIN effects e ON e.key = n.key || '/at-work'
     WHERE n.nudge IS NOT NULL AND s.state = 'open' AND coalesce(e.state, 'prepared') IN ('prepared', 'sending')
-    ORDER BY n.written_at LIMIT 500"""
+    ORDER BY s.due_at, n.written_at LIMIT 5000"""
 _KEEP = """INSERT INTO later_nudges (key, case_id, step_id, clause, role, why, nudge)
     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (key) DO NOTHING"""
 _WAITING = """SELECT n.*, s.view FROM later_nudges n JOIN case_steps s USING (case_id, step_id)

@@ -118,6 +118,16 @@ def next_working_moment(calendar: Calendar, at: datetime) -> datetime:
     return next(tile.since for tile in tiles(calendar, at) if tile.kind is TileKind.OPEN)
 
 
+def working_time(calendar: Calendar, since: datetime, until: datetime) -> timedelta:
+    """How much working time lies between two moments; none if `until` is not later."""
+    worked = timedelta()
+    for tile in tiles(calendar, since):
+        if tile.since >= until:
+            break
+        worked += min(tile.until, until) - tile.since if tile.kind is TileKind.OPEN else timedelta()
+    return worked
+
+
 def is_working_day(calendar: Calendar, day: date) -> bool:
     return any(tile.kind is TileKind.OPEN for tile in _of_day(calendar, day))
 

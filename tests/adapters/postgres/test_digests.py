@@ -272,7 +272,7 @@ async def test_on_one_machine_nothing_waits_for_the_hour(office: Office) -> None
 
 NUDGE = Nudge(key=f"{CASE}/nudge-investigate/0", clause="RL-4", step_id="investigate")
 NOON = at("2026-03-09 12:00")  # a Monday; the next digest goes out on Tuesday at nine
-FAR, SOON = at("2026-03-11 12:00"), at("2026-03-10 12:00")
+FAR, SOON, NEAR = at("2026-03-11 12:00"), at("2026-03-10 12:00"), at("2026-03-09 16:00")
 
 
 async def test_what_is_asked_and_reminded_of_in_working_hours_is_told_in_the_morning_in_one_mail(
@@ -299,21 +299,47 @@ async def test_what_is_asked_and_reminded_of_in_working_hours_is_told_in_the_mor
 @pytest.mark.parametrize(
     ("step", "clocks"),
     [
-        (asked("investigate", SOON), ()),
+        (asked("investigate", NEAR), ()),
         (asked("investigate", FAR, role=Role.APPROVER), ()),
         (asked("investigate", FAR, urgent=True), ()),
-        (asked("investigate", FAR), (promised(SOON),)),
-        (asked("investigate", FAR, chased=1), (promised(SOON),)),
+        (asked("investigate", FAR), (promised(NEAR),)),
+        (asked("investigate", FAR, chased=1), (promised(NEAR),)),
     ],
     ids=["due-soon", "approval", "emergency", "promised", "promised-and-late"],
 )
-async def test_what_the_morning_would_tell_too_late_comes_by_itself(
-    office: Office, step: OpenStep, clocks: tuple[Clock, ...]
-) -> None:
+async def test_what_can_not_wait_comes_at_once(office: Office, step: OpenStep, clocks: tuple[Clock, ...]) -> None:
     await office.database.execute("INSERT INTO departments VALUES ('role:approver', 'Approver', 'shobhit@x.example')")
     await office.at(NOON)
     await office.shown(step, clocks=clocks)
     assert await office.later.waiting(CASE, NUDGE) is None
+
+
+@pytest.mark.parametrize(
+    ("due", "asked_at", "told_at"),
+    [
+        (
+            "2026-03-10 10:00",
+            "2026-03-09 10:00",
+            "2026-03-09 14:30",
+        ),  # a day's step: an hour of tomorrow, three of today
+        ("2026-03-09 15:00", "2026-03-09 10:00", "2026-03-09 11:00"),
+        ("2026-03-15 12:00", "2026-03-13 10:00", "2026-03-13 13:30"),  # a Sunday: told on Friday
+        ("2026-03-16 11:30", "2026-03-13 10:00", "2026-03-13 16:00"),  # a Monday: its digest would leave too little
+    ],
+    ids=["a-day", "today", "sunday", "monday"],
+)
+async def test_a_promise_comes_by_itself_once_four_working_hours_are_left(
+    office: Office, due: str, asked_at: str, told_at: str
+) -> None:
+    await office.at(at(asked_at))
+    await office.shown(asked("investigate", at(due)))
+    nudge = NUDGE.model_copy(update={"digest": due.endswith("10:00")})  # a warning that the case thinks can wait, too
+    assert await office.later.waiting(CASE, nudge) == NUDGE
+    await office.later.keep(CASE, NUDGE)
+    for moment, sent in ((timedelta(minutes=-15), 0), (timedelta(), 1), (timedelta(minutes=15), 0)):
+        await office.at(at(told_at) + moment)
+        assert await office.digests() == Digested(sent=sent)
+    assert len(office.post.sent) == 1
 
 
 async def test_a_promise_that_is_kept_or_broken_already_keeps_nobody_from_waiting(office: Office) -> None:

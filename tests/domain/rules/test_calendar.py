@@ -25,6 +25,7 @@ from domain.rules.calendar import (
     public_holidays,
     round_to_end_of_day,
     tiles,
+    working_time,
 )
 from domain.rules.clock import ClockKind, Target, due
 from tests.domain.rules.calendars import AGENCY, LONDON, at, calendars, hours, moments
@@ -196,6 +197,17 @@ def test_a_working_moment_is_never_before_and_is_its_own_next(calendar: Calendar
     moment = next_working_moment(calendar, since)
     assert moment >= since
     assert next_working_moment(calendar, moment) == moment
+
+
+@settings(deadline=None)
+@given(calendars(), moments(), st.integers(1, 600))
+def test_the_working_time_before_a_moment_is_what_a_business_clock_counts(
+    calendar: Calendar, since: datetime, minutes: int
+) -> None:
+    target = Target(name="any", clause="ID-5", after=timedelta(minutes=minutes), clock=ClockKind.BUSINESS)
+    until = due(target, since, calendar)
+    assert working_time(calendar, since, until) == target.after
+    assert working_time(calendar, until, since) == timedelta()
 
 
 @settings(deadline=None)
