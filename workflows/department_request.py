@@ -1,6 +1,7 @@
 """Department request: something is asked of a department, and followed up until it is done (ID-1 to ID-12)."""
 
 import asyncio
+from functools import partial
 from itertools import count
 
 from temporalio import workflow
@@ -47,7 +48,7 @@ class DepartmentRequest(CaseWorkflow):
             self.department = self.department or (await person(case, sop.route())).result.department  # ID-1
             if not request.unsure:
                 start_clock(case, sop.resolved(request, request.due_after), step=case.named("process"))  # ID-5
-            start_clock(case, sop.next_reply(request, 1), step=sop.step_of(request, 1))  # ID-8
+            self.promise_note(request, 1, asked=0)  # ID-8
             await asyncio.gather(
                 self.processed(request),  # ID-3 to ID-7, ID-9 to ID-12
                 self.put_on_it(request),  # ID-4
@@ -128,29 +129,38 @@ class DepartmentRequest(CaseWorkflow):
 
     async def followed_up(self, request: DepartmentAsk) -> None:
         """ID-8: the CSS's note at least every 48 hours; one that is written in Teamwork counts as well."""
-        asked = 0
+        asked, by_hand = 0, True
         for turn in count(1):
-            noted = self.case.keep("noted-before", self.seen).noted
-            if turn > 1:
-                start_clock(self.case, sop.next_reply(request, turn), step=sop.step_of(request, asked + 1))
+            noted = partial(self.is_noted, self.case.keep("noted-before", self.seen).noted)
             soon = await deadline(self.case, "next-follow-up", "ID-8", sop.next_note(request, turn))
-            if await passed(self.case, "next-note", "ID-8", soon, lambda seen=noted: self.is_noted(seen)):
+            if turn > 1:
+                self.promise_note(request, turn, asked)
+            if not by_hand:
+                await self.noted_elsewhere()
+            by_hand = False
+            if await passed(self.case, "next-note", "ID-8", soon, noted):
                 asked += 1
                 step = sop.follow_up(request, self.department, asked)
                 looks = self.looks(request, before_asking=True)
-                if not await person_unless(self.case, step, lambda seen=noted: self.is_noted(seen), looks):
-                    await self.noted_elsewhere()
-            met(self.case, TargetName.NEXT_REPLY)
+                by_hand = await person_unless(self.case, step, noted, looks) is not None
+            if not by_hand or self.is_over():
+                met(self.case, TargetName.NEXT_REPLY)
             if self.is_over():
                 break
+
+    def promise_note(self, request: DepartmentAsk, turn: int, asked: int) -> None:
+        """The next note; and the one after it, from the moment on at which the CSS writes this one."""
+        after = sop.next_reply(request, turn + 1), sop.step_of(request, asked + 2)
+        start_clock(self.case, sop.next_reply(request, turn), step=sop.step_of(request, asked + 1), then=after)
 
     def is_noted(self, before: int) -> bool:
         return self.is_over() or self.seen.noted > before
 
     async def noted_elsewhere(self) -> None:
-        """Who was asked is shown to be asked no more: nothing else may happen for a while."""
-        if not self.is_over():
-            await stage(self.case, "noted", "ID-8", (), doing="followed up in Teamwork")
+        """Whoever was asked is shown to be asked no more, and what is promised next is shown: nothing else may happen
+        for days.
+        """
+        await stage(self.case, "noted", "ID-8", (), doing="followed up in Teamwork")
 
     async def watched(self, request: DepartmentAsk) -> None:
         """What Teamwork says is a hint: the task is read again, and what is read counts."""

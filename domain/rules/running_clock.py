@@ -14,6 +14,7 @@ from domain.rules.calendar import Calendar
 from domain.rules.clock import (
     FOREVER,
     Cause,
+    ClockKind,
     Pause,
     PauseRule,
     Segment,
@@ -39,11 +40,20 @@ class Owned(Model):
     owner: str
 
 
+class Following(Model):
+    """The promise that the end of another one's step makes, for the next step of its kind."""
+
+    clock_id: str
+    target: Target
+    step_id: str
+
+
 class Clock(Model):
     """A promise that runs. `promised`: the moment that was promised at the start, which only pauses move.
 
     `step_id`: the person's step whose end meets it; "": the SOP says when it is met. `met_by`: keys of the effects that
-    meet it once all of them are sent, so that whoever reads the tables need not wait for the case's next word.
+    meet it once all of them are sent, so that whoever reads the tables need not wait for the case's next word. `then`:
+    what is promised from the moment on at which its step ends.
     `warned`: the highest point, in percent, that was warned of. `breached_at`: when the breach was recorded.
     """
 
@@ -59,6 +69,7 @@ class Clock(Model):
     breached_at: datetime | None = None
     met_at: datetime | None = None
     met_by: tuple[str, ...] = ()
+    then: Following | None = None
 
     @property
     def in_words(self) -> str:
@@ -91,6 +102,20 @@ def start(clock_id: str, target: Target, now: datetime, calendar: Calendar | Non
     """A clock that runs from `now` on."""
     promised = due(target, now, calendar)
     return Clock(clock_id=clock_id, target=target, since=now, promised=promised, step_id=step_id, calendar=calendar)
+
+
+def follow(clock: Clock, now: datetime, calendar: Calendar | None) -> Clock | None:
+    """The promise that follows, if its step ends now."""
+    if clock.then is None:
+        return None
+    target = counted(clock.then.target, calendar)
+    own = calendar if target.clock is ClockKind.BUSINESS else None
+    return start(clock.then.clock_id, target, now, own, clock.then.step_id)
+
+
+def counted(target: Target, calendar: Calendar | None) -> Target:
+    """The target as it can be counted: where no calendar is known, all time counts."""
+    return target if calendar else target.model_copy(update={"clock": ClockKind.ELAPSED})
 
 
 def paused(clock: Clock, now: datetime) -> tuple[Pause, ...]:

@@ -242,10 +242,10 @@ class Play:
 
 
 def dues(view: CaseView) -> dict[str, datetime]:
-    """By when each step is due, and each promise but those of a further note, which ride on the next activity."""
+    """By when each step and each promise is due."""
     steps = {step.step_id: step.deadline.due for step in view.steps}
     runs = {clock.clock_id: clock.due for clock in view.clocks if clock.runs}
-    return steps | {name: due for name, due in runs.items() if not name.startswith("next-reply.")}
+    return steps | runs
 
 
 def as_sent(view: CaseView, settled: Mapping[str, ReceiptState]) -> CaseView:

@@ -231,6 +231,36 @@ async def test_a_follow_up_is_reminded_of_only_after_48_hours_without_a_note(
 
 @pytest.mark.clause("ID-8")
 @pytest.mark.usefixtures("at_work")
+@pytest.mark.parametrize("where", ["here", "in Teamwork when asked", "in Teamwork before being asked"])
+async def test_the_promise_of_the_next_note_is_in_the_tables_as_soon_as_a_note_is_written(
+    client: Client, town: Town, queue: str, where: str
+) -> None:
+    case = await ask(client, town, queue, due_after=240 * HOUR)
+    await case.step("process")
+    await case.settled()
+    await case.forward((30 if "before" in where else 37) * HOUR)
+    if where == "here":
+        await case.ends(await case.step("follow-up"))
+    else:
+        case.world.changes(noted=1)
+        await case.tell(FactKind.TASK)
+    noted_at = await case.now()
+
+    async def is_written() -> bool:
+        written = case.world.written
+        return bool(written and any(one.clock_id == "next-reply.2" for one in written.clocks))
+
+    await eventually(is_written, "the next promise is not in the tables", 5)
+    assert case.world.written is not None
+    shown, written = ({one.clock_id: one for one in view.clocks} for view in (await case.view(), case.world.written))
+    assert abs(written["next-reply.2"].due - noted_at - 48 * HOUR) < MINUTE
+    assert shown["next-reply.2"].due == written["next-reply.2"].due
+    assert not shown["next-reply"].runs
+    assert not written["next-reply"].runs
+
+
+@pytest.mark.clause("ID-8")
+@pytest.mark.usefixtures("at_work")
 async def test_the_css_is_not_asked_to_follow_up_what_was_completed_without_a_word(
     client: Client, town: Town, queue: str
 ) -> None:

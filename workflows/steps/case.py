@@ -12,7 +12,7 @@ from domain.case import Carried, CaseEvent, CaseStatus, CaseView, Deadline, Even
 from domain.effects import Effect, Receipt
 from domain.messages import ClientMessage, Fact, FactKind, SignedAct, Unreadable
 from domain.model import Model
-from domain.rules.running_clock import HOLDFAST, Clock, Happening, as_shown, hold, meet, passed
+from domain.rules.running_clock import HOLDFAST, Clock, Happening, as_shown, follow, hold, meet, passed
 from domain.steps import Desk, Look
 
 MOST_HANDLED = 500
@@ -82,6 +82,10 @@ class Case:
         self.counted[name] = self.counted.get(name, 0) + 1
         named = self.named(name)
         return named if self.counted[name] == 1 else f"{named}.{self.counted[name]}"
+
+    def next_named(self, name: str) -> str:
+        """What `key` returns the next time that it is asked for this name."""
+        return f"{self.named(name)}.{self.counted.get(name, 0) + 1}"
 
     def named(self, name: str) -> str:
         """What a step is called in this cycle of the case."""
@@ -183,6 +187,9 @@ class Case:
         Its version grows with the clock, so that what a reset run shows is newer than what it overtakes.
         """
         self.version = max(self.version + 1, int(workflow.now().timestamp() * 1000))
+        calendar, now = self.request.calendar, workflow.now()
+        ending = [one for one in self.clocks.values() if without and one.step_id == without and one.runs]
+        begins = [begun for one in ending if (begun := follow(one, now, calendar))]
         return CaseView(
             case_id=self.request.case_id,
             workflow_id=self.workflow_id,
@@ -195,7 +202,7 @@ class Case:
             doing=self.doing,
             broken=tuple(self.broken),
             refused=self.refused,
-            clocks=tuple(self._as_shown(one, without) for one in self.clocks.values()),
+            clocks=tuple(self._as_shown(one, without) for one in (*self.clocks.values(), *begins)),
             version=self.version,
         )
 

@@ -17,7 +17,20 @@ from domain.people import Role
 from domain.rules.calendar import Calendar
 from domain.rules.clock import Cause, ClockKind, Target
 from domain.rules.hours import duration_in_words
-from domain.rules.running_clock import Clock, Happening, advance, held, late, meet, minutes, next_moment, start
+from domain.rules.running_clock import (
+    Clock,
+    Following,
+    Happening,
+    advance,
+    counted,
+    follow,
+    held,
+    late,
+    meet,
+    minutes,
+    next_moment,
+    start,
+)
 from domain.rules.running_clock import pause as paused
 from domain.rules.running_clock import resume as resumed
 from workflows.steps.asking import perform
@@ -32,25 +45,38 @@ MOST_KEPT = 20
 
 
 def start_clock(
-    case: Case, target: Target, *, step: str = "", calendar: Calendar | None = None, clock_id: str = ""
+    case: Case,
+    target: Target,
+    *,
+    step: str = "",
+    calendar: Calendar | None = None,
+    clock_id: str = "",
+    then: tuple[Target, str] | None = None,
 ) -> datetime:
     """Promises `target` from now on, once, and says by when.
 
     `step`: the person's step whose end meets it (its key, such as `draft`), else the SOP calls `met`. `calendar`: whose
-    working time counts, if not the case's own. `clock_id`: of one beside the case, which nothing there counts.
+    working time counts, if not the case's own. `clock_id`: of one beside the case, which nothing there counts. `then`:
+    the next promise of this name and its step, which an act that ends `step` makes: it is in the tables with that act.
     """
     key = f"clock-{clock_id}" if clock_id else case.key(f"clock-{target.name}")
     if key not in case.done:
-        clock_id = key.removeprefix("clock-")
-        case.clocks[clock_id] = clock = _started(case, clock_id, target, step, calendar or case.request.calendar)
-        _forget_old(case)
-        case.hold_clocks()
-        case.clock_changes += 1
-        case.done[key] = clock.promised.isoformat()
-        _note(
-            case, EventKind.PROMISED, clock, f"Promised {clock.in_words} by {_utc(clock.promised)}.", **_versions(clock)
-        )
+        clock = _started(case, key.removeprefix("clock-"), target, step, calendar or case.request.calendar)
+        if then:
+            following = case.next_named(f"clock-{target.name}").removeprefix("clock-")
+            after = Following(clock_id=following, target=then[0], step_id=then[1])
+            clock = clock.model_copy(update={"then": after})
+        _begin(case, clock)
     return datetime.fromisoformat(case.done[key])
+
+
+def _begin(case: Case, clock: Clock) -> None:
+    case.clocks[clock.clock_id] = clock
+    _forget_old(case)
+    case.hold_clocks()
+    case.clock_changes += 1
+    case.done[f"clock-{clock.clock_id}"] = clock.promised.isoformat()
+    _note(case, EventKind.PROMISED, clock, f"Promised {clock.in_words} by {_utc(clock.promised)}.", **_versions(clock))
 
 
 def pause(case: Case, name: str, cause: Cause, by: str = "", until: datetime | None = None) -> None:
@@ -91,12 +117,16 @@ def promised(case: Case, name: str) -> tuple[Clock, ...]:
     return tuple(one for one in case.clocks.values() if one.runs and one.target.name == name)
 
 
-def meet_step(case: Case, step_id: str, at: datetime) -> None:
-    """A person's step ended by an act that came at this moment: what it was to meet is met."""
+def meet_step(case: Case, step_id: str, came: datetime, heard: datetime) -> None:
+    """A person's step ended by an act that came at this moment: what it was to meet is met. `heard`: when it was
+    judged, which is when the promise begins that follows.
+    """
     for clock in tuple(case.clocks.values()):
         if clock.runs and clock.step_id == step_id:
-            _meet(case, clock, at)
+            _meet(case, clock, came)
             case.clock_changes += 1
+            if begun := follow(clock, heard, case.request.calendar):
+                _begin(case, begun)
 
 
 async def clocks(case: Case) -> None:
@@ -130,7 +160,7 @@ def _earlier(case: Case, moment: datetime | None) -> Callable[[], bool]:
 def _started(case: Case, clock_id: str, target: Target, step: str, calendar: Calendar | None) -> Clock:
     if target.clock is ClockKind.BUSINESS and calendar is None:
         case.note(EventKind.NOTED, target.clause, f"{clock_id}: no calendar is known, so that all time counts.")
-        target = target.model_copy(update={"clock": ClockKind.ELAPSED})
+        target = counted(target, calendar)
     own = calendar if target.clock is ClockKind.BUSINESS else None
     return start(clock_id, target, workflow.now(), own, step)
 

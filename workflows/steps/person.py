@@ -262,7 +262,7 @@ async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:
     acts = _batch(case, key)
     if not acts:
         return None
-    before, after = case.view(), case.view(without=key)
+    before, after, heard = case.view(), case.view(without=key), workflow.now()
     results = [_read(act, step) for act in acts]
     request = RecordActs(
         case_id=case.request.case_id,
@@ -293,7 +293,7 @@ async def _hear(case: Case, key: str, step: PersonStep[R]) -> Done[R] | None:
     result = results[answer.accepted]
     if not isinstance(result, Model):
         return None
-    meet_step(case, key, came)
+    meet_step(case, key, came, heard)
     _done_late(case, case.open[key], came)
     return _finish(
         case, key, Done(result, answer.by, ActKind(answer.kind), answer.receipts), request.candidates[answer.accepted]
