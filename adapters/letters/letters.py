@@ -7,7 +7,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from adapters.letters.render import fill_in, subject_line
-from adapters.postgres.correspondence import CaseFacts, Mailbox, read_case, read_step
+from adapters.postgres.correspondence import CaseFacts, Mailbox, Said, read_case, read_step
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import Addressed, Addressee, PostgresDirectory
 from adapters.postgres.money_changes import approvers_lately
@@ -30,6 +30,7 @@ from domain.effects import (
 )
 from domain.errors import Permanent, Refused
 from domain.mail import OutgoingMail, Words
+from domain.messages import ActKind
 from domain.return_lead import Doubt, LeadBilling
 from domain.rules.answer import Answer, CaseLead, RefusedLead, answer, valid_leads
 from domain.rules.hours import LONDON, in_zone
@@ -114,6 +115,26 @@ class PostgresLetters:
         if step.name == "confirm":
             facts = to_be_confirmed(facts)
         return _Writer(facts, self._settings).instructions(step)
+
+
+_TALKS: Mapping[ActKind, str] = {
+    ActKind.ASK_BACK: "asked",
+    ActKind.DONE: "answered",
+    ActKind.REJECT: "rejected",
+    ActKind.WITHDRAW: "withdrew the approval",
+}
+"""What passes between the approver and the team before he decides (RL-14), in words that follow a name."""
+
+
+def _spoken(said: Said) -> str:
+    words = f": {' '.join(said.text.split())}" if said.text else ""
+    return f"{said.by} {_TALKS[said.kind]}{words}"
+
+
+def _words(facts: CaseFacts, kind: ActKind) -> str:
+    """Who decided so last and why, on one line: internal. "" if nobody did, or without a word."""
+    found = facts.last(kind)
+    return f"{found.by}: {' '.join(found.text.split())}" if found and found.text else ""
 
 
 def to_be_confirmed(facts: CaseFacts) -> CaseFacts:
@@ -260,11 +281,14 @@ class _Writer:
             "found": facts.request,
             "answer": said,
             "asked": facts.asked,
+            "asked_back": _words(facts, ActKind.ASK_BACK),
             "case_id": facts.case_id,
+            "conversation": [_spoken(one) for one in facts.said if one.kind in _TALKS and one.step_name != "declined"],
             "client_id": facts.client_id,
             "client_name": facts.client_name,
             "confirmed_at": _moment(facts.confirmed_at) if facts.confirmed_at else "",
             "confirmed_by": facts.confirmed_by,
+            "declining": _words(facts, ActKind.DECLINE),
             "department_name": (thread.department_name if thread else "") or "CommVersion",
             "doubt": sop.DOUBT_TEXTS.get(Doubt(str(facts.request.get("doubt", ""))), ""),
             "decided": _decided(facts),
@@ -275,10 +299,12 @@ class _Writer:
             "linked_to": facts.linked_to,
             "note": str(facts.request.get("note", "")),
             "opened_at": _moment(facts.opened_at),
+            "rejection": _words(facts, ActKind.REJECT),
             "reply_subject": _reply_subject(thread),
             "sent_on": f"{thread.sent_at.astimezone(_LONDON):%d %B %Y}" if thread and thread.sent_at else "",
             "token": self.token,
             "total": _total(billed),
+            "valid_leads": billed,
         }
 
     def _team(self, audience: Audience) -> tuple[Mailbox, ...]:

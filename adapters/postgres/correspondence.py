@@ -9,17 +9,18 @@ from typing import Any
 from adapters.postgres import policy
 from adapters.postgres.crypto import ClientKey, SealedError, Vault
 from adapters.postgres.ledger import sent_effects
+from adapters.postgres.names import names_of
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import case_word, ground_of
 from domain.case import OpenStep
 from domain.effects import INVOICE_PAID, AuthoriseCreditNote
 from domain.errors import Refused
 from domain.messages import ActKind
-from domain.return_lead import FinalDecision, Findings, LeadBilling, Reduction, Verdict
+from domain.return_lead import Authorisation, Decision, FinalDecision, Findings, LeadBilling, Reduction, Verdict
 from domain.rules.answer import CaseLead, Done
 from domain.rules.permits import Done as Sent
 from domain.rules.permits import credited_by
-from domain.rules.stored_acts import Trust, Word
+from domain.rules.stored_acts import Standing, Trust, Word
 from domain.steps import StepResult
 from domain.thread import CaseThread
 
@@ -42,6 +43,17 @@ class SentEffect:
     code: str
     body: Mapping[str, Any]
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Said:
+    """What somebody of ours decided or answered, in their own words: internal, the client never reads it."""
+
+    jti: str
+    kind: ActKind
+    step_name: str
+    by: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,11 @@ class CaseFacts:
     confirmations: int  # how often it was confirmed so far
     turn: int  # which confirmation counts
     notes: Mapping[str, str]  # what was written with a step that was simply done, by the step's id
+    said: tuple[Said, ...] = ()  # decisions and the answers to them, in the order they were given
+
+    def last(self, kind: ActKind) -> Said | None:
+        """The latest of a kind, if anybody said it."""
+        return next((one for one in reversed(self.said) if one.kind is kind), None)
 
     @property
     def asked(self) -> dict[str, str]:
@@ -117,7 +134,8 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
         raise Refused("no-such-case", f"there is no case {case_id}")
     key = await vault.known_key(conn, row["client_id"])
     ground = await ground_of(conn, case_id)
-    said = await case_word(conn, ground or case_id, trust)
+    own = await case_word(conn, case_id, trust)
+    said = await case_word(conn, ground, trust) if ground else own
     times = 0 if ground else sum(act.kind is ActKind.CONFIRM for act in said.acts)
     found = _findings(said)
     reduced = tuple(one for act in said.acts if isinstance(one := act.opened.result, Reduction))
@@ -145,6 +163,7 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
         confirmations=times,
         turn=max(1, times),
         notes={step_id: texts[sha] for step_id, sha in notes.items() if sha in texts},
+        said=await _said(conn, key, row["client_id"], case_id, own),
         effects=effects,
         credited=_credited(await sent_effects(conn, case_id), said, leads if ground else (), effects),
         confirmed_by=await _name(conn, confirmed.row.person_id) if confirmed else "",
@@ -175,6 +194,47 @@ def _notes(said: Word) -> dict[str, str]:
 
 def _of_request(request: Mapping[str, Any]) -> set[str]:
     return {str(sha) for name, sha in request.items() if name.endswith("_sha256") and sha}
+
+
+_DECIDES = frozenset(
+    {ActKind.APPROVE, ActKind.REJECT, ActKind.ASK_BACK, ActKind.WITHDRAW, ActKind.AUTHORISE, ActKind.DECLINE}
+)
+_ANSWERS = frozenset({"answer-back", "declined"})  # steps
+
+
+async def _said(conn: Connection, key: ClientKey | None, client_id: str, case_id: str, said: Word) -> tuple[Said, ...]:
+    """What the approver and Accounts decided, and what the team answered them (RL-12, RL-14)."""
+    steps = [act.row.step_id for act in said.acts]
+    rows = await conn.fetch(
+        "SELECT step_id, name FROM case_steps WHERE case_id = $1 AND step_id = ANY($2)", case_id, steps
+    )
+    step_names = {row["step_id"]: row["name"] for row in rows}
+    told = [act for act in said.acts if act.kind in _DECIDES or _answers(act, step_names)]
+    texts = await _texts(conn, key, client_id, {_words(act) for act in told})
+    names = await names_of(conn)
+    return tuple(
+        Said(
+            jti=act.row.jti,
+            kind=act.kind,
+            step_name=step_names.get(act.row.step_id, ""),
+            by=names.get(act.row.person_id) or act.row.sub,
+            text=texts.get(_words(act), ""),
+        )
+        for act in told
+    )
+
+
+def _answers(act: Standing, step_names: Mapping[str, str]) -> bool:
+    return act.kind is ActKind.DONE and step_names.get(act.row.step_id) in _ANSWERS
+
+
+def _words(act: Standing) -> str:
+    """SHA-256 of what was written with an act, "" if nothing was."""
+    match act.opened.result:
+        case Decision(reason_sha256=sha) | Authorisation(reason_sha256=sha) | StepResult(note_sha256=sha):
+            return sha
+        case _:
+            return ""
 
 
 async def _name(conn: Connection, person_id: str) -> str:

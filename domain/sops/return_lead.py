@@ -289,6 +289,9 @@ def answer_back() -> PersonStep[StepResult]:
         result=StepResult,
         waiting_for="the approver asks something: answer him, then he is asked again",
         due=DAY,
+        check=lambda found: (
+            "" if found.note_sha256 else "Write the answer: the approver reads it when he is asked again."
+        ),
     )
 
 

@@ -545,10 +545,11 @@ _DECLINED = Instruction(
     title="Accounts declined the credit note: settle it with them",
     text="""\
 Accounts would not authorise the credit note for the leads of {{ client_name }}. Nothing has been credited, and
-the client has not been told
-anything yet.
+the client has not been told anything yet.
 
-1. Read the reason they gave.
+  {{ declining or "They gave no reason: ask them." }}
+
+1. Look at what the draft should say.
 """
     + _SHOW
     + """\
@@ -693,8 +694,21 @@ _APPROVAL = Instruction(
 The Return Lead Team found these leads of {{ client_name }} to be valid returns. Together with what was granted this
 month and on the same invoices they come to more than {{ limit }}, or a price or an exchange rate is missing or changed.
 Nothing has been promised to the client, who is not on this conversation.
+
+{% for lead in valid_leads %}
+  {{ lead.lead_id }}: {{ lead.gross | money(lead.currency) if lead.gross is not none else "no price" }}
+  {{- ", invoice " ~ lead.invoice_number if lead.invoice_number else ", not invoiced" }}
+{% endfor %}
 {% if total %}
 These leads alone come to {{ total }}.
+{% endif %}
+{% if conversation %}
+
+What was said before, for our own people only:
+
+{% for line in conversation %}
+  {{ line }}
+{% endfor %}
 {% endif %}
 
 1. See which leads there are, what each comes to, why each is valid, and what was granted before this month.
@@ -713,14 +727,15 @@ _ANSWER_BACK = Instruction(
     clause="RL-14",
     title="The approver asks something about the returned leads",
     text="""\
-Before deciding about the leads of {{ client_name }}, the approver wants to know something more.
+Before deciding about the leads of {{ client_name }}, the approver wants to know something more:
 
-1. Read the question, and find the answer.
+  {{ asked_back or "The words of the question can't be read any more: ask the approver." }}
+
+1. Find the answer.
 """
     + _SHOW
     + """\
-2. Tell the approver internally. The client is never on that conversation.
-3. Say that it is answered; the approver is then asked again.
+2. Write it here. The approver reads it when he is asked again, which is at once; the client never does.
      """
     + _COMPLETE
     + """ --done --note "..."
@@ -734,7 +749,9 @@ _REJECTED = Instruction(
 The approver rejected the leads of {{ client_name }}. The reason is internal; the client reads only what you
 write here.
 
-1. See which leads there are, and the reason.
+  {{ rejection or "The words of the reason can't be read any more: ask the approver." }}
+
+1. See which leads there are.
 """
     + _SHOW
     + """\

@@ -74,9 +74,23 @@ async def list_cases(who: Who, status: str = "", client: str = "", cursor: str =
 @pages.get("/cases/{case_id:path}/acts/{jti}")
 async def show_act(who: Who, case_id: str, jti: str) -> Response:
     """The receipt of a signed act: exactly what was decided about, and whether its proof holds now."""
-    act = await who.house.pages.act(case_id, jti)
+    pages = who.house.pages
+    act = await pages.act(case_id, jti)
     values = _receipt(act)
-    return page("act.html", who, case_id=case_id, act=act, names=await who.house.pages.names(), **values)
+    known = await pages.evidence_named(case_id, [sha for line in values["subject"].lines for sha in line.evidence])
+    values["proofs"] = {
+        line.lead_id: [known[sha] for sha in line.evidence if sha in known]
+        for line in values["subject"].lines
+        if line.evidence
+    }
+    values["words"] = next(iter((await pages.texts(case_id, _words(act))).values()), "")
+    return page("act.html", who, case_id=case_id, act=act, names=await pages.names(), **values)
+
+
+def _words(act: ShownAct) -> list[str]:
+    """The SHA-256 of what was written with an act."""
+    payload: dict[str, Any] = json.loads(act.row.act.payload)
+    return [str(payload[name]) for name in ("reason_sha256", "note_sha256") if payload.get(name)]
 
 
 def _receipt(act: ShownAct) -> dict[str, Any]:

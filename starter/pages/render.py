@@ -55,7 +55,7 @@ WORDS = {
     "request.done": "said that it is done",
 }
 APPROVAL_REASONS = {
-    "above-the-limit": "Together with whatever else was granted this month, it comes to more than the limit.",
+    "above-the-limit": "It comes to more than the limit.",
     "price-missing-or-changed": "The price of a lead is missing, zero, or was changed since it arrived.",
     "no-valid-rate": "There is no exchange rate that counts: it is missing, too old, or jumped.",
     "already-credited-in-the-books": "The books already hold a credit for a lead.",
@@ -84,7 +84,8 @@ def _day(day: date) -> str:
     return f"{day:%A %d %B %Y}"
 
 
-def _money(amount: Decimal | None, currency: str = "GBP") -> str:
+def money(amount: Decimal | None, currency: str = "GBP") -> str:
+    """An amount as people read it, "-" where there is none."""
     if amount is None:
         return "-"
     return f"£{amount:,.2f}" if currency == "GBP" else f"{currency} {amount:,.2f}"
@@ -146,7 +147,7 @@ def environment() -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
     )
     filters: dict[str, Any] = made.filters
-    filters |= {"moment": _moment, "money": _money, "plain": _plain, "title_of": _title, "refusal": sentence}
+    filters |= {"moment": _moment, "money": money, "plain": _plain, "title_of": _title, "refusal": sentence}
     filters |= {"why": _why, "by": _by, "did": did, "month": _month, "day": _day}
     known: dict[str, Any] = made.globals
     known |= {"static": _static, "case_url": case_url, "step_url": step_url, "clauses": clauses()}

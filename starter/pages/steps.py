@@ -3,10 +3,10 @@
 GET and HEAD only show; what decides is a POST, signed by the gateway.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +20,7 @@ from domain.department_request import DEPARTMENT_REQUEST
 from domain.errors import Refused
 from domain.explained import lines as in_words
 from domain.messages import ActKind
+from domain.money import Currency
 from domain.rules.acts import OWNERSHIP, refuse
 from domain.rules.answer import valid_leads
 from domain.sops.texts import INSTRUCTIONS
@@ -30,7 +31,7 @@ from starter.gateway import Answer
 from starter.pages import table
 from starter.pages.cases import came_in
 from starter.pages.instructions import Instructions, read_instructions
-from starter.pages.render import LONDON, case_url, page, step_url
+from starter.pages.render import LONDON, case_url, money, page, step_url
 from starter.pages.visitor import Form, Visitor, Who, sign_in_url, text_of
 
 pages = APIRouter()
@@ -202,6 +203,7 @@ async def _shown(made: Desk) -> dict[str, Any]:
     return {
         "names": names,
         "people": await house.pages.people(),
+        "said": made.facts.said,
         "why_then": await _why_then(made, names) if made.open else (),
         "effect": next((one for one in made.detail.effects if one.key == row.step.reference), None),
         "request": await house.requests.of(made.case_id) if is_request else None,
@@ -237,16 +239,29 @@ async def _found(made: Desk) -> list[dict[str, Any]]:
 
 
 async def _approval(made: Desk) -> dict[str, Any]:
-    """What the approver sees beside the lines: who investigated, and what was decided before, with its reasons."""
-    acts = await made.who.house.pages.acts(made.case_id)
-    earlier = [one for one in acts if one.row.kind in _DECISIONS | {ActKind.WITHDRAW}]
-    reasons = {one.row.jti: str(json.loads(one.row.act.payload).get("reason_sha256", "")) for one in earlier}
-    texts = await made.who.house.pages.texts(made.case_id, reasons.values())
+    """What the approver sees beside the lines: who investigated, why he is asked, and what becomes of it."""
+    acts, lines = await made.who.house.pages.acts(made.case_id), made.subject.lines
+    invoices = dict.fromkeys(line.invoice_number for line in lines if line.invoice_number)
     return {
         "asked_by": [one for one in acts if one.row.kind == ActKind.FINDINGS and one.standing],
-        "earlier": [(one, texts.get(reasons[one.row.jti], "")) for one in earlier],
         "asking": made.subject.asking,
+        "worth": worth(lines),
+        "not_charged": [line.lead_id for line in lines if not line.invoice_number],
+        "credits": {one: [line for line in lines if line.invoice_number == one] for one in invoices},
+        "foreign": any(line.currency != "GBP" for line in lines),
     }
+
+
+def worth(lines: Sequence[SubjectLine]) -> str:
+    """What is approved, as its lines say it: one amount a currency, and how many leads have none."""
+    sums: dict[Currency, Decimal] = {}
+    for line in lines:
+        if line.gross is not None:
+            sums[line.currency] = sums.get(line.currency, Decimal(0)) + line.gross
+    said = [money(total, currency) for currency, total in sums.items()]
+    if unpriced := sum(line.gross is None for line in lines):
+        said.append(f"{unpriced} lead{'' if unpriced == 1 else 's'} without a price")
+    return " and ".join(said)
 
 
 async def _rows(made: Desk) -> list[table.Row]:

@@ -7,8 +7,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from domain.messages import ActKind
-from starter.pages.render import step_url
-from tests.agency import add_lead, letter
+from starter.pages.render import case_url, step_url
+from tests.agency import add_lead, invoice, letter
 from tests.pages.browser import PHONE, chromium, screen
 from tests.pages.town import APPROVER, Town
 
@@ -74,17 +74,82 @@ async def test_a_rejection_needs_a_reason(town: Town) -> None:
     await town.agency.parked(case_id, "rejected")
 
 
-async def test_asking_back_goes_to_the_team_and_the_reason_is_shown_when_he_is_asked_again(town: Town) -> None:
+async def test_asking_back_goes_to_the_team_and_both_read_what_the_other_wrote(town: Town) -> None:
     case_id, page = await _asked(town)
     shobhit = await town.signed_in(APPROVER)
     await shobhit.act(page, "return.ask_back", reason="Which campaign was it?")
-    step = await town.agency.parked_at(case_id, "answer-back")
+    step = step_url(case_id, await town.agency.parked_at(case_id, "answer-back"))
     priya = await town.signed_in("P-1")
-    answer = await priya.act(step_url(case_id, step), "step.done", note="The October one.")
+    for shown in (step, f"{step}/panel"):
+        assert "Shobhit Patil asked back</a>: Which campaign was it?" in (await priya.get(shown)).text
+    empty = await priya.act(step, "step.done", note=" ")
+    assert (empty.status_code, "Write the answer" in empty.text) == (409, True)
+    answer = await priya.act(step, "step.done", note="The October one.")
     assert answer.status_code == 303, answer.text
     await town.agency.parked(case_id, "approval.2")
     shown = (await shobhit.get(step_url(case_id, "approval.2"))).text
     assert "Which campaign was it?" in shown
+    assert "Priya Nair answered</a>: The October one." in shown
+
+
+async def test_the_reason_of_a_rejection_is_read_by_the_team_on_its_step_and_with_the_proof(town: Town) -> None:
+    case_id, page = await _asked(town)
+    shobhit, priya = await town.signed_in(APPROVER), await town.signed_in("P-1")
+    done = await shobhit.act(page, "return.reject", reason="Too many at once; talk to me.")
+    assert "Too many at once; talk to me." in (await shobhit.get(done.headers["location"])).text
+    await town.agency.parked(case_id, "rejected")
+    shown = (await priya.get(step_url(case_id, "rejected"))).text
+    assert "Shobhit Patil rejected</a>: Too many at once; talk to me." in shown
+
+
+async def test_the_page_shows_what_is_approved_why_who_asked_and_what_was_granted_before(town: Town) -> None:
+    agency = town.agency
+    earlier = await agency.receive(letter("L-1005"))
+    await agency.find(earlier, ["L-1005"])
+    await agency.confirm(earlier)
+    await agency.result(earlier)
+    agency.outside.xero.seed(invoices=[invoice("INV-7", range(1007, 1008), net="400.00")])
+    case_id = await agency.receive(letter("L-1006 and L-1007"))
+    await agency.parked(case_id, "investigate")
+    priya, page = await town.signed_in("P-1"), step_url(case_id, "investigate")
+    fields = await priya.fields(page, "table.hand-in")
+    for lead in ("L-1006", "L-1007"):
+        fields |= {f"verdict:{lead}": "valid", f"reason:{lead}": "duplicate", f"text:{lead}": f"{lead} came before."}
+    proof = {"file:L-1007": ("call.txt", b"The same caller as on Monday.", "text/plain")}
+    assert (await priya.post(page, fields, files=proof)).status_code == 303
+    await agency.parked(case_id, "approval")
+    shobhit = await town.signed_in(APPROVER)
+    shown = " ".join((await shobhit.get(step_url(case_id, "approval"))).text.split())
+    for words in (
+        "Approve £540.00 for Acme Plumbing?",
+        "with the £60.00 that this client was granted before, it comes to £600.00",
+        "more than the limit of £500.00. The client knows nothing of this yet.",
+        "The client is told that L-1006 will not be charged.",
+        "Accounts issue a credit note for L-1007 on invoice INV-7",
+        f'<th scope="row">L-1005</th><td><a href="{case_url(earlier)}">its case</a></td><td class="num">£60.00</td>',
+        "Priya Nair investigated. Asked for by jane@acme-plumbing.example",
+        "The client had it before",
+        "L-1007 came before.",
+        "call.txt</a>",
+    ):
+        assert words in shown, words
+    receipt = await shobhit.act(step_url(case_id, "approval"), "return.approve")
+    proven = (await shobhit.get(receipt.headers["location"])).text
+    assert "The signature holds" in proven
+    assert "call.txt</a>" in proven
+    assert f'<a href="{case_url(earlier)}">L-1005</a> £60.00' in proven
+
+
+async def test_a_form_without_the_token_or_of_another_site_approves_nothing(town: Town) -> None:
+    case_id, page = await _asked(town)
+    shobhit = await town.signed_in(APPROVER)
+    fields = await shobhit.fields(page, "return.approve")
+    for csrf in ({}, {"csrf": ""}, {"csrf": "0" * 64}):
+        bare = {name: value for name, value in fields.items() if name != "csrf"} | csrf
+        assert (await shobhit.post(page, bare)).status_code == 403
+    for origin in ("https://evil.example", "null", ""):
+        assert (await shobhit.post(page, fields, origin=origin)).status_code == 403
+    assert await town.acts(case_id, "return.approve") == 0
 
 
 @pytest.mark.parametrize("sub", ["P-1", "P-2", "P-3", "P-4"])
