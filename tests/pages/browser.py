@@ -45,8 +45,11 @@ class Screen:
         ]
 
     async def fits(self) -> bool:
-        """Whether nothing has to be scrolled sideways."""
-        return await self.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+        """Whether nothing has to be scrolled sideways. A phone's window grows with what is too wide for it: its page's
+        own width does not.
+        """
+        wide = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        return await self.page.evaluate(wide)
 
     async def shoot(self, name: str) -> None:
         """Checks the page as it is; a picture of it goes to the documentation on purpose (`make screenshots`)."""

@@ -12,10 +12,10 @@ from domain.messages import ActKind
 from runtime.keys import rotate
 from runtime.plugin import holdfast_plugin
 from starter.gateway import Gateway, LocalLogin
-from tests.agency import CLIENT_MAIL, SHOBHIT, Agency, invoice, letter
+from tests.agency import CLIENT_MAIL, RETURNS, SHOBHIT, Agency, invoice, letter
 from worker import WORKFLOWS
 
-OMAR = "omar@commversion.com"
+OMAR, PIA = "omar@commversion.com", "pia@commversion.com"
 LEADS = ["L-1005", "L-1006", "L-1007", "L-1008"]
 
 
@@ -44,6 +44,10 @@ async def test_a_penny_more_is_put_to_shobhit_internally_before_anything_is_prom
     await agency.parked(case_id, "approval")
     (asked,) = [mail for mail in agency.mails("Approve") if SHOBHIT in str(mail["To"])]
     assert CLIENT_MAIL not in f"{asked['To']} {asked['Cc']}"
+    assert (asked["In-Reply-To"], asked["References"]) == (None, None)  # a thread of its own, not the client's
+    assert agency.settings.page_of(case_id, "approval") in asked.get_content()
+    for words in (*(f"{lead}: GBP 125.01, not invoiced" for lead in LEADS), "These leads alone come to GBP 500.04"):
+        assert words in asked.get_content()
     assert promises(agency) == []
     await agency.decide(case_id, ActKind.APPROVE)
     await agency.confirm(case_id)
@@ -54,13 +58,40 @@ async def test_a_penny_more_is_put_to_shobhit_internally_before_anything_is_prom
 
 @pytest.mark.clause("RL-14")
 async def test_silence_never_decides_and_the_escalation_role_is_told(agency: Agency) -> None:
+    await agency.database.execute(
+        "INSERT INTO money_people (role, issuer, sub, name) VALUES ('role:partner', 'local', 'P-8', 'Pia Lang')"
+    )
+    await agency.database.execute("INSERT INTO people VALUES ('P-8', 'Pia Lang', $1, 'local', 'P-8')", PIA)
     case_id = await priced(agency, "125.01")
     await agency.parked(case_id, "approval")
     for times in range(1, 4):
         await agency.pass_time(case_id, timedelta(hours=48, minutes=1))
         await agency.chased(case_id, "approval", times)
     assert len([mail for mail in agency.mails("Reminder") if SHOBHIT in str(mail["To"])]) == 3
-    assert {"escalate-approval/2", "escalate-approval/3"} <= (await agency.effects(case_id)).keys()
+    told = [str(mail["Subject"]).partition("] ")[2] for mail in agency.mails() if PIA in str(mail["To"])]
+    assert [words.partition(":")[0] for words in told] == [
+        "Reminder 2",
+        "Reminder 3",
+    ]  # the partner: from the second on
+    await agency.parked(case_id, "approval")
+    assert (await agency.view(case_id)).status == "open"
+    assert promises(agency) == []
+
+
+@pytest.mark.clause("RL-14")
+async def test_an_e_mail_of_the_approvers_decides_nothing(agency: Agency) -> None:
+    """Authenticated, from his own address, in answer to the very mail that asked him: inbound mail never decides."""
+    case_id = await priced(agency, "125.01")
+    await agency.parked(case_id, "approval")
+    (asked,) = [mail for mail in agency.mails("Approve") if SHOBHIT in str(mail["To"])]
+    said = letter("", sender=SHOBHIT, text=f"Approved, go ahead with {', '.join(LEADS)}.\n\nShobhit\n")
+    del said["Subject"]
+    said["Subject"], said["In-Reply-To"] = f"Re: {asked['Subject']}", str(asked["Message-ID"])
+    await agency.deliver(said)
+    await agency.take_in()
+    await agency.parked(case_id, "approval")
+    assert await agency.database.value("SELECT count(*) FROM acts WHERE kind = 'return.approve'") == 0
+    assert await agency.database.value("SELECT count(*) FROM grants") == 0
     assert promises(agency) == []
 
 
@@ -68,6 +99,9 @@ async def test_silence_never_decides_and_the_escalation_role_is_told(agency: Age
 async def test_a_rejection_keeps_its_reason_internal_and_the_team_writes_the_text(agency: Agency) -> None:
     case_id = await priced(agency, "125.01")
     await agency.decide(case_id, ActKind.REJECT)
+    await agency.parked(case_id, "rejected")
+    (asked,) = agency.mails("The approver rejected the returns")
+    assert (str(asked["To"]), "Shobhit Patil: Because of the amount." in asked.get_content()) == (RETURNS, True)
     told = await agency.text("We looked again and can't take this lead back.")
     leads = [{"lead_id": lead, "text_sha256": told} for lead in LEADS]
     await agency.act(case_id, "rejected", ActKind.REDUCE, {"leads": leads}, "P-1")
@@ -83,7 +117,17 @@ async def test_a_rejection_keeps_its_reason_internal_and_the_team_writes_the_tex
 async def test_a_question_goes_to_the_team_and_the_approver_is_asked_again(agency: Agency) -> None:
     case_id = await priced(agency, "125.01")
     await agency.decide(case_id, ActKind.ASK_BACK)
+    await agency.parked(case_id, "answer-back")
+    (question,) = agency.mails("The approver asks something")
+    assert (str(question["To"]), "Shobhit Patil: Because of the amount." in question.get_content()) == (RETURNS, True)
     await agency.act(case_id, "answer-back", ActKind.DONE, {"note_sha256": ""}, "P-1")
+    await agency.parked(case_id, "answer-back")  # a question is not answered without a word
+    note = {"note_sha256": await agency.text("All four are of the October campaign.")}
+    await agency.act(case_id, "answer-back", ActKind.DONE, note, "P-1")
+    await agency.parked(case_id, "approval.2")
+    again = [mail for mail in agency.mails("Approve") if SHOBHIT in str(mail["To"])][-1].get_content()
+    assert "Shobhit Patil asked: Because of the amount." in again
+    assert "Priya Nair answered: All four are of the October campaign." in again
     await agency.decide(case_id, ActKind.APPROVE, "approval.2")
     await agency.confirm(case_id)
     assert (await agency.result(case_id)).valid == 4

@@ -1,5 +1,6 @@
 """The Return Lead SOP on a real server, with real mail, a real database and the vendors' ledgers as witnesses."""
 
+from decimal import Decimal
 from email.message import EmailMessage
 
 import pytest
@@ -280,11 +281,33 @@ async def test_a_declined_credit_note_comes_back_to_the_team(agency: Agency) -> 
     case_id = await agency.receive(letter("L-1001"))
     await agency.find(case_id, ["L-1001"])
     await agency.confirm(case_id)
-    await agency.act(case_id, "authorise", ActKind.DECLINE, {"reason_sha256": ""}, "P-3")
+    reason = {"reason_sha256": await agency.text("The draft names another client.")}
+    await agency.act(case_id, "authorise", ActKind.DECLINE, reason, "P-3")
+    await agency.parked(case_id, "declined")
+    (told,) = agency.mails("Accounts declined the credit note")
+    assert (str(told["To"]), "Ana Costa: The draft names another client." in words(told)) == (RETURNS, True)
     await agency.act(case_id, "declined", ActKind.DONE, {"note_sha256": ""}, "P-1")
     await agency.authorise(case_id, step_id="authorise.2")
     assert (await agency.result(case_id)).valid == 1
     await agency.keep(case_id, "declined")
+
+
+@pytest.mark.clause("RL-12")
+async def test_a_draft_edited_in_the_books_to_ten_times_the_amount_is_not_authorised(agency: Agency) -> None:
+    """Accounts say yes to what was confirmed; what the books hold by then is something else."""
+    case_id = await agency.receive(letter("L-1001"))
+    await agency.find(case_id, ["L-1001"])
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    (note,) = agency.outside.xero.credit_notes
+    line = {"Description": "Returned lead L-1001", "Quantity": 1, "UnitAmount": Decimal("500.00")}
+    tenfold = [line | {"AccountCode": "200", "TaxType": "OUTPUT2"}]
+    agency.outside.xero.edit(op="edit_credit_note", number=note["CreditNoteNumber"], set={"LineItems": tenfold})
+    await agency.authorise(case_id)
+    await agency.parked_at(case_id, "could-not")
+    (note,) = agency.outside.xero.credit_notes
+    assert (note["Status"], note["Total"]) == ("DRAFT", 600)
+    assert not any("credit note has been issued" in words(mail) for mail in to_client(agency))
 
 
 async def half_credited(agency: Agency) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -1143,10 +1143,22 @@ async def test_a_vat_setting_changed_to_slip_under_the_limit(agency: Agency) -> 
         assert await verdicts(agency, billed, confirm()) == ["above-the-limit"]
 
 
-@pytest.mark.parametrize(("gross", "code"), [("500.00", "go"), ("500.01", "above-the-limit")])
-async def test_the_boundary_in_other_currencies(agency: Agency, gross: str, code: str) -> None:
-    await agency.rate("1.00")
-    billed = [issued("L-1001", gross, currency="EUR")]
+@pytest.mark.parametrize(
+    ("currency", "rate", "gross", "code"),
+    [
+        ("EUR", "0.85", "588.23", "go"),  # GBP 499.9955
+        ("EUR", "0.85", "588.24", "above-the-limit"),  # GBP 500.0040
+        ("USD", "0.79", "632.91", "go"),  # GBP 499.9989
+        ("USD", "0.79", "632.92", "above-the-limit"),  # GBP 500.0068
+        ("USD", "1.00", "500.00", "go"),
+        ("USD", "1.00", "500.01", "above-the-limit"),
+    ],
+)
+async def test_the_boundary_in_other_currencies(
+    agency: Agency, currency: Literal["EUR", "USD"], rate: str, gross: str, code: str
+) -> None:
+    await agency.rate(rate, currency=currency)
+    billed = [issued("L-1001", gross, currency=currency)]
     await found(agency, billed)
     await confirmed(agency)
     assert await verdicts(agency, billed, confirm()) == [code]
