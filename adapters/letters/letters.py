@@ -31,7 +31,7 @@ from domain.effects import (
 from domain.errors import Permanent, Refused
 from domain.mail import OutgoingMail, Words
 from domain.messages import ActKind
-from domain.return_lead import Doubt, LeadBilling
+from domain.return_lead import Doubt, Findings, LeadBilling, Verdict
 from domain.rules.answer import Answer, CaseLead, RefusedLead, answer, valid_leads
 from domain.rules.hours import LONDON, in_zone
 from domain.rules.stored_acts import Trust
@@ -107,6 +107,18 @@ class PostgresLetters:
         facts = to_be_confirmed(await read_case(self._pool, self._vault, self.trust, case_id))
         text = fill_in(sop.ANSWER.text, _Writer(facts, self._settings).values(foreseen=True))
         return Preview(text=text, sha256=digest(text))
+
+    async def drafted(self, case_id: str, findings: Findings, texts: Mapping[str, str]) -> str:
+        """The reply with findings not handed in yet, their texts by SHA-256. Leads without one are left out.
+
+        The books are read only once they are handed in: a valid lead reads as one that is not invoiced.
+        """
+        facts = await read_case(self._pool, self._vault, self.trust, case_id)
+        found = {one.lead_id: one.verdict for one in findings.findings}
+        leads = tuple(lead for lead in facts.leads if lead.problem or lead.lead_id in found)
+        facts = replace(facts, leads=leads, findings=findings, reductions=(), texts={**facts.texts, **texts})
+        template = sop.ANSWER if Verdict.VALID in found.values() else sop.REFUSED
+        return fill_in(template.text, _Writer(facts, self._settings).values(foreseen=True))
 
     async def instructions(self, case_id: str, step_id: str) -> str:
         """What whoever does a step has to do, in full. Raises Refused if there is no such case or step."""

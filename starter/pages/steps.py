@@ -166,7 +166,7 @@ _BLANK: dict[str, Any] = {"saved": "", "complaint": "", "given": dict[str, str](
 
 async def render(made: Desk, status: int = 200, **more: Any) -> Response:
     """The page of a step, with what is asked for by its kinds."""
-    values: dict[str, Any] = _BLANK | {"rows": None} | more
+    values: dict[str, Any] = _BLANK | {"rows": None, "reply": None} | more
     values["back"] = values["given"].get("back", "")
     values |= await _extras(made, values)
     return page(_template(made), made.who, status, desk=made, **values)
@@ -281,13 +281,19 @@ async def _table(made: Desk, sent: FormData, what: str) -> Response:
     if what == "autosave":
         return page("autosaved.html", made.who, rows=rows)
     if what == "preview" and not wrong:
-        return await render(made, rows=rows, previewed=True)
+        return await render(made, rows=rows, reply=await _reply(made, rows))
     if what == "hand-in" and not wrong:
         return await _hand_in(made, rows)
     if wrong:
         words = "Some rows could not be kept; each says why."
         return await render(made, status=422, rows=rows, complaint=words)
     return RedirectResponse(f"{made.url}?saved=yes", 303)
+
+
+async def _reply(made: Desk, rows: Sequence[table.Row]) -> str:
+    """The letter that the client would read, "" as long as nothing was found out."""
+    findings, texts = table.findings_of(rows)
+    return await made.who.house.letters.drafted(made.case_id, findings, texts) if findings.findings else ""
 
 
 async def _hand_in(made: Desk, rows: Sequence[table.Row]) -> Response:

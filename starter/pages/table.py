@@ -12,8 +12,9 @@ from starlette.datastructures import FormData, UploadFile
 
 from adapters.postgres.page_reader import Chat, Evidence
 from domain.errors import Refused
-from domain.return_lead import Reason, Verdict
+from domain.return_lead import Finding, Findings, Reason, Verdict
 from domain.subject import SubjectLine
+from domain.texts import digest
 from starter.findings import COLUMNS, MOST_BYTES, parse_findings_csv
 from starter.pages.uploads import read_upload
 from starter.pages.visitor import Visitor, text_of
@@ -151,8 +152,17 @@ def evidence_of(rows: Sequence[Row], known: Mapping[str, Evidence]) -> dict[str,
     return {row.lead_id: [known[sha] for sha in row.evidence if sha in known] for row in rows}
 
 
-def refused_rows(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row.verdict == Verdict.NOT_VALID]
+def findings_of(rows: Sequence[Row]) -> tuple[Findings, dict[str, str]]:
+    """The rows that are done, as they would be handed in, and their texts by SHA-256."""
+    done = [row for row in rows if row.done]
+    texts = {digest(row.text): row.text for row in done}
+    found = [
+        Finding(
+            lead_id=row.lead_id, verdict=Verdict(row.verdict), reason=Reason(row.reason), text_sha256=digest(row.text)
+        )
+        for row in done
+    ]
+    return Findings(findings=tuple(found)), texts
 
 
 def _fill(row: Row, found: Mapping[str, Any]) -> None:

@@ -1,5 +1,10 @@
+import re
 from dataclasses import replace
+from html import unescape
 
+import pytest
+
+from starter.pages.render import case_url, step_url
 from tests.agency import Agency
 from tests.pages.town import Town, open_town
 
@@ -50,6 +55,69 @@ async def test_a_return_is_settled_on_the_pages(town: Town) -> None:
     answer = await ana.act(f"/cases/{case_id}/steps/authorise", "return.authorise")
     assert answer.status_code == 303, answer.text
     assert (await town.agency.result(case_id)).valid == 2
+
+
+@pytest.mark.clause("RL-11")
+@pytest.mark.clause("RL-12")
+@pytest.mark.clause("RL-13")
+async def test_accounts_see_drafts_with_their_amounts_what_still_waits_and_what_is_not_to_be_invoiced(
+    town: Town,
+) -> None:
+    agency = town.agency
+    await agency.database.arrived_at("600.00", "L-1008")
+    to_authorise, _ = await town.investigated("L-1001", "L-1002")
+    await agency.confirm(to_authorise)
+    listed, _ = await town.investigated("L-1005")
+    await agency.confirm(listed)
+    await agency.result(listed)
+    _, page = await town.investigated("L-1006")
+    to_approve = await town.opened("L-1008")
+    await agency.find(to_approve, ["L-1008"])
+    for case_id, step_id in ((to_authorise, "authorise"), (to_approve, "approval")):
+        await agency.parked(case_id, step_id)
+    ana = await town.signed_in("P-3")
+    shown = " ".join((await ana.get("/accounts")).text.split())
+    to_do, waiting, not_invoiced = (shown.partition(f'id="{name}"')[2] for name in ("todo", "coming", "dni"))
+    to_do, waiting = to_do.removesuffix(waiting), waiting.removesuffix(not_invoiced)
+    (note,) = agency.outside.xero.credit_notes
+    assert f"{note['CreditNoteNumber']} for invoice INV-1: <strong>£120.00</strong>" in to_do
+    assert [step_url(to_authorise, "authorise") in part for part in (to_do, waiting)] == [True, False]
+    assert [page in part for part in (to_do, waiting)] == [False, True]
+    assert step_url(to_approve, "approval") in waiting
+    assert '<th scope="row">L-1005</th><td data-label="Client">Acme Plumbing</td>' in not_invoiced
+    assert case_url(listed) in not_invoiced
+    month = re.search(r"do-not-invoice\.csv\?month=(\d{4}-\d\d)", shown)
+    assert month
+    table = (await ana.get(f"/accounts/do-not-invoice.csv?month={month[1]}")).text
+    assert [line.split(",")[:3] for line in table.splitlines()[1:]] == [["C-0001", "Acme Plumbing", "L-1005"]]
+
+
+async def test_the_preview_of_the_findings_is_the_letter_that_is_confirmed_later(town: Town) -> None:
+    case_id = await town.opened("L-1005", "L-1006", "L-1007")
+    step, priya = f"/cases/{case_id}/steps/investigate", await town.signed_in("P-1")
+    reason = "The caller asked for a price, gave a number that works, and was called back."
+    assert "Nothing yet" in (await priya.act(step, "table.preview")).text
+    first = {"verdict:L-1006": "not-valid", "reason:L-1006": "genuine-enquiry", "text:L-1006": reason}
+    shown = (await priya.act(step, "table.preview", **first)).text
+    assert "we are not able" in shown
+    assert "still without a verdict: L-1005, L-1007" in shown
+    found = dict(first)
+    for lead in ("L-1005", "L-1007"):
+        found |= {f"verdict:{lead}": "valid", f"reason:{lead}": "spam", f"text:{lead}": "A robot filled in the form."}
+    previewed = letter_on((await priya.act(step, "table.preview", **found)).text)
+    assert (reason in previewed, "A robot" in previewed) == (True, False)
+    assert await town.acts(case_id, "return.findings") == 0
+    assert (await priya.act(step, "table.hand-in", **found)).status_code == 303
+    await town.agency.parked(case_id, "confirm")
+    tom = await town.signed_in("P-2")
+    assert letter_on((await tom.get(f"/cases/{case_id}/steps/confirm")).text) == previewed
+
+
+def letter_on(page: str) -> str:
+    """The letter that a page shows."""
+    found = re.search(r'<pre class="text paper"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    assert found
+    return unescape(found.group(1))
 
 
 async def test_the_findings_table_leads_to_the_transcript_of_a_leads_chat(agency: Agency) -> None:
