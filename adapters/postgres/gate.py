@@ -5,7 +5,7 @@ sum is formed under a lock per client, in the transaction that commits `sending`
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from activities.ports import Claim, Intent, Settled
@@ -13,6 +13,7 @@ from adapters.postgres.approvers import authority, requesters
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.context import money_context, overtaken
 from adapters.postgres.crypto import Vault
+from adapters.postgres.judgement import judgement
 from adapters.postgres.leads import lead_rows
 from adapters.postgres.ledger import claim_rows, held_events, is_gated, read_rows, sent_effects, settle_rows
 from adapters.postgres.locks import lock_case, lock_client
@@ -96,7 +97,8 @@ class PostgresGate:
             stopped = {key: claim for key, claim in verdicts.items() if claim}
             refused = [(one.effect, stopped[one.effect.key].code) for one in intents if one.effect.key in stopped]
             held = await held_events(conn, through, list(claims.values()))
-            await append_events(conn, self._vault, case_id, [*by_hand, *held, *await _refusals(conn, refused)])
+            told = [*by_hand, *await court.judgement(), *held, *await _refusals(conn, refused)]
+            await append_events(conn, self._vault, case_id, told)
         return tuple((claims | stopped)[intent.effect.key] for intent in intents)
 
     async def settle(self, case_id: str, results: Sequence[Settled]) -> None:
@@ -130,6 +132,7 @@ class _Court:
     judged: Billing
     fault: str
     crediting: dict[str, str]  # by invoice, the authorisation that is under way, or may have been carried out
+    reserved: dict[str, str] = field(default_factory=dict[str, str])  # by lead, the approval it rests on, if any
 
     @classmethod
     async def open(
@@ -287,7 +290,14 @@ class _Court:
         row = (lead_id, self.case_id, contact_id, treatment, *amount, *where, effect.key, approved_jti)
         if not await self.conn.fetchval(_RESERVE, *row):
             raise Refused("already-granted", GATE_REFUSALS["already-granted"])
+        self.reserved[lead_id] = approved_jti
         self.grants[lead_id] = _Grant(self.case_id, billed.gross or Decimal(0), billed, bool(approved_jti))
+
+    async def judgement(self) -> list[Entry]:
+        """How what was reserved just now was judged, for the case to keep."""
+        if not self.reserved:
+            return []
+        return [judgement(self.judged, self.reserved, await self.conn.fetchval("SELECT holdfast_now()"))]
 
 
 _RESERVE = """INSERT INTO grants (lead_id, case_id, client_id, contact_id, treatment, gross, currency, gbp, net,

@@ -15,6 +15,7 @@ import pytest
 from activities.ports import Intent, Settled
 from adapters.postgres.crypto import Vault
 from adapters.postgres.pool import transaction
+from adapters.postgres.reader import CaseReader
 from adapters.postgres.subjects import subject
 from domain.effects import Effect
 from domain.messages import ActBody, ActKind, SignedAct
@@ -35,6 +36,7 @@ from domain.return_lead import (
     Withdrawal,
 )
 from domain.rules.acts import written
+from domain.rules.authority import RULES_VERSION
 from domain.subject import Subject
 from domain.texts import digest
 from runtime.keys import Signer, local_signer, rotate, signed_act
@@ -1031,6 +1033,34 @@ async def test_of_the_limit_a_case_began_with_and_todays_the_stricter_applies(ag
     await agency.order("pia", ActKind.SET_POLICY, limit("1000.00"))
     await confirmed(agency)
     assert await verdicts(agency, BIG, confirm()) == ["above-the-limit"]
+
+
+async def judgements(agency: Agency) -> list[dict[str, Any]]:
+    """What the case keeps of how it was judged, in its audit trail."""
+    lines = await CaseReader(agency.sops, agency.vault).timeline(CASE)
+    return [line.data for line in lines if "rules" in line.data]
+
+
+async def test_the_case_keeps_the_version_of_the_rule_its_limit_and_the_sum(agency: Agency) -> None:
+    small = [issued("L-1001", "300.00")]
+    await found(agency, small)
+    await agency.database.shift(timedelta(seconds=5))
+    await agency.order("pia", ActKind.SET_POLICY, limit("1000.00"))
+    await confirmed(agency)
+    await carry_out(agency, small, confirm(), draft())
+    (kept,) = await judgements(agency)  # once, when it was reserved
+    assert kept == {
+        "rules": RULES_VERSION, "limit_gbp": "500.00", "vat": "with", "total_gbp": "300.00", "granted_gbp": "0",
+        "leads": ["L-1001"], "approvals": [],
+    }  # fmt: skip
+
+
+async def test_the_case_keeps_the_approval_that_it_was_granted_under(agency: Agency) -> None:
+    await approved(agency)
+    await carry_out(agency, BIG, confirm())
+    (kept,) = await judgements(agency)
+    jti = await agency.database.value("SELECT jti FROM acts WHERE kind = 'return.approve'")
+    assert (kept["total_gbp"], kept["approvals"], kept["rules"]) == ("800.00", [jti], RULES_VERSION)
 
 
 async def test_a_limit_lowered_since_applies_to_cases_under_way(agency: Agency) -> None:
