@@ -26,6 +26,7 @@ def judgement(judged: Billing, reserved: Mapping[str, str], at: datetime) -> Ent
     }
     how = "Under the approval" if approvals else "Within the limit"
     total = f"GBP {judged.total_gbp:,.2f}" if rated else "an amount without a rate"
-    limit = f"GBP {judged.limit_gbp:,.2f} {judged.vat} VAT, rules version {RULES_VERSION}"
-    text = f"{how}: {total}, after GBP {judged.granted_gbp:,.2f} granted before ({limit})."
+    before = f" after GBP {judged.granted_gbp:,.2f} before," if judged.granted_gbp else ""
+    limit = f"GBP {judged.limit_gbp:,.2f} {judged.vat} VAT (rules version {RULES_VERSION})"
+    text = f"{how}: {total}{before} of {limit}."
     return Entry(EventKind.NOTED, "RL-14", at, text=text, data=data)

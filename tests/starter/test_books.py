@@ -1,20 +1,25 @@
 """Month end from the command line, and what the doctor says of the net under promises."""
 
 import json
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import pytest
-from temporalio.client import ScheduleHandle
+from temporalio.client import ScheduleActionStartWorkflow, ScheduleHandle
 
 from adapters.postgres.promises import PostgresPromises
-from domain.books_check import INVOICE_DAYS
+from domain.books_check import BOOKS_CHECK, INVOICE_DAYS
 from domain.errors import Refused
 from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE, REQUEST_SCHEDULE
+from runtime.local import environment
 from runtime.temporal_server import TemporalServer
 from starter.doctor import Finding, examine
 from starter.schedules import books_schedule
 from tests.agency import Agency, letter
 from tests.conftest import Database
-from tests.starter.cli import holdfast
+from tests.starter.cli import holdfast, in_process
+
+SCHEDULES = (BOOKS_SCHEDULE, DIRECTORY_SCHEDULE, DIGEST_SCHEDULE, REQUEST_SCHEDULE)
 
 
 @pytest.mark.clause("RL-11")
@@ -38,7 +43,7 @@ async def test_accounts_have_a_list_of_the_leads_received_in_a_month(agency: Age
 
 async def test_the_schedule_is_applied_shown_and_missed(agency: Agency, temporal: TemporalServer) -> None:
     said = [await holdfast(agency.settings, "schedules", "apply", "--json", temporal=temporal.address) for _ in "12"]
-    ids = (BOOKS_SCHEDULE, DIRECTORY_SCHEDULE, DIGEST_SCHEDULE, REQUEST_SCHEDULE)
+    ids = SCHEDULES
     assert [one.data for one in said] == [dict.fromkeys(ids, "created"), dict.fromkeys(ids, "updated")]
     handles = [agency.client.get_schedule_handle(one) for one in ids]
     try:
@@ -49,6 +54,28 @@ async def test_the_schedule_is_applied_shown_and_missed(agency: Agency, temporal
         for handle in handles:
             await handle.delete()
     assert [one.level for one in await _findings(agency, temporal)] == ["problem"] * 4
+
+
+async def test_starting_everything_has_the_books_checked_by_the_clock(
+    agency: Agency, temporal: TemporalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `make up` does once there is a worker, nothing else being started: nobody has to apply the schedules."""
+
+    def once_there_is_a_worker(*_: object, after: Mapping[str, Callable[[], None]], **__: object) -> list[object]:
+        after["worker-sops"]()
+        return []
+
+    monkeypatch.setattr("runtime.local.up", once_there_is_a_worker)
+    monkeypatch.setattr("starter.cli_ops._migrate", lambda *_: None)
+    for name, value in (environment(agency.settings) | {"TEMPORAL_ADDRESS": temporal.address}).items():
+        monkeypatch.setenv(name, value)
+    said = await in_process("up")
+    assert (said.code, f"{BOOKS_SCHEDULE} created" in said.out) == (0, True), said.err
+    handles = [agency.client.get_schedule_handle(one) for one in SCHEDULES]
+    (books, *_) = [(await one.describe()).schedule for one in handles]
+    for handle in handles:
+        await handle.delete()
+    assert cast("ScheduleActionStartWorkflow", books.action).workflow == BOOKS_CHECK
 
 
 async def _examined(agency: Agency, temporal: TemporalServer, handles: list[ScheduleHandle]) -> None:
