@@ -168,9 +168,9 @@ class DepartmentRequest(CaseWorkflow):
             look = sop.look(request, self.department)
             if read := await reading_unless(self.case, "task", look, lambda: self.is_done):
                 self.look(read)
-                await self.wait_for_others()
+                await self.wait_for_others(request)
 
-    async def wait_for_others(self) -> None:
+    async def wait_for_others(self, request: DepartmentAsk) -> None:
         """The clock stands still while the ticket waits for the client or a third party, and nobody is reminded.
 
         Written down at once: nothing else may happen for days.
@@ -179,7 +179,7 @@ class DepartmentRequest(CaseWorkflow):
             return
         self.waits_for = self.seen.waits_for
         if self.waits_for:
-            pause(self.case, TargetName.RESOLVED, self.waits_for)
+            pause(self.case, TargetName.RESOLVED, self.waits_for, by=f"ticket {request.ticket_id}")
         else:
             resume(self.case, TargetName.RESOLVED)
         for clock in promised(self.case, TargetName.RESOLVED):

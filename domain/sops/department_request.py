@@ -259,7 +259,9 @@ def next_note(request: DepartmentAsk, turn: int) -> timedelta:
 
 
 def _between_notes(request: DepartmentAsk, turn: int) -> timedelta:
-    return request.first_chase if turn == 1 and request.first_chase is not None else FOLLOW_UP
+    """An opener's promise may want the first note sooner; nothing lets one come later than the document says."""
+    first = request.first_chase if turn == 1 and request.first_chase is not None else FOLLOW_UP
+    return min(first, FOLLOW_UP)
 
 
 def step_of(request: DepartmentAsk, turn: int) -> str:

@@ -11,6 +11,7 @@ from starter.pages.render import case_url, step_url
 from tests.agency import CLIENT
 from tests.pages.browser import PHONE, Screen, chromium, screen
 from tests.pages.town import Town, Visit
+from tests.standing import STRETCHES, stood_still
 from tests.workflows.desk import Desk, furnish
 
 HOURS = timedelta(hours=1)
@@ -372,3 +373,12 @@ async def test_an_agenda_of_nobody_is_none_and_yesterdays_does_not_know_of_today
     assert "Pause the brand campaign" not in (await cleo.get(before)).text
     assert (await cleo.get("/agenda/nobody/2026-11-25")).status_code == 404
     assert (await cleo.get("/agenda/P-2/yesterday")).status_code == 422
+
+
+async def test_the_case_page_shows_every_stretch_of_a_deadline_and_they_add_up(town: Town, desk: Desk) -> None:
+    case_id = await desk.open()
+    await desk.agency.parked(case_id, "process")
+    await stood_still(desk.agency, case_id, "cleo")
+    shown = (await (await town.signed_in("barb")).get(case_url(case_id))).text
+    for stretch in STRETCHES:
+        assert f"<li>{stretch.format(who='Cleo')}</li>" in shown

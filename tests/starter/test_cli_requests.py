@@ -6,6 +6,7 @@ import pytest_asyncio
 from runtime.local import environment
 from runtime.temporal_server import TemporalServer
 from tests.agency import CLIENT, Agency
+from tests.standing import STRETCHES, stood_still
 from tests.starter.cli import Run, in_process
 from tests.workflows.desk import LIST, Desk, furnish
 
@@ -61,6 +62,15 @@ async def test_a_request_is_opened_routed_estimated_and_done(
     done = await run("step", "complete", case, "process", "--done", "--note", "It works again.", "--as", "barb")
     assert done.code == 0, done.err
     assert (await desk.result(case)).by == "barb"
+
+
+async def test_a_case_shows_every_stretch_of_its_deadline_and_they_add_up(desk: Desk, run: Run) -> None:
+    case_id = await desk.open()
+    await desk.agency.parked(case_id, "process")
+    await stood_still(desk.agency, case_id, "ticket 77")
+    told = " ".join((await run("case", "show", case_id)).out.split())
+    for stretch in STRETCHES:
+        assert stretch.format(who="ticket 77") in told
 
 
 async def test_a_request_that_makes_no_sense_is_one_clear_line(desk: Desk, run: Run) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from secrets import token_hex
 from typing import Any
 
@@ -132,6 +132,11 @@ class Desk:
 
     def tasks(self) -> list[dict[str, Any]]:
         return list(self.agency.outside.teamwork.state["tasks"].values())
+
+    def due_day(self) -> date:
+        """By when the only task is due, as the board has it."""
+        (task,) = self.tasks()
+        return date.fromisoformat(task["dueAt"][:10])
 
     def comments(self) -> list[str]:
         return [str(one["body"]) for one in self.agency.outside.teamwork.state["comments"].values()]

@@ -76,7 +76,8 @@ def _begin(case: Case, clock: Clock) -> None:
     case.hold_clocks()
     case.clock_changes += 1
     case.done[f"clock-{clock.clock_id}"] = clock.promised.isoformat()
-    _note(case, EventKind.PROMISED, clock, f"Promised {clock.in_words} by {_utc(clock.promised)}.", **_versions(clock))
+    versions = _versions(clock, clock.calendar or case.request.calendar)
+    _note(case, EventKind.PROMISED, clock, f"Promised {clock.in_words} by {_utc(clock.promised)}.", **versions)
 
 
 def pause(case: Case, name: str, cause: Cause, by: str = "", until: datetime | None = None) -> None:
@@ -289,9 +290,8 @@ def _facts(clock: Clock, now: datetime) -> dict[str, object]:
     }
 
 
-def _versions(clock: Clock) -> dict[str, object]:
-    """Which rows it was made from: kept on the case."""
-    calendar = clock.calendar
+def _versions(clock: Clock, calendar: Calendar | None) -> dict[str, object]:
+    """Which rows it was made from: kept on the case. Of a clock that counts all time, whose calendar the case has."""
     known = {"calendar": calendar.calendar_id, "calendar_version": calendar.version} if calendar else {}
     closures = {"closures_version": calendar.closures_version} if calendar else {}
     return {"promised_at": clock.promised.isoformat(), "target_version": clock.target.version, **known, **closures}

@@ -1,7 +1,7 @@
 """Cases over HTTP: started once, found again, read with their story, and acted on as far as a program may."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
@@ -9,16 +9,12 @@ from urllib.parse import quote
 import pytest
 from pydantic import TypeAdapter
 
-from adapters.postgres.cases import write_view
-from adapters.postgres.pool import transaction
 from domain import ids
 from domain.api_keys import Scope
-from domain.rules.clock import Cause, ClockKind, PauseRule, Target
-from domain.rules.running_clock import pause, resume, start
 from starter.client import case_path
 from tests.agency import CLIENT
 from tests.conftest import Database
-from tests.domain.rules.calendars import AGENCY
+from tests.standing import stood_still
 from tests.starter.api.office import TEAM, ApiOffice, refused
 from tests.workflows.desk import furnish
 
@@ -202,16 +198,7 @@ def add_up(clock: dict[str, Any]) -> None:
 
 async def test_a_clock_that_stood_still_shows_for_whom_and_adds_up_over_http(api: ApiOffice) -> None:
     case_id, key = await opened(api, "L-1003"), await api.key()
-    since = datetime(2026, 12, 24, 16, tzinfo=UTC)
-    rule = PauseRule(cause=Cause.CLIENT, longest=timedelta(days=5))
-    business = Target(
-        name="resolved", clause="RL-9", after=timedelta(hours=4), clock=ClockKind.BUSINESS, pauses=(rule,)
-    )
-    clock = pause(start("resolved", business, since, AGENCY), Cause.CLIENT, since + timedelta(minutes=30), "P-1")
-    clock = resume(clock, since + timedelta(minutes=45))
-    shown = (await api.agency.view(case_id)).model_copy(update={"clocks": (clock,), "version": 10**15})
-    async with transaction(await api.agency.database.pool("sops")) as conn:
-        await write_view(conn, shown)
+    await stood_still(api.agency, case_id, "P-1")
     told = {one["name"]: one for one in (await key.get(f"/cases/{case_path(case_id)}/clocks")).json()}
     add_up(told["resolved"])
     kinds = [(one["kind"], one["why"], one["by"]) for one in told["resolved"]["segments"]]
