@@ -238,7 +238,9 @@ WAITS: dict[TicketStatus, Cause] = {TicketStatus.PENDING: Cause.CLIENT, TicketSt
 
 
 async def read_task(board: TaskBoard, desk: TicketDesk, briefs: Briefs, brief: Brief) -> TaskSeen:
-    """The task and its ticket as they are now. Notes of the CSS and the CSM are counted; ours are not theirs."""
+    """The task and its ticket as they are now. `noted` grows with each note of whoever is CSS or CSM by then; ours are
+    not theirs.
+    """
     ticket = await desk.ticket(brief.ticket_id) if brief.ticket_id else None
     waits = WAITS.get(ticket.status) if ticket else None
     task = await task_of(board, brief)
@@ -253,7 +255,7 @@ async def read_task(board: TaskBoard, desk: TicketDesk, briefs: Briefs, brief: B
         completed=task.completed,
         waits_for=waits,
         completed_by=people.get(task.completed_by, ""),
-        noted=sum(people.get(one.author_id) in support for one in comments),
+        noted=max((place for place, one in enumerate(comments, 1) if people.get(one.author_id) in support), default=0),
         estimate=next((one for one in said if one), None),
     )
 

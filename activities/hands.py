@@ -349,7 +349,7 @@ async def _writing(world: World, case_id: str, effect: SendLetter | Nudge | Conf
     mail = await world.letters.compose(case_id, effect)
     if not isinstance(effect, Nudge):
         return LetterHand(world.mailer, mail)
-    ways = await world.reached.of(mail.to)
+    ways = await world.reached.of(mail.to, case_id)
     return NudgeHand(world.mailer, world.channels.slack, mail, ways, ids.marker(effect.key))
 
 

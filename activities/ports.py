@@ -210,8 +210,10 @@ class WhatsApp(Protocol):
 
 
 class PeoplesChannels(Protocol):
-    async def of(self, emails: Sequence[str]) -> Mapping[str, tuple[Channel, ...]]:
-        """How the people at these addresses are reached, in their own order; an address of nobody's is left out."""
+    async def of(self, emails: Sequence[str], case_id: str) -> Mapping[str, tuple[Channel, ...]]:
+        """How the people at these addresses are reached about a case, in their own order; an address of nobody's is
+        left out, and so is Slack while something is still to be said on the case's task (ID-10).
+        """
         ...
 
 

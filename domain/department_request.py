@@ -69,7 +69,7 @@ class TaskSeen(Model):
     completed_by: str = ""
     deleted: bool = False
     waits_for: Cause | None = None  # as the ticket says: the client, or a third party
-    noted: int = 0  # notes of the CSS or the CSM on it so far
+    noted: int = 0  # the place among its comments of the last note of the CSS or the CSM: more than before is a new one
     estimate: Estimate | None = None  # the manager's answer in a comment, where it can be read
 
 

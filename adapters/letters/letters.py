@@ -36,6 +36,7 @@ from domain.rules.answer import Answer, CaseLead, RefusedLead, answer, valid_lea
 from domain.rules.hours import LONDON, in_zone
 from domain.rules.stored_acts import Trust
 from domain.sops import return_lead_texts as sop
+from domain.sops.shared_texts import NO_WORDS, NUDGE, Template
 from domain.sops.texts import texts_of
 from domain.texts import digest
 from domain.thread import CaseThread
@@ -209,7 +210,7 @@ class _Writer:
             case AnswerClient():
                 return self._make(effect.key, sop.ANSWER, Audience.ALL_RECIPIENTS)
             case Tell():
-                return self._outgoing(effect.key, sop.NO_WORDS, {}, ())  # its words are made with the brief
+                return self._outgoing(effect.key, NO_WORDS, {}, ())  # its words are made with the brief
             case ConfirmToAccounts():
                 values = self.values(foreseen=True)
                 template = self.texts.templates["confirm-to-accounts"]
@@ -222,7 +223,7 @@ class _Writer:
         mailboxes = [Mailbox(one, "") for one in addresses]
         return self._internal(effect.key, self._plain(effect.template), self.values(), mailboxes)
 
-    def _plain(self, name: str) -> sop.Template:
+    def _plain(self, name: str) -> Template:
         """A template that may be sent as a plain letter, whoever asks: nothing that promises or confirms money."""
         template = self.texts.templates.get(name)
         if template is None:
@@ -242,7 +243,7 @@ class _Writer:
         template = self._plain(name)
         return Words(subject=subject_line(template.subject, values), text=fill_in(template.text, values))
 
-    def _make(self, key: str, template: sop.Template, audience: Audience, *, loop_in: bool = False) -> OutgoingMail:
+    def _make(self, key: str, template: Template, audience: Audience, *, loop_in: bool = False) -> OutgoingMail:
         if template.internal != (audience in {Audience.ACCOUNTS, Audience.RETURNS_INBOX}):
             raise Permanent("letters", "wrong-audience", f"this letter is not one for {audience}")
         values = self.values()
@@ -266,9 +267,10 @@ class _Writer:
             "fell_back": by_name(asked.fell_back, reader.names),
             "clause": step.clause,
             "link": self.settings.page_of(self.facts.case_id, step.step_id),
+            "task_url": self.facts.task_url,
             "instructions": self.instructions(step),
         }
-        return self._internal(effect.key, sop.NUDGE, values, [Mailbox(one.email, one.name) for one in asked.to])
+        return self._internal(effect.key, NUDGE, values, [Mailbox(one.email, one.name) for one in asked.to])
 
     def instructions(self, step: OpenStep) -> str:
         """The SOP's instructions of a step, with this case's leads, amounts and commands."""
@@ -325,9 +327,7 @@ class _Writer:
             return (Mailbox(self.settings.returns_inbox, _TEAM),)
         return (Mailbox(self.settings.accounts_address, "Accounts"),)
 
-    def _internal(
-        self, key: str, template: sop.Template, values: dict[str, object], to: Sequence[Mailbox]
-    ) -> OutgoingMail:
+    def _internal(self, key: str, template: Template, values: dict[str, object], to: Sequence[Mailbox]) -> OutgoingMail:
         """To our own people only; a client's address among them stops it."""
         addresses = _unique([one.address for one in to])
         outside = {*self.facts.client_addresses, *([self.facts.thread.sender] if self.facts.thread else [])}
@@ -339,9 +339,9 @@ class _Writer:
             )
         return self._outgoing(key, template, values, addresses)
 
-    def _outgoing(self, key: str, template: sop.Template, values: Values, to: tuple[str, ...]) -> OutgoingMail:
+    def _outgoing(self, key: str, template: Template, values: Values, to: tuple[str, ...]) -> OutgoingMail:
         sender, name = self._sender()
-        copied = not to or sender in to or template is sop.NUDGE or self.texts.inbox != "returns"
+        copied = not to or sender in to or template is NUDGE or self.texts.inbox != "returns"
         return OutgoingMail(
             message_id=ids.message_id(key, self.settings.mail_domain),
             sender=sender,
@@ -357,7 +357,7 @@ class _Writer:
             return self.settings.returns_inbox.lower(), _TEAM
         return self.settings.requests_address.lower(), _SUPPORT
 
-    def _to_client(self, key: str, template: sop.Template, values: Values, *, loop_in: bool) -> OutgoingMail:
+    def _to_client(self, key: str, template: Template, values: Values, *, loop_in: bool) -> OutgoingMail:
         """In the client's thread, to the client and everybody else of the original mail, the returns inbox in copy."""
         thread, inbox = self.facts.thread, self.settings.returns_inbox.lower()
         client = self._client_address(thread)

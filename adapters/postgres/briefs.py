@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from asyncpg import Record
 
 from adapters.postgres.crypto import Vault
-from adapters.postgres.directory import people_by_id, who_is_asked
+from adapters.postgres.directory import people_by_id, presence, who_is_asked
 from adapters.postgres.directory_book import channels_of, on_the_board
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.brief import Brief, Reached
 from domain.errors import Permanent
 from domain.people import Person
+from domain.rules.routing import Presence, covers
 
 
 class PostgresBriefs:
@@ -25,15 +26,15 @@ class PostgresBriefs:
             if row is None:
                 raise Permanent("holdfast", "no-such-case", "there is no such case")
             asked = await who_is_asked(conn, role, case_id) if role else None
-            request = row["request"]
+            request, there = row["request"], await presence(conn)
             return Brief(
                 case_id=case_id,
                 title=await self._text(conn, row, request.get("title_sha256", "")),
                 details=await self._text(conn, row, request.get("details_sha256", "")),
                 relevant=await self._reached(conn, asked.people) if asked else (),
                 fell_back=asked.fell_back if asked else "",
-                css=await self._named(conn, row["css_id"]),
-                csm=await self._named(conn, row["csm"]),
+                css=await self._named(conn, row["css_id"], there),
+                csm=await self._named(conn, row["csm"], there),
                 task_id=request.get("task_id", "") or row["made"] or "",
                 task_url=row["task_url"] or "",
                 assigned=tuple(row["assigned"] or ()),
@@ -76,8 +77,11 @@ class PostgresBriefs:
         ending = row["status"] == "open" and row["reported"] is not None
         return ("closing", row["reported"]) if ending else (row["status"], row["outcome"])
 
-    async def _named(self, conn: Connection, person_id: str | None) -> tuple[Reached, ...]:
-        return await self._reached(conn, await people_by_id(conn, [person_id])) if person_id else ()
+    async def _named(self, conn: Connection, person_id: str | None, there: Presence) -> tuple[Reached, ...]:
+        """Whoever covers for them today; they themselves if they are here, or if nobody does."""
+        if not person_id:
+            return ()
+        return await self._reached(conn, await people_by_id(conn, covers(person_id, there) or [person_id]))
 
     async def _reached(self, conn: Connection, people: Sequence[Person]) -> tuple[Reached, ...]:
         return tuple([await self._one(conn, person) for person in people])

@@ -96,6 +96,12 @@ class CaseFacts:
         return {name.removesuffix("_sha256"): self.texts.get(sha, "") for name, sha in named.items()}
 
     @property
+    def task_url(self) -> str:
+        """Where the task of a department request is, "" where there is none (yet)."""
+        made = [str(one.data.get("url", "")) for one in self.effects if one.kind == "assign-task"]
+        return next(filter(None, reversed(made)), "")
+
+    @property
     def done(self) -> Done:
         """What was done outside so far, as the answer's rules want it."""
         drafts = [one for one in self.effects if one.kind == "draft-credit-note" and one.reference]

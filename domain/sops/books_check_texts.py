@@ -3,7 +3,7 @@
 `found` is what the check found, as it was recorded when the case was opened.
 """
 
-from domain.sops.return_lead_texts import Instruction, Template
+from domain.sops.shared_texts import Instruction, Template
 
 _INVOICED = Instruction(
     clause="RL-11",

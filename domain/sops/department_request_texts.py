@@ -3,7 +3,7 @@
 `brief` is the task and whom it concerns, as they stand when something is said; `asked` the request's own words.
 """
 
-from domain.sops.return_lead_texts import Instruction, Template
+from domain.sops.shared_texts import Instruction, Template
 
 _WHO = "{% for one in brief.relevant %}@{{ one.name }} {% endfor %}"
 

@@ -1,6 +1,6 @@
 """What the approver reads when who acts for money has changed. `found` is what was recorded of the change."""
 
-from domain.sops.return_lead_texts import Template
+from domain.sops.shared_texts import Template
 
 MONEY_PEOPLE = Template(  # RL-14
     clause="RL-14",

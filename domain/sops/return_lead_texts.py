@@ -4,33 +4,9 @@ Texts are Jinja2 sources; `adapters/letters` fills them in. What comes from outs
 never as source.
 """
 
-from domain.case import Model
 from domain.mail import LOOP_IN_SENTENCE
 from domain.return_lead import ClaimProblem, Doubt
-
-
-class Template(Model):
-    """An e-mail's words. `internal` ones go to our own people only, with the case's token in the subject.
-
-    `gated` ones promise or confirm money: they go out through the money gate, never as a plain letter. What is sent
-    `after_answer` tells of what was granted.
-    """
-
-    clause: str
-    subject: str
-    text: str
-    internal: bool = False
-    gated: bool = False
-    after_answer: bool = False
-
-
-class Instruction(Model):
-    """What a person is asked to do, in one line and in full, for somebody who has never done it."""
-
-    clause: str
-    title: str
-    text: str
-
+from domain.sops.shared_texts import COMPLETE, SHARED, SHOW, Instruction, Template
 
 _SIGNED = """
 Our reference: {{ token }}
@@ -368,13 +344,6 @@ DOUBT_TEXTS: dict[Doubt, str] = {
     ),
 }
 
-_SHOW = """\
-   See everything about it first:
-     holdfast step show {{ case_id }} {{ step_id }}
-"""
-
-_COMPLETE = "holdfast step complete {{ case_id }} {{ step_id }}"
-
 _TRIAGE = Instruction(
     clause="RL-1",
     title="Look at a return request that can't be taken as it came",
@@ -387,18 +356,18 @@ Why: {{ doubt }}
 
 1. Read the e-mail.
 """
-    + _SHOW
+    + SHOW
     + """\
 2. Ask yourself: is this really a client asking to return leads? If you are not sure, ring the client on a number from
    our records, not one from the e-mail.
 3. If it is one, find the client's id and the lead numbers, and take the request in with your name under it.
    By doing so you also agree that the people shown in the e-mail receive our answer.
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --accept --client CLIENT --leads L-1001,L-1002
 4. If it is not (spam, a mistake, not about returned leads), turn it away. Nobody is written to.
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --reject
 """,
 )
@@ -417,7 +386,7 @@ _INVESTIGATE = Instruction(
      holdfast step claim {{ case_id }} {{ step_id }}
 2. Read what the client says about each lead.
 """
-    + _SHOW
+    + SHOW
     + """\
 3. For each lead open its chat and the call or form behind it. Ask: did a real person ask for a service this client
    offers, in the client's area, with contact details that work? Has the client had this lead before?
@@ -431,11 +400,11 @@ _INVESTIGATE = Instruction(
    On the command line it is one CSV with the columns lead_id,verdict,reason,text,evidence (evidence: the names of those
    files, with spaces between them):
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --findings findings.csv
    Or lead by lead; the last one hands them in:
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --lead L-1001 --verdict valid --reason spam --text "..." --evidence chat.txt
 You don't need to look at invoices: how each lead is billed is read from the books afterwards.
 """,
@@ -451,11 +420,11 @@ be charged, and the leads for which Accounts issue a credit note. Accounts do so
 
 1. Look at the settlement and at the answer the client will get, and check every lead and amount.
 """
-    + _SHOW
+    + SHOW
     + """\
 2. If everything is right, confirm. The answer is shown once more, and your name stands under it.
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --confirm
 3. If something is wrong, don't confirm: talk to whoever investigated, and to your manager.
 Whoever confirms can't authorise the credit note as well.
@@ -474,13 +443,13 @@ These leads alone come to {{ total }}.
 
 1. See which leads there are and what each comes to.
 """
-    + _SHOW
+    + SHOW
     + """\
 2. Speak to Shobhit Patil internally. The client is never on that conversation.
 3. Take out the leads that are not granted, each with the words the client will read. To reject them all, name them all.
    Put them in a CSV with the columns lead_id,text:
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --reduce withdrawn.csv
 Nothing is granted by waiting: the case stays here until somebody decides.
 """,
@@ -503,7 +472,7 @@ invoice may be issued for them (RL-11):
 3. Save the invoice as a draft. Don't issue it before step 4 is done.
 4. Say that it is done. We read the invoice again before the client is told anything.
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --taken-off
 """,
 )
@@ -525,16 +494,16 @@ in the books:
 1. Find the confirmation e-mail of the Return Lead Team in the Accounts mailbox (its subject starts with [{{ token }}]).
 2. Open the draft in Xero and compare client, invoice, leads and total with that e-mail.
 """
-    + _SHOW
+    + SHOW
     + """\
 3. If everything agrees, authorise it here, with your name. Holdfast then authorises it in Xero: don't do it
    there yourself.
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --authorise
 4. If something doesn't agree, decline and say why.
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --decline --reason "..."
 Whoever investigated or confirmed these leads can't authorise the credit note.
 """,
@@ -551,12 +520,12 @@ the client has not been told anything yet.
 
 1. Look at what the draft should say.
 """
-    + _SHOW
+    + SHOW
     + """\
 2. Talk to Accounts. If the draft in Xero is wrong (client, invoice, leads or amounts), it is put right there.
 3. Once you agree, say so. Accounts are then asked to authorise again.
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --done --note "..."
 """,
 )
@@ -575,7 +544,7 @@ so it is not authorised any more, and what is still to be credited gets a draft 
 1. Find the draft in Xero by that number and delete or void it. If there is none any more, there is nothing to do.
 2. Say that it is done. The books are then read back; while they still hold the draft, you are asked again.
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --done --note "..."
 """,
 )
@@ -596,66 +565,8 @@ A credit note was issued for an invoice that {{ client_name }} has already paid,
    Holdfast never pays anything out.
 3. Say that it is done:
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --allocated
-""",
-)
-
-_COULD_NOT = Instruction(
-    clause="RL-15",
-    title="Something could not be done: do it by hand, or waive it",
-    text="""\
-Holdfast tried this several times and could not do it, or can't tell whether it was done:
-
-{% for one in broken %}
-  {{ one.what }} ({{ one.clause }}), last answer: {{ one.code or "none" }}
-{% else %}
-  {{ waiting_for }}
-{% endfor %}
-
-The case goes on as soon as you have dealt with it; nothing else of it is held back.
-
-1. See what was to be done.
-"""
-    + _SHOW
-    + """\
-2. Look whether it was done after all: in the mailbox, on the sheet, in the chat or in the books.
-3. If it was, say so with a note of where it can be seen. If it was not, do it by hand and say what you did:
-     """
-    + _COMPLETE
-    + """ --done --note "..."
-4. If you are sure that it was not done, and what stood in its way is mended, have Holdfast do it again:
-     """
-    + _COMPLETE
-    + """ --resend --note "..."
-5. If it need not be done any more, waive it, and say why. Your name is kept with it.
-     """
-    + _COMPLETE
-    + """ --waive --note "..."
-""",
-)
-
-_NOT_REACHED = Instruction(
-    clause="RL-9",
-    title="The client was not reached",
-    text="""\
-An e-mail of ours to {{ client_name }} came back: at least one of its recipients did not receive it.
-
-1. See which e-mail it was, and to whom it went.
-"""
-    + _SHOW
-    + """\
-2. Check the address with the client: ring them on a number from our records.
-3. Send them the text by hand from the returns inbox, so that it is tracked there (RL-1). If their address
-   changed, have it corrected in our records.
-4. Say what you did:
-     """
-    + _COMPLETE
-    + """ --done --note "..."
-   Or, if it doesn't matter (an old address in copy, say), waive it:
-     """
-    + _COMPLETE
-    + """ --waive --note "..."
 """,
 )
 
@@ -672,7 +583,7 @@ What: {{ doubt }}
 
 1. Read what came in, and what was decided before.
 """
-    + _SHOW
+    + SHOW
     + """\
 {% if linked_to %}
      holdfast case show {{ linked_to }}
@@ -682,7 +593,7 @@ What: {{ doubt }}
      holdfast return-lead open request.json
 3. Say what you did:
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --done --note "..."
 """,
 )
@@ -713,7 +624,7 @@ What was said before, for our own people only:
 
 1. See which leads there are, what each comes to, why each is valid, and what was granted before this month.
 """
-    + _SHOW
+    + SHOW
     + """\
 2. Decide about exactly these leads and amounts. A reason stays internal; the client never reads it.
      holdfast approvals decide {{ case_id }} --approve
@@ -733,11 +644,11 @@ Before deciding about the leads of {{ client_name }}, the approver wants to know
 
 1. Find the answer.
 """
-    + _SHOW
+    + SHOW
     + """\
 2. Write it here. The approver reads it when he is asked again, which is at once; the client never does.
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --done --note "..."
 """,
 )
@@ -753,31 +664,12 @@ write here.
 
 1. See which leads there are.
 """
-    + _SHOW
+    + SHOW
     + """\
 2. Write for each lead why it is not taken back, in a CSV with the columns lead_id,text, and hand it in:
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --reduce withdrawn.csv
-""",
-)
-
-_REPLY = Instruction(
-    clause="RL-9",
-    title="The client wrote: read it and answer",
-    text="""\
-{{ client_name }} wrote in the thread of this request. Nobody has answered yet.
-
-1. Read it in the returns inbox, and see where the request stands.
-"""
-    + _SHOW
-    + """\
-2. If it changes what you are looking into, take it into account. If it needs an answer, answer from the returns inbox.
-   Don't promise a credit or that a lead won't be charged: that goes out with the answer once it is confirmed.
-3. Say that you have read it, and what you did:
-     """
-    + _COMPLETE
-    + """ --done --note "..."
 """,
 )
 
@@ -797,28 +689,28 @@ _MARK = Instruction(
 
 1. Read the reply; what came in is shown with the step.
 """
-    + _SHOW
+    + SHOW
     + """\
 {% if linked_to and doubt %}
      holdfast case show {{ linked_to }}
 {% endif %}
 2. The client accepts the answer, or only says thank you:
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --mark accepts
 3. The client disagrees about some of these leads: name them. The account managers take over from you.
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --mark disputes --leads L-1001,L-1002
    Each lead is disputed once: one that an account manager has decided finally is not listed above any more.
 4. The client names other leads: open a request about them, then say so.
      holdfast return-lead open request.json
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --mark new-leads --leads L-2001
 5. Anything else: answer from the returns inbox if an answer is needed, and say what it was.
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --mark other --note "..."
 """,
 )
@@ -836,7 +728,7 @@ the client, so the conversation is yours from here on; the Return Lead Team does
 
 1. Read the request, our answer with its reasons, and what the client replied.
 """
-    + _SHOW
+    + SHOW
     + """\
 2. Speak with the client, and with whoever investigated. Answer in the client's thread, with the returns inbox in copy.
    Don't promise a credit: an overturned lead is investigated and confirmed again, and may need an approval (RL-14).
@@ -845,29 +737,13 @@ the client, so the conversation is yours from here on; the Return Lead Team does
    Put them in a CSV with the columns lead_id,decision,reason,text (reason: for overturned leads, such as spam or
    wrong-service), and hand it in with your name:
      """
-    + _COMPLETE
+    + COMPLETE
     + """ --decided decision.csv
 If the client writes again meanwhile, you are told.
 """,
 )
 
-_LINKED_OPEN = Instruction(  # the same in every SOP: the clause is the step's own
-    clause="RL-15",
-    title="A case that was opened for this one is still open",
-    text="""\
-This case has done all that it had to do but one thing: a case that it opened is not over yet.
-
-1. Look where that one stands, and who has it:
-{% for linked in about %}
-     holdfast case show {{ linked }}
-{% endfor %}
-2. Best is to have it finished: this case then ends by itself, and nothing is to be done here.
-3. If this case need not wait for it, say so by your name and say why. The other case goes on by itself:
-     holdfast step complete {{ case_id }} {{ step_id }} --waive --note "..."
-""",
-)
-
-INSTRUCTIONS: dict[str, Instruction] = {
+INSTRUCTIONS: dict[str, Instruction] = SHARED | {
     "triage": _TRIAGE,
     "investigate": _INVESTIGATE,
     "confirm": _CONFIRM,
@@ -880,58 +756,7 @@ INSTRUCTIONS: dict[str, Instruction] = {
     "declined": _DECLINED,
     "void-draft": _VOID_DRAFT,
     "allocate": _ALLOCATE,
-    "could-not": _COULD_NOT,
-    "not-reached": _NOT_REACHED,
-    "reply": _REPLY,
-    "linked-open": _LINKED_OPEN,
     "mark": _MARK,
     "dispute": _DISPUTE,
     "look": _LOOK,
 }
-
-NO_WORDS = Template(clause="", internal=True, subject="", text="")
-NUDGE = Template(  # the steps themselves name their clause
-    clause="RL-15",
-    internal=True,
-    subject="[{{ token }}] {% if chase and not why %}Reminder {{ chase }}: {% endif %}"
-    "{% if replied %}The client wrote again: {% endif %}{% if passed_on %}Passed on: {% endif %}"
-    "{{ title }}, due {{ due }}",
-    text="""\
-Hello{% if owner_name %} {{ owner_name }}{% endif %},
-
-{% if why %}
-{{ why }}
-
-{% elif chase %}
-This is reminder number {{ chase }}: the step below is still open.
-
-{% endif %}
-{% if passed_on %}
-This step is yours from now on: whoever had it is away or left, the directory names you instead, or you are back.
-
-{% endif %}
-{% if replied %}
-The client wrote again in the thread. What came in is shown with the step.
-
-{% endif %}
-{{ title }}
-Client: {{ client_name }}
-Case: {{ case_id }}
-Asked of: {{ owner }}
-{% if fell_back %}
-Why you: {{ fell_back }}
-{% endif %}
-Due: {{ due }}
-{% if why_due %}
-Why then: {{ why_due }}
-{% endif %}
-Clause: {{ clause }}
-{% if link %}
-
-Open it, read everything and do it there:
-{{ link }}
-{% endif %}
-
-{{ instructions }}
-""",
-)

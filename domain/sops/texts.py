@@ -12,9 +12,7 @@ from domain.department_request import DEPARTMENT_REQUEST
 from domain.intake import RETURN_LEAD
 from domain.money_people import MONEY_PEOPLE
 from domain.sops import books_check_texts, department_request_texts, money_people_texts, return_lead_texts
-from domain.sops.return_lead_texts import Instruction, Template
-
-SHARED = {name: return_lead_texts.INSTRUCTIONS[name] for name in ("could-not", "not-reached", "reply", "linked-open")}
+from domain.sops.shared_texts import SHARED, Instruction, Template
 
 CREDITING = {name: return_lead_texts.INSTRUCTIONS[name] for name in ("authorise", "allocate")}
 

@@ -9,8 +9,9 @@ from domain.effects import OpenRequest
 from domain.ids import effect_key
 from domain.model import Model
 from domain.people import Role
-from domain.sops.return_lead_texts import INSTRUCTIONS, Template
-from domain.sops.texts import SHARED, Texts
+from domain.sops.return_lead_texts import INSTRUCTIONS
+from domain.sops.shared_texts import SHARED, Template
+from domain.sops.texts import Texts
 from domain.steps import Desk
 from workflows.base import CaseWorkflow
 from workflows.steps.case import Case

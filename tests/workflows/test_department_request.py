@@ -12,6 +12,7 @@ from domain.department_request import Source
 from domain.errors import Refused
 from domain.messages import ActKind, Fact, FactKind
 from domain.rules.calendar import next_working_moment
+from simulators.slack_rules import shown
 from tests.agency import Agency
 from tests.workflows.desk import LIST, PEOPLE, Desk, furnish
 
@@ -126,6 +127,7 @@ async def test_whoever_lets_it_pass_is_reminded_and_the_manager_is_told(desk: De
     await desk.pass_time(case_id, 2 * HOURS)
     await desk.agency.chased(case_id, "process", 1)
     assert len(reminders(desk, "barb")) == 1
+    assert desk.tasks()[0]["id"] in linked_tasks(desk)
     await desk.pass_time(case_id, 48 * HOURS)
     await desk.agency.chased(case_id, "process", 2)
     assert len(reminders(desk, "pete")) == 1
@@ -161,10 +163,19 @@ async def test_a_note_in_teamwork_is_a_follow_up_too(desk: Desk) -> None:
     desk.does("comment", by="cleo", task=desk.tasks()[0]["id"], body="Barb, how is it?")
     await desk.hint(case_id)
 
-    async def read() -> bool:
-        return "next-follow-up.2" in await desk.handle(case_id).query("clock")
+    async def read(turn: int) -> None:
+        async def has() -> bool:
+            return f"next-follow-up.{turn}" in await desk.handle(case_id).query("clock")
 
-    await desk.agency.eventually(read, "the note was not seen")
+        await desk.agency.eventually(has, "the note was not seen")
+
+    await read(2)
+    await desk.agency.database.execute(
+        "INSERT INTO csm_pairs (csm_id, version, css_id, since, set_by) VALUES ('P-2', 2, 'cath', '2020-01-02', 'test')"
+    )
+    desk.does("comment", by="cath", task=desk.tasks()[0]["id"], body="Cleo's clients are mine now. How is it?")
+    await desk.hint(case_id, "2")
+    await read(3)
     await desk.pass_time(case_id, 30 * HOURS)
     assert not [one for one in (await desk.agency.view(case_id)).steps if one.name == "follow-up"]
 
@@ -300,7 +311,8 @@ async def test_who_is_away_is_covered_for_on_the_task_too(desk: Desk) -> None:
     await desk.agency.parked(case_id, "process")
     await desk.agency.database.execute(
         "INSERT INTO absences (person_id, starts, ends, stand_in_id, set_by)"
-        " VALUES ('barb', holdfast_today(), holdfast_today() + 3, 'ada', 'test')"
+        " VALUES ('barb', holdfast_today(), holdfast_today() + 3, 'ada', 'test'),"
+        " ('cleo', holdfast_today(), holdfast_today() + 3, 'cath', 'test')"
     )
     fact = Fact(event_id="moved:1", kind=FactKind.OWNERS, reference="process")
     await desk.handle(case_id).signal("event", fact)
@@ -311,7 +323,7 @@ async def test_who_is_away_is_covered_for_on_the_task_too(desk: Desk) -> None:
 
         await desk.agency.eventually(are, f"the task is not assigned to {who}")
 
-    await on_it(311, 315, 316)
+    await on_it(311, 310, 316)
     step = next(one for one in (await desk.agency.view(case_id)).steps if one.name == "process")
     assert step.owner == "ada"
     desk.does("assign", by="pete", task=desk.tasks()[0]["id"], user=317)
@@ -375,3 +387,9 @@ def reminders(desk: Desk, to: str) -> list[str]:
     told = desk.agency.outside.slack.messages(user) if user else []
     subjects = [*(str(mail["Subject"]) for mail in mails), *(str(one["text"]).partition("\n")[0] for one in told)]
     return [one for one in subjects if "Process" in one and "Reminder" in one]
+
+
+def linked_tasks(desk: Desk) -> set[int]:
+    """The tasks that the last message on Slack links to (ID-10)."""
+    links = [link for link, _ in shown(desk.slack()[-1]["text"]).links]
+    return {int(link.rpartition("/")[2]) for link in links if "/tasks/" in link}

@@ -13,7 +13,7 @@ async def test_people_are_found_by_address_with_their_channels_in_order(database
     async with transaction(await database.pool("door")) as conn:
         await set_channels(conn, vault, "barb", [("slack", "U0BARB"), ("teamwork", "304")])
     found = await PostgresPeoplesChannels(await database.pool("sops"), vault).of(
-        ["barb@commversion.com", "al@commversion.com", "nobody@commversion.com"]
+        ["barb@commversion.com", "al@commversion.com", "nobody@commversion.com"], "no-case"
     )
     mail = Channel(kind=ChannelKind.EMAIL, address="Barb@commversion.com")
     assert found["barb@commversion.com"] == (Channel(kind=ChannelKind.SLACK, address="U0BARB"), mail)
@@ -29,4 +29,6 @@ async def test_somebody_who_is_gone_stays_with_mail(database: Database, vault: V
     async with transaction(await database.pool("door")) as conn:
         await set_channels(conn, vault, "eve", [("slack", "U0EVE")])
     await database.execute("UPDATE people SET active = false WHERE person_id = 'eve'")
-    assert await PostgresPeoplesChannels(await database.pool("sops"), vault).of(["eve@commversion.com"]) == {}
+    assert (
+        await PostgresPeoplesChannels(await database.pool("sops"), vault).of(["eve@commversion.com"], "no-case") == {}
+    )
