@@ -147,7 +147,7 @@ class Tell(_Effect):
 
 
 class OpenRequest(_Effect):
-    """Opens a department request as a case of its own, for what is left of the opener's promise.
+    """Opens a department request as a case of its own, for what is left of the opener's promise, if it is for one.
 
     `words` is the template of the opener's SOP that says what is asked: its subject is the title.
     """
@@ -156,7 +156,7 @@ class OpenRequest(_Effect):
     department: str
     words: str
     topic: Topic = Topic.CLIENT
-    due_after: timedelta
+    due_after: timedelta = timedelta(hours=48)
     first_chase: timedelta | None = None
 
 

@@ -9,12 +9,14 @@ from domain.effects import OpenRequest
 from domain.ids import effect_key
 from domain.model import Model
 from domain.people import Role
+from domain.rules.clock import Target, TargetName
 from domain.sops.return_lead_texts import INSTRUCTIONS
 from domain.sops.shared_texts import SHARED, Template
 from domain.sops.texts import Texts
 from domain.steps import Desk
 from workflows.base import CaseWorkflow
 from workflows.steps.case import Case
+from workflows.steps.clocks import start_clock
 from workflows.steps.close import close
 from workflows.steps.linked import ask, outcome
 from workflows.steps.mend import mends
@@ -47,8 +49,9 @@ class Opener(CaseWorkflow):
     @workflow.run
     async def run(self, request: OpenerRequest) -> OpenerOutcome:
         async with running(self.case, mends) as case:
+            start_clock(case, Target(name=TargetName.RESOLVED, clause="ID-5", after=request.promise))
             for department in request.departments:
-                linked = await ask(case, f"ask-{department}", "ID-3", asked(request, department))
+                linked = await ask(case, f"ask-{department}", "ID-3", asked(request, department), TargetName.RESOLVED)
                 if request.waits:
                     await outcome(case, "ID-3", linked)
             return await close(case, OpenerOutcome(ended=tuple(case.linked.values())), "answered", "ID-3")
@@ -60,6 +63,4 @@ def asked(request: OpenerRequest, department: str) -> OpenRequest:
         clause="ID-3",
         department=department,
         words="deep-dive",
-        due_after=request.promise,
-        first_chase=request.promise / 2,
     )

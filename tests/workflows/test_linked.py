@@ -7,6 +7,7 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 import worker
 from adapters.postgres.crypto import Vault, load_master
@@ -67,6 +68,20 @@ async def test_a_linked_request_is_due_by_what_is_left_of_the_promise_and_report
     await desk.agency.act(linked, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
     assert (await result(desk, case_id)).ended == ("done, says barb",)
     assert await desk.agency.database.value("SELECT linked_to FROM cases WHERE case_id = $1", linked) == case_id
+
+
+async def test_one_that_is_opened_later_has_only_what_is_left_of_the_promise(desk: Desk) -> None:
+    case_id, linked = await opened(desk, promise=30 * HOURS, departments=("ppc", "sales"))
+    await desk.pass_time(case_id, 10 * HOURS)
+    await desk.agency.act(linked, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
+    later = asked_case(case_id, effect_key(case_id, "ask", "sales"))
+    await desk.agency.parked_at(later, "process")
+    step = next(one for one in (await desk.agency.view(later)).steps if one.name == "process")
+    assert timedelta() <= 20 * HOURS - step.deadline.after < timedelta(minutes=2)
+    request = await desk.agency.database.value("SELECT request FROM cases WHERE case_id = $1", later)
+    assert isinstance(request, dict)
+    first = TypeAdapter(timedelta).validate_python(request["first_chase"])
+    assert first == step.deadline.after / 2
 
 
 async def test_no_case_closes_over_one_that_it_opened(desk: Desk) -> None:

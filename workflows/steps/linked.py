@@ -1,6 +1,7 @@
 """Cases that this one opens: each is a workflow of its own that reports back; this one can't close over an open one."""
 
 import asyncio
+from datetime import timedelta
 
 from domain.case import EventKind
 from domain.effects import OpenRequest, ReadLinked
@@ -8,6 +9,7 @@ from domain.ids import asked_case, effect_key, part_of
 from domain.messages import ActKind, Fact
 from domain.steps import PersonStep, StepResult
 from workflows.steps.case import Case
+from workflows.steps.clocks import promised
 from workflows.steps.deadline import wait
 from workflows.steps.person import person_unless
 from workflows.steps.reading import reading
@@ -17,14 +19,29 @@ from workflows.steps.visibility import show
 LINKED = "linked:"
 """What waits beside the case under this and a linked case's id: the latest report of it, which is read again."""
 WAIVED = "waived by "
+AT_LEAST = timedelta(hours=1)
+"""So long a department has for what was promised by now."""
 
 
-async def ask(case: Case, name: str, clause: str, request: OpenRequest) -> str:
-    """Asks a department by a case of its own, and returns that case's id. It is waited for, here or at the end."""
+async def ask(case: Case, name: str, clause: str, request: OpenRequest, promise: str = "") -> str:
+    """Asks a department by a case of its own, and returns that case's id. It is waited for, here or at the end.
+
+    `promise`: the running promise of this case that the answer is for. It is then due by what is left of that, and
+    first followed up at half of it.
+    """
     linked = asked_case(case.request.case_id, request.key)
     case.linked.setdefault(linked, "")
-    await stage(case, name, clause, (request,))
+    await stage(case, name, clause, (_in_time(case, request, promise),))
     return linked
+
+
+def _in_time(case: Case, request: OpenRequest, promise: str) -> OpenRequest:
+    """What is left is a duration: each case has a clock of its own."""
+    due = min((clock.due for clock in promised(case, promise)), default=None) if promise else None
+    if due is None:
+        return request
+    left = max(AT_LEAST, due - case.now())
+    return request.model_copy(update={"due_after": left, "first_chase": left / 2})
 
 
 async def outcome(case: Case, clause: str, linked: str) -> str:
