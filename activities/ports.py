@@ -158,6 +158,14 @@ class TicketDesk(Protocol):
         """All tickets that changed at `updated_since` or later, the latest change first."""
         ...
 
+    async def unsettled(self) -> tuple[Ticket, ...]:
+        """All tickets that are neither solved nor closed, however long ago they changed. The newest may be missing."""
+        ...
+
+    async def was_opened_again(self, ticket_id: str, since: datetime) -> bool:
+        """Whether it was settled and opened again, the latter at `since` or later."""
+        ...
+
     async def set_followers(self, ticket_id: str, add: Sequence[str]) -> Ticket:
         """Adds followers and leaves those that are there. Permanent `not-a-user` if the desk knows one of them not."""
         ...

@@ -121,7 +121,7 @@ class Simulator(ABC):
         self.closing = asyncio.Event()
         self.connections: dict[tuple[str, int], asyncio.Transport] = {}
         self._file = state_file
-        self.state: dict[str, Any] = _read_state(state_file) or self.fresh()
+        self.state: dict[str, Any] = self.fresh() | (_read_state(state_file) or {})
         self.ledger: list[dict[str, Any]] = _read_ledger(state_file)
 
     @abstractmethod

@@ -27,6 +27,7 @@ _API = "/api/v2"
 _MINUTE = 60
 _MOST_PER_PAGE = 100
 _ME = 1
+_UNSETTLED = {"new", "open", "pending", "hold"}
 _KINDS = {
     "status": "status_changed",
     "assignee_id": "agent_assignment_changed",
@@ -97,7 +98,14 @@ class TicketsSimulator(HookingSimulator):
 
     def fresh(self) -> dict[str, Any]:
         me = {"id": _ME, "name": "Holdfast", "email": "holdfast@commversion.com", "role": "agent"}
-        return {"users": {"1": me}, "tickets": {}, "comments": {}, "followers_enabled": True, "next": 9000}
+        return {
+            "users": {"1": me},
+            "tickets": {},
+            "comments": {},
+            "audits": [],
+            "followers_enabled": True,
+            "next": 9000,
+        }
 
     def ticket(self, ticket_id: str | int) -> Thing:
         """A ticket as the stand-in holds it; KeyError if it was never there."""
@@ -215,6 +223,8 @@ class TicketsSimulator(HookingSimulator):
             ("GET", rf"{_API}/tickets/(\d+)\.json", self._one),
             ("PUT", rf"{_API}/tickets/(\d+)\.json", self._update),
             ("GET", rf"{_API}/tickets/(\d+)/comments\.json", self._comments),
+            ("GET", rf"{_API}/tickets/(\d+)/audits\.json", self._audits),
+            ("GET", rf"{_API}/search/export", self._searched),
             ("GET", rf"{_API}/users/show_many\.json", self._users),
         ]
         for method, pattern, work in routes:
@@ -286,6 +296,17 @@ class TicketsSimulator(HookingSimulator):
         found = [one for one in self.state["comments"].values() if one["ticket_id"] == ticket["id"]]
         return _paged(call, "comments", [{k: v for k, v in one.items() if k != "ticket_id"} for one in found])
 
+    def _audits(self, call: Call, ticket_id: str) -> Answer:
+        ticket = self._ticket(ticket_id)
+        return _paged(call, "audits", [one for one in self.state["audits"] if one["ticket_id"] == ticket["id"]])
+
+    def _searched(self, call: Call) -> Answer:
+        """Of the language of searches one sentence: `status<solved`."""
+        if (call.query.get("query"), call.query.get("filter[type]")) != ("status<solved", "ticket"):
+            raise RefusedError(422, "invalid", "this search is not understood here")
+        found = [one for one in self.state["tickets"].values() if one["status"] in _UNSETTLED]
+        return _paged(call, "results", [{**self._shown(one), "result_type": "ticket"} for one in found])
+
     def _users(self, call: Call) -> Answer:
         wanted = call.query.get("ids", "").split(",")
         if len(wanted) > _MOST_PER_PAGE:
@@ -299,9 +320,18 @@ class TicketsSimulator(HookingSimulator):
 
     def _apply(self, ticket: Thing, by: int, changes: Thing) -> None:
         if changes:
+            self._audited(ticket, by, changes)
             ticket |= {**changes, "updated_at": _now()}
         for name, value in changes.items():
             self._told(_KINDS[name], by, ticket, current=value)
+
+    def _audited(self, ticket: Thing, by: int, changes: Thing) -> None:
+        events = [
+            {"id": self._next(), "type": "Change", "field_name": name, "value": value, "previous_value": ticket[name]}
+            for name, value in changes.items()
+        ]
+        made = {"id": self._next(), "ticket_id": ticket["id"], "author_id": by, "created_at": _now(), "events": events}
+        self.state["audits"].append(made)
 
     def _commented(self, ticket: Thing, by: int, body: str, *, public: bool) -> Thing:
         made = self._put_comment(ticket["id"], body, by, public=public)

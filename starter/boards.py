@@ -59,13 +59,19 @@ class BoardsOutside:
             for task in await self._board.tasks(place.list_id):
                 seen.add(f"task/{task.task_id}")
                 done.append(await self._task(task, place, SWEPT))
-        for ticket in await self._desk.tickets(datetime.now(UTC) - LATELY):
+        for ticket in await self._tickets():
             seen.add(f"ticket/{ticket.ticket_id}")
             done.append(await self._ticket(ticket, SWEPT))
         done += [
             await self._gone(case, about) for case, about in await self._hints.open_requests() if about not in seen
         ]
         return RequestsSwept(opened=done.count("opened"), resumed=done.count("resumed"), told=done.count("told"))
+
+    async def _tickets(self) -> tuple[Ticket, ...]:
+        """What changed lately, as it is now, and what waits unchanged for however long."""
+        waiting = {one.ticket_id: one for one in await self._desk.unsettled()}
+        lately = {one.ticket_id: one for one in await self._desk.tickets(datetime.now(UTC) - LATELY)}
+        return tuple((waiting | lately).values())
 
     async def look(self) -> int:
         """What webhooks said should be looked at; returns how many there were. A vendor that is away is asked again."""
@@ -100,7 +106,7 @@ class BoardsOutside:
         if task.completed or OURS in task.description or self._is_being_made(task.created_at):
             return ""
         people = set((await self._briefs.who(await self._addresses(task), ())).values())
-        lacks = lacks_of_task(task, people, place.support)
+        lacks = lacks_of_task(task, people, place.support, datetime.now(UTC))
         if not lacks:
             return ""
         department = await self._found.department_of(people - set(place.support))
@@ -123,9 +129,10 @@ class BoardsOutside:
             return ""
         client_id, support = await self._found.client_of(ticket.requester)
         people = await self._briefs.who((), [*ticket.followers, *([ticket.assignee] if ticket.assignee else [])])
-        lacks = lacks_of_ticket(ticket, people.values(), support)
+        now = datetime.now(UTC)
+        lacks = lacks_of_ticket(ticket, people.values(), support, now)
         if not lacks and TicketAbility.NOTES in self._desk.capabilities:
-            lacks = lacks_of_ticket(ticket, people.values(), support, await self._desk.notes(ticket.ticket_id))
+            lacks = lacks_of_ticket(ticket, people.values(), support, now, await self._desk.notes(ticket.ticket_id))
         if not lacks:
             return ""
         assignee = {people[ticket.assignee]} if ticket.assignee in people else set[str]()
@@ -149,12 +156,19 @@ class BoardsOutside:
         return "resumed" if again and await self._hints.resume(about, seen, due) else ""
 
     async def _known_ticket(self, case: OfCase, about: str, ticket: Ticket, by: str) -> str:
-        """One that was seen settled and is not any more was opened again."""
+        """One that was seen settled and is not any more was opened again, and so was one that nobody saw settled."""
         settled, was = ticket.status.is_settled, await self._hints.was_settled(about)
-        done = await self._known(case, about, ticket.updated_at, by, again=was and not settled, due=ticket.due_at)
+        again = not settled and (was or await self._was_opened_again(case, ticket))
+        done = await self._known(case, about, ticket.updated_at, by, again=again, due=ticket.due_at)
         if settled != was:
             await self._hints.saw(about, ticket.updated_at.isoformat(), settled=settled)
         return done
+
+    async def _was_opened_again(self, case: OfCase, ticket: Ticket) -> bool:
+        """Between two looks, and no webhook told of either: its audits say so."""
+        if case.closed_at is None:
+            return False
+        return await self._desk.was_opened_again(ticket.ticket_id, case.closed_at.replace(microsecond=0))
 
     async def _gone(self, case: OfCase, about: str) -> str:
         """Completed, moved or deleted: not among the open ones any more, so the case has to look, once a day."""

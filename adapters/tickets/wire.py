@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from domain.board import Ticket, TicketNote, TicketStatus
 
+_SETTLED = (TicketStatus.SOLVED, TicketStatus.CLOSED)
 _COMMENTS = frozenset({"Comment", "VoiceComment"})
 
 
@@ -73,6 +74,10 @@ class TicketPage(Page):
     tickets: list[WireTicket]
 
 
+class SearchPage(Page):
+    results: list[WireTicket]
+
+
 class CommentPage(Page):
     comments: list[WireComment]
 
@@ -97,6 +102,29 @@ class AuditEvent(Wire):
 
 class Audit(Wire):
     events: list[Annotated[AuditEvent | None, BeforeValidator(lambda one: one if _is_comment(one) else None)]] = []
+
+
+class Change(Wire):
+    """What an audit says of one field. Values are of every shape; only a status is read here."""
+
+    type: str = ""
+    field_name: str | None = None
+    value: Any = None
+    previous_value: Any = None
+
+    @property
+    def opens_again(self) -> bool:
+        is_status = (self.type, self.field_name) == ("Change", "status")
+        return is_status and self.previous_value in _SETTLED and self.value not in _SETTLED
+
+
+class PastAudit(Wire):
+    created_at: AwareDatetime
+    events: list[Change] = []
+
+
+class AuditPage(Page):
+    audits: list[PastAudit]
 
 
 class Updated(Wire):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from adapters.http import TIMEOUT, Does, VendorClient
 from adapters.tickets import wire
-from domain.board import Ticket, TicketAbility, TicketNote
+from domain.board import Ticket, TicketAbility, TicketNote, TicketStatus
 from domain.errors import Permanent, Unclear, VendorError
 
 VENDOR = "Zendesk"
@@ -80,8 +80,20 @@ class ZendeskDesk:
                 found.setdefault(one.id, one)
             if len(fresh) < len(page.tickets):
                 break
-        emails = await self._emails({person for one in found.values() for person in one.people})
-        return tuple(wire.ticket(one, emails, self._site) for one in found.values())
+        return await self._all_translated(found)
+
+    async def unsettled(self) -> tuple[Ticket, ...]:
+        """All tickets that are neither solved nor closed, however long ago they changed; not the newest minutes."""
+        query = {"query": f"status<{TicketStatus.SOLVED}", "filter[type]": "ticket"}
+        pages = self._pages(wire.SearchPage, f"{_API}/search/export", query)
+        return await self._all_translated({one.id: one async for page in pages for one in page.results})
+
+    async def was_opened_again(self, ticket_id: str, since: datetime) -> bool:
+        """Whether it went from solved or closed to another status at `since` or later, as its audits say."""
+        path = f"{_API}/tickets/{_number(ticket_id)}/audits.json"
+        with _missing():
+            audits = [one async for page in self._pages(wire.AuditPage, path) for one in page.audits]
+        return any(change.opens_again for one in audits if one.created_at >= since for change in one.events)
 
     async def set_followers(self, ticket_id: str, add: Sequence[str]) -> Ticket:
         """Adds followers and leaves those that are there.
@@ -141,6 +153,10 @@ class ZendeskDesk:
             return await self._translated(changed)
         except VendorError as error:
             raise Unclear(VENDOR, "unseen", "took it, but its people can't be read; it is looked at again") from error
+
+    async def _all_translated(self, found: Mapping[str, wire.WireTicket]) -> tuple[Ticket, ...]:
+        emails = await self._emails({person for one in found.values() for person in one.people})
+        return tuple(wire.ticket(one, emails, self._site) for one in found.values())
 
     async def _translated(self, found: wire.WireTicket) -> Ticket:
         return wire.ticket(found, await self._emails(found.people), self._site)

@@ -1,6 +1,6 @@
 """The daily sweep on a real server, with the stand-ins of Teamwork and the desk (ID-3, ID-4, ID-7, ID-8)."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from secrets import token_hex
 
 import pytest
@@ -107,6 +107,53 @@ async def test_a_ticket_that_was_settled_and_is_open_again_opens_its_case_and_it
     assert desk.tasks()[0]["status"] != "completed"
     assert (await sweep(desk))[1] == 0
     assert f"Opened again: ticket {ticket} is open again." in await desk.lines(case_id)
+
+
+@pytest.mark.clause("ID-3", "ID-7")
+async def test_a_ticket_that_was_solved_and_opened_again_between_two_sweeps_goes_on(desk: Desk) -> None:
+    """Both webhooks were lost, and nobody looked in between."""
+    ticket = desk.ticket()
+    case_id = await desk.open(ticket_id=str(ticket))
+    desk.agency.outside.tickets.edit(op="status", ticket=ticket, status="solved")
+    desk.agency.outside.tickets.edit(op="status", ticket=ticket, status="open")
+    await clock_moves(desk)  # a desk counts whole seconds
+    await desk.agency.act(case_id, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
+    await desk.result(case_id)
+    assert (await sweep(desk))[1] == 0  # that was before the case was over
+    desk.agency.outside.tickets.edit(op="status", ticket=ticket, status="solved")
+    desk.agency.outside.tickets.edit(op="status", ticket=ticket, status="open")
+    assert (await sweep(desk))[1] == 1
+    await desk.agency.sent(case_id, "assign-task@2/1")
+    assert (await sweep(desk))[1] == 0
+
+
+async def clock_moves(desk: Desk) -> None:
+    """The audits so far are as of two seconds ago."""
+    for one in desk.agency.outside.tickets.state["audits"]:
+        at = datetime.fromisoformat(one["created_at"]) - timedelta(seconds=2)
+        one["created_at"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.clause("ID-3", "ID-8")
+async def test_a_ticket_that_has_everything_but_no_note_of_two_days_and_a_late_task_become_cases(desk: Desk) -> None:
+    """Neither changed lately."""
+    tickets, ticket = desk.agency.outside.tickets, desk.ticket()
+    staff = {user["email"]: user["id"] for user in tickets.state["users"].values()}
+    for email in ("nicole@commversion.com", "cleo@commversion.com", "tom@commversion.com"):
+        tickets.edit(op="follow", ticket=ticket, user=staff[email])
+    tickets.edit(op="assign", ticket=ticket, assignee_id=staff["barb@commversion.com"])
+    tickets.edit(op="comment", ticket=ticket, body="Barb is on it.", public=False)
+    late = make(desk, **{**GOOD, "dueAt": (datetime.now(UTC) - timedelta(days=2)).date().isoformat()})
+    desk.does("comment", task=int(late), body="On it.")
+    assert await sweep(desk) == (1, 0, 0)
+    (row,) = await desk.agency.database.fetch("SELECT request FROM cases")
+    assert row["request"]["task_id"] == late
+    (note,) = tickets.state["comments"].values()
+    note["created_at"] = tickets.state["tickets"][str(ticket)]["updated_at"] = "2026-01-05T09:00:00Z"
+    assert (await sweep(desk))[0] == 1
+    row = await desk.agency.database.fetch("SELECT request FROM cases WHERE request ->> 'ticket_id' <> ''")
+    assert (row[0]["request"]["ticket_id"], row[0]["request"]["department"]) == (str(ticket), "ppc")
+    assert (await sweep(desk))[0] == 0
 
 
 @pytest.mark.clause("ID-5")

@@ -21,6 +21,8 @@ COMMENT = {
     "id", "type", "author_id", "body", "html_body", "plain_body", "public", "attachments", "audit_id", "created_at",
 }  # fmt: skip
 AUDIT = {"id", "ticket_id", "author_id", "events"}
+PAST_AUDIT = AUDIT | {"created_at"}
+CHANGE = {"id", "type", "field_name", "value", "previous_value"}
 
 
 def aliases_of(model: type[wire.Wire]) -> set[str]:
@@ -31,6 +33,8 @@ def test_every_field_read_is_one_of_zendesks() -> None:
     assert aliases_of(wire.WireTicket) <= TICKET
     assert aliases_of(wire.WireComment) <= COMMENT
     assert aliases_of(wire.Audit) <= AUDIT
+    assert aliases_of(wire.PastAudit) <= PAST_AUDIT
+    assert aliases_of(wire.Change) <= CHANGE
 
 
 def test_every_field_written_is_one_of_zendesks() -> None:
@@ -51,9 +55,16 @@ def test_every_field_the_stand_in_answers_with_is_one_of_zendesks() -> None:
     simulator.seed(tickets=[{"id": 1, "subject": "S"}])
     answer: Any = simulator.respond(_call("PUT", "/api/v2/tickets/1.json", wire.internal_note("B", "[m]"))).body
     comments: Any = simulator.respond(_call("GET", "/api/v2/tickets/1/comments.json", None)).body
+    simulator.edit(op="status", ticket=1, status="solved")
+    (audit,) = _body(simulator, "/api/v2/tickets/1/audits.json")["audits"]
+    assert (set(audit), set(audit["events"][0])) == (PAST_AUDIT, CHANGE)
     assert set(answer["ticket"]) == TICKET
     assert set(answer["audit"]) == AUDIT
     assert set(comments["comments"][0]) == COMMENT
+
+
+def _body(simulator: TicketsSimulator, path: str) -> Any:
+    return simulator.respond(_call("GET", path, None)).body
 
 
 def _call(method: str, path: str, body: object) -> Call:
@@ -102,3 +113,22 @@ def test_other_events_of_an_audit_may_look_like_anything() -> None:
     note = wire.Updated.model_validate({"ticket": ticket(), "audit": {"events": [*events, ours]}}).note("[m]")
     assert note is not None
     assert note.id == "7"
+
+
+@pytest.mark.parametrize(
+    ("event", "again"),
+    [
+        ({"type": "Change", "field_name": "status", "previous_value": "solved", "value": "open"}, True),
+        ({"type": "Change", "field_name": "status", "previous_value": "solved", "value": "hold"}, True),
+        ({"type": "Change", "field_name": "status", "previous_value": "solved", "value": "closed"}, False),
+        ({"type": "Change", "field_name": "status", "previous_value": "open", "value": "solved"}, False),
+        ({"type": "Change", "field_name": "status", "previous_value": "pending", "value": "open"}, False),
+        ({"type": "Create", "field_name": "status", "value": "open"}, False),
+        ({"type": "Change", "field_name": "tags", "previous_value": ["solved"], "value": ["open"]}, False),
+        ({"type": "Notification", "body": {"a": 1}}, False),
+    ],
+)
+def test_what_an_audit_says_of_a_ticket_that_is_opened_again(event: dict[str, Any], again: bool) -> None:
+    page = {"audits": [{"created_at": "2026-11-02T16:54:36Z", "events": [event]}], "meta": {"has_more": False}}
+    (audit,) = wire.AuditPage.model_validate(page).audits
+    assert audit.events[0].opens_again is again

@@ -135,6 +135,35 @@ async def test_all_pages_back_to_a_time_are_read_and_no_further(
     assert {entry["query"]["sort"] for entry in pages} == {"-updated_at"}
 
 
+async def test_what_is_not_settled_is_found_however_long_it_did_not_change(
+    zendesk: TicketsSimulator, desk: ZendeskDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAGE_SIZE", 2)
+    for number, status in enumerate(("new", "pending", "hold", "solved", "closed")):
+        zendesk.seed(tickets=[{"id": 300 + number, "subject": "S", "requester_id": 23, "status": status}])
+        zendesk.edit(op="age", ticket=300 + number, updated_at="2021-01-01T00:00:00Z")
+    found = await desk.unsettled()
+    assert [(one.ticket_id, one.requester) for one in found] == [(one, JANE) for one in ("100", "300", "301", "302")]
+
+
+async def test_a_ticket_that_was_settled_and_opened_again_says_since_when(
+    zendesk: TicketsSimulator, desk: ZendeskDesk
+) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert not await desk.was_opened_again("100", before)
+    zendesk.edit(op="status", ticket=100, status="pending")
+    zendesk.edit(op="status", ticket=100, status="open")
+    assert not await desk.was_opened_again("100", before)  # it was settled at no time
+    zendesk.edit(op="status", ticket=100, status="solved")
+    assert not await desk.was_opened_again("100", before)
+    zendesk.edit(op="status", ticket=100, status="open")
+    assert await desk.was_opened_again("100", before)
+    assert not await desk.was_opened_again("100", before + timedelta(days=1))
+    with pytest.raises(Permanent) as caught:
+        await desk.was_opened_again("999", before)
+    assert caught.value.code == "not-found"
+
+
 async def test_a_ticket_that_changes_between_two_pages_is_told_once(
     zendesk: TicketsSimulator, desk: ZendeskDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
