@@ -77,7 +77,7 @@ async def to_due(case: Running, name: str, short_of: timedelta = timedelta()) ->
 
 
 async def test_a_promise_that_is_kept_just_before_its_time_costs_nothing(client: Client) -> None:
-    async with clocked(client, "start resolved ask", "ask") as case:
+    async with clocked(client, "start resolved ask", "ask", calendar=AGENCY) as case:
         await case.waits_for("ask")
         await to_due(case, "resolved", A_BIT)
         await case.do("ask")
@@ -85,6 +85,7 @@ async def test_a_promise_that_is_kept_just_before_its_time_costs_nothing(client:
         assert case.vendors.calls == {"perform": 2, "record_acts": 1}, "asked, closed, judged"
         promised, met = told(case, EventKind.PROMISED, EventKind.MET)
         assert (promised.clause, promised.data["target_version"]) == ("CR-5.8", 3)
+        assert (promised.data["calendar"], promised.data["calendar_version"]) == ("agency", 1)
         assert met.text == "resolved is met, in time."
         assert (met.data["late_minutes"], met.data["held_minutes"]) == (0, {"team:return-leads": 48 * 60 - 1})
         warned = told(case, EventKind.WARNED)
