@@ -75,6 +75,7 @@ class NewCase(Model):
     linked_to: str = ""
     reference: str = ""  # an effect key, for a mail that came back
     note: str = ""
+    opened_by: str = ""  # for the audit trail, by ids
     thread: CaseThread | None = None  # None: the thread of the case it is linked to
     message_ids: tuple[str, ...] = ()  # join the case's thread
 

@@ -17,6 +17,7 @@ from starter.cli_keys import keys
 from starter.cli_policy import policy
 from starter.cli_requests import requests
 from starter.cli_steps import acts, steps
+from starter.cli_words import in_words
 from starter.cli_world import guarded, use_server
 
 
@@ -83,7 +84,7 @@ def demo(
 
 
 def main() -> None:
-    guarded(app)
+    guarded(in_words(typer.main.get_command(app)))
 
 
 if __name__ == "__main__":

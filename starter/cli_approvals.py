@@ -1,17 +1,20 @@
 """`holdfast approvals`: what waits for the approver, what exactly he would sign, and his decision (RL-14)."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from adapters.postgres.money_people import recent_changes
+from adapters.postgres.names import by_name
+from adapters.postgres.reader import StepRow
 from domain.errors import Refused
 from domain.messages import ActKind
 from domain.people import Role
 from domain.subject import Asking, Subject
 from starter.cli_cases import print_steps
-from starter.cli_steps import answered
+from starter.cli_steps import answered, helped
 from starter.cli_world import As, Case, Json, Office, agreed, console, office, plain, run, show, table, who
 
 approvals = typer.Typer(no_args_is_help=True, help="What is above the limit: look, approve, reject or ask back.")
@@ -27,18 +30,22 @@ def list_approvals(as_json: Json = False) -> None:
 async def _list(*, as_json: bool) -> None:
     async with office() as here:
         found = await here.reader.open_steps(roles=[Role.APPROVER.value])
-        changes = await recent_changes(here.pool)
-    show(found, as_json=as_json, human=lambda: _print_list(found, changes))
+        changes, names = await recent_changes(here.pool), await here.reader.names()
+    show(found, as_json=as_json, human=lambda: _print_list(found, changes, names))
 
 
-def _print_list(found: tuple[Any, ...], changes: tuple[str, ...]) -> None:
-    for change in changes:
-        console.print(Text(change))
+def _print_list(found: tuple[StepRow, ...], changes: tuple[str, ...], names: Mapping[str, str]) -> None:
     if not found:
         console.print("Nothing waits for an approver.")
     for row in found:
-        console.print(Text(f"{row.case_id} ({row.client_id})", style="bold"))
-        print_steps([row])
+        client = names.get(f"client:{row.client_id}", row.client_id)
+        console.print(Text(f"{row.case_id} ({client})", style="bold"))
+        print_steps([row], names)
+        console.print(f"    exactly what it is about: holdfast approvals show {row.case_id}", markup=False)
+    if changes:
+        console.print(Text("\nWho may act for money: changes of the last 30 days", style="bold"))
+    for change in changes:
+        console.print(Text(f"  {by_name(change, names)}"))
 
 
 @approvals.command("show", epilog="Example: holdfast approvals show return-lead/9bc5eb253069c483")
@@ -52,8 +59,9 @@ async def _show(case: str, step: str, *, as_json: bool) -> None:
         case_id = await here.reader.find_case(case)
         step_id = step or await _latest(here, case_id)
         about = await (await here.gateway()).about(case_id, step_id, ActKind.APPROVE)
+        names = await here.reader.names()
     data = {"step_id": step_id, "sha256": about.sha256, "subject": plain(about)}
-    show(data, as_json=as_json, human=lambda: _print_subject(step_id, about))
+    show(data, as_json=as_json, human=lambda: _print_subject(step_id, about, names))
 
 
 @approvals.command(epilog="Example: holdfast approvals decide return-lead/9bc5eb253069c483 --approve --as shobhit")
@@ -89,12 +97,13 @@ async def _decide(case: str, step: str, kind: ActKind, reason: str, person: str,
         step_id = step or await _latest(here, case_id)
         about = await gateway.about(case_id, step_id, kind)
         if not as_json and kind is not ActKind.WITHDRAW:
-            _print_subject(step_id, about)
+            _print_subject(step_id, about, await here.reader.names())
         question = f"Do you {kind.value.removeprefix('return.').replace('_', ' ')} this, with your name?"
         if not yes and not agreed(question):
             raise Refused("not-decided", "nothing was decided: answer y, or give --yes")
-        answer = await gateway.complete(case_id, step_id, kind, {"reason": reason}, by, shown=about.sha256)
-    answered(answer, as_json=as_json)
+        async with helped(here.reader, case_id, step_id):
+            answer = await gateway.complete(case_id, step_id, kind, {"reason": reason}, by, shown=about.sha256)
+    answered(answer, case_id, as_json=as_json)
 
 
 async def _latest(here: Office, case_id: str) -> str:
@@ -105,9 +114,11 @@ async def _latest(here: Office, case_id: str) -> str:
     return max(steps, key=lambda one: one.asked_at).step_id
 
 
-def _print_subject(step_id: str, about: Subject) -> None:
-    console.print(Text(f"{about.case_id}, {step_id}: {about.client_id} (contact {about.contact_id or 'none'})"))
-    lines = table("lead", "gross", "invoice", "evidence")
+def _print_subject(step_id: str, about: Subject, names: Mapping[str, str]) -> None:
+    client = names.get(f"client:{about.client_id}", about.client_id)
+    contact = f"its contact in the books is {about.contact_id}" if about.contact_id else "no contact in the books"
+    console.print(Text(f"{client}, {about.case_id} [{step_id}]; {contact}"))
+    lines = table("Lead", "Amount, VAT included", "Invoice", "Evidence")
     for line in about.lines:
         gross = f"{line.currency} {line.gross:,.2f}" if line.gross is not None else "no price"
         proof = ", ".join(one[:12] for one in line.evidence) or "none"
@@ -115,7 +126,7 @@ def _print_subject(step_id: str, about: Subject) -> None:
     console.print(lines)
     if about.asking:
         _print_asking(about.asking)
-    console.print(Text(f"What would be signed: {about.sha256}"))
+    console.print(Text(f"SHA-256 of what would be signed: {about.sha256}"))
 
 
 def _print_asking(asking: Asking) -> None:

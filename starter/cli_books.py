@@ -1,6 +1,6 @@
 """`holdfast billing`, `holdfast schedules`: month end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated
 
@@ -106,8 +106,14 @@ async def _show(*, as_json: bool) -> None:
         client, days = await here.temporal(), await PostgresPromises(here.pool).invoice_days()
     found = {name: await made.describe(client, name) for name in made.wanted(days)}
     data = {name: _shown(one) for name, one in found.items()}
-    lines = [f"{name}: {'PAUSED' if one['paused'] else one['when']}" for name, one in data.items()]
-    show(data, as_json=as_json, human=lambda: console.print("\n".join(lines)))
+    show(data, as_json=as_json, human=lambda: _print_schedules(data))
+
+
+def _print_schedules(found: Mapping[str, Mapping[str, object]]) -> None:
+    shown = table("Schedule", "What it does", "Next (London time)")
+    for name, one in found.items():
+        shown.add_row(name, made.WHAT[name], "PAUSED" if one["paused"] else str(one["when"]).removeprefix("next "))
+    console.print(shown)
 
 
 def _shown(found: ScheduleDescription) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """`holdfast case`: what is going on, who must act, by when and why then."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 from uuid import uuid4
@@ -9,13 +9,15 @@ from uuid import uuid4
 import typer
 from rich.text import Text
 
+from adapters.postgres.names import by_name
 from adapters.postgres.reader import CaseDetail, CaseRow, Line, StepRow
-from domain.case import EventKind
+from domain.case import OpenStep
 from domain.errors import Refused
 from domain.explained import Explained, lines
 from domain.rules.hours import duration_in_words
 from starter.cli_world import LONDON, As, Case, Json, console, file_text, holdfast, moment, run, show, table
 from starter.openings import OPENINGS
+from starter.story import kind_in_words, told, who_did
 
 cases = typer.Typer(no_args_is_help=True, help="Cases: a list, and one with its whole story.")
 
@@ -36,17 +38,19 @@ def list_cases(
 async def _list(status: str, client: str, owner: str, limit: int, cursor: str, *, as_json: bool) -> None:
     async with holdfast() as here:
         page = await here.cases(status=status, client_id=client, owner=owner, limit=limit, cursor=cursor)
-    show(page, as_json=as_json, human=lambda: _print_list(page.rows, page.cursor))
+        names = await here.names()
+    show(page, as_json=as_json, human=lambda: _print_list(page.rows, page.cursor, names))
 
 
-def _print_list(rows: Sequence[CaseRow], cursor: str) -> None:
+def _print_list(rows: Sequence[CaseRow], cursor: str, names: Mapping[str, str]) -> None:
     if not rows:
         console.print("There are no such cases.")
         return
     shown = table("Case", "Client", "State", "Waits for", "What", "Due")
     for row in rows:
-        state = row.status + (f": {row.outcome}" if row.outcome else "")
-        shown.add_row(row.case_id, row.client_name, state, row.owner or "-", row.waiting_for or "-", moment(row.due_at))
+        state = row.status + (f": {by_name(row.outcome, names)}" if row.outcome else "")
+        owner, what = names.get(row.owner, row.owner) or "-", row.waiting_for or "-"
+        shown.add_row(row.case_id, row.client_name or "-", state, owner, what, moment(row.due_at))
     console.print(shown)
     if cursor:
         console.print(f"More: holdfast case list --cursor '{cursor}'")
@@ -98,29 +102,32 @@ async def _show(case: str, *, as_json: bool) -> None:
     async with holdfast() as here:
         case_id = await here.find_case(case)
         detail, timeline = await here.case(case_id), await here.timeline(case_id)
-        deadlines = await here.clocks(case_id)
+        deadlines, names = await here.clocks(case_id), await here.names()
     data = {"case": detail, "deadlines": deadlines, "timeline": timeline}
-    show(data, as_json=as_json, human=lambda: _print_case(detail, deadlines, timeline))
+    show(data, as_json=as_json, human=lambda: _print_case(detail, deadlines, timeline, names))
 
 
-def _print_case(detail: CaseDetail, deadlines: Sequence[Explained], timeline: Sequence[Line]) -> None:
+def _print_case(
+    detail: CaseDetail, deadlines: Sequence[Explained], timeline: Sequence[Line], names: Mapping[str, str]
+) -> None:
     row = detail.row
-    console.print(Text(f"{row.kind} {row.case_id}", style="bold"))
-    outcome = f": {row.outcome}" if row.outcome else ""
+    console.print(Text(f"{kind_in_words(row.kind)}: {row.case_id}", style="bold"))
+    outcome = f": {by_name(row.outcome, names)}" if row.outcome else ""
     console.print(f"{row.client_name or 'client not known yet'}, {row.status}{outcome}, opened {moment(row.opened_at)}")
     if row.linked_to:
         console.print(f"Linked to {row.linked_to}")
     if row.arrived_at and row.looped_in_at:
-        took = duration_in_words(row.looped_in_at - row.arrived_at)
-        console.print(f"Looped in {took} after the client's mail (RL-2)")
-    print_steps([step for step in detail.steps if step.state == "open"], detail)
-    print_deadlines(deadlines)
+        took = duration_in_words(row.looped_in_at - row.opened_at)
+        mail = duration_in_words(row.looped_in_at - row.arrived_at)
+        console.print(f"Looped in {took} after it reached us, {mail} after the client wrote (RL-2)")
+    print_steps([step for step in detail.steps if step.state == "open"], names, detail)
+    print_deadlines(deadlines, names)
     _print_leads(detail)
     _print_effects(detail)
-    print_timeline(timeline)
+    print_timeline(timeline, names)
 
 
-def print_steps(steps: Sequence[StepRow], detail: CaseDetail | None = None) -> None:
+def print_steps(steps: Sequence[StepRow], names: Mapping[str, str], detail: CaseDetail | None = None) -> None:
     """Who must act, by when and why then."""
     if detail is not None:
         console.print(Text("\nWho must act", style="bold"))
@@ -129,17 +136,22 @@ def print_steps(steps: Sequence[StepRow], detail: CaseDetail | None = None) -> N
     for step in steps:
         what = step.step
         reminded = f", reminded {what.chased}x" if what.chased else ""
-        console.print(f"  {what.owner}: {what.waiting_for} [{what.step_id}] ({what.clause})", markup=False)
-        console.print(f"    by {moment(what.deadline.due)}{reminded}; {step.why}", markup=False)
+        console.print(f"  {_whose(what, names)}: {what.waiting_for} [{what.step_id}] ({what.clause})", markup=False)
+        console.print(f"    by {moment(what.deadline.due)}{reminded}; {what.deadline.why(names=names)}", markup=False)
 
 
-def print_deadlines(deadlines: Sequence[Explained]) -> None:
+def _whose(step: OpenStep, names: Mapping[str, str]) -> str:
+    covered = f" for {names.get(step.belongs_to, step.belongs_to)}" if step.covered_by else ""
+    return names.get(step.owner, step.owner) + covered
+
+
+def print_deadlines(deadlines: Sequence[Explained], names: Mapping[str, str]) -> None:
     """Every stretch of every deadline: they add up."""
     if deadlines:
         console.print(Text("\nDeadlines, explained (London time)", style="bold"))
     for one in deadlines:
         console.print(f"  {one.label} [{one.name}]", markup=False)
-        for line in lines(one, LONDON):
+        for line in lines(one, LONDON, names):
             console.print(f"    {line}", markup=False)
 
 
@@ -165,22 +177,15 @@ def _print_effects(detail: CaseDetail) -> None:
         console.print(f"  {effect.state}: {effect.kind} ({effect.clause}) {effect.code}", markup=False)
 
 
-def print_timeline(timeline: Sequence[Line]) -> None:
-    console.print(Text("\nWhat happened", style="bold"))
+def print_timeline(timeline: Sequence[Line], names: Mapping[str, str], *, moved: bool = False) -> None:
+    """`moved`: the case's own clock was moved on, so that two clocks tell the time: a star marks this machine's."""
+    console.print(Text("\nWhat happened (London time)", style="bold"))
     shown = table("  When", "Clause", "What", "Who")
     for line in timeline:
-        shown.add_row(f"  {moment(line.at)}", line.clause, Text(told(line)), line.actor or "Holdfast")
+        star = ("*" if line.kind.startswith(_BY_THE_MACHINE) else " ") if moved else ""
+        words = f"{told(line, names)} [{line.step_id}]" if line.step_id else told(line, names)
+        shown.add_row(f"  {moment(line.at)}{star}", line.clause, Text(words), who_did(line, names))
     console.print(shown)
 
 
-def told(line: Line) -> str:
-    """One event in words."""
-    words = line.text or line.kind.replace(".", " ")
-    if line.kind == EventKind.ACT_REFUSED:
-        words = f"Refused, and nothing follows from it: {words}"
-    if line.kind.startswith("effect."):
-        reference, code = str(line.data.get("reference", "")), str(line.data.get("code", ""))
-        state = line.kind.removeprefix("effect.")
-        more = code if state != "sent" else ("" if "@" in reference else reference)
-        words = f"{words}: {state}{f' ({more})' if more else ''}"
-    return f"{words} [{line.step_id}]" if line.step_id else words
+_BY_THE_MACHINE = ("act.", "effect.")

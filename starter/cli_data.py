@@ -53,14 +53,14 @@ async def _import(kind: Kind, file: Path, person: str, *, as_json: bool) -> None
     show(report, as_json=as_json, human=lambda: console.print(line))
 
 
-@returns.command("open", epilog="Example: holdfast return-lead open samples/request.json")
-def open_return(file: File, as_json: Json = False) -> None:
+@returns.command("open", epilog="Example: holdfast return-lead open samples/request.json --as otto")
+def open_return(file: File, person: As = "", as_json: Json = False) -> None:
     """Open a return-lead request from a file; a copy of it goes to the returns inbox (RL-1).
 
     JSON: {"client_id", "leads": [...], "reference", "note"?, "reply_to"?, "recipients"?}. CSV: a row a lead with the
     columns client_id, lead_id, reference and, if you like, note. The same reference again is the same request.
     """
-    run(start("return-leads", read_file(file), as_json=as_json))
+    run(start("return-leads", read_file(file), person, as_json=as_json))
 
 
 def read_file(file: Path) -> object:

@@ -1,7 +1,7 @@
 """`holdfast up`, `down`, `status`, `doctor`, and the switches that stop what goes out."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, cast
 from uuid import uuid4
 
@@ -10,12 +10,13 @@ from rich.text import Text
 
 from adapters.postgres import policy
 from adapters.postgres.intake import PostgresIntake
+from adapters.postgres.operations import DeadRow
 from adapters.postgres.pool import transaction
 from domain.errors import Refused
 from runtime import local
 from runtime.settings import Role, Settings
 from starter.cli_books import apply_schedules
-from starter.cli_world import As, Json, Office, console, moment, office, operator, plain, run, show, table
+from starter.cli_world import As, Json, Office, console, moment, office, operator, plain, run, several, show, table
 from starter.doctor import Finding, examine
 
 outbound = typer.Typer(no_args_is_help=True, help="What may leave: off, only to an allowlist, or everything.")
@@ -85,10 +86,12 @@ async def _status(*, as_json: bool) -> None:
     data = {"counts": plain(counts), "findings": plain(findings)}
 
     def human() -> None:
-        console.print(
-            f"{counts.open_cases} open cases, {counts.open_steps} open steps, {counts.overdue_steps} of them late"
+        steps = (
+            f"{several(counts.open_steps, 'step waits', 'steps wait')} for people, {counts.overdue_steps} of them late"
         )
-        console.print(f"{counts.waiting_inbox} rows of the inbox wait, {counts.held_effects} effects are held back")
+        console.print(f"{several(counts.open_cases, 'open case')}; {steps}")
+        inbox = several(counts.waiting_inbox, "row of the inbox waits", "rows of the inbox wait")
+        console.print(f"{inbox}; {several(counts.held_effects, 'effect is', 'effects are')} held back")
         _print_findings([one for one in findings if one.level != "ok" or one.about in {"outbound", "temporal"}])
 
     show(data, as_json=as_json, human=human)
@@ -154,7 +157,7 @@ async def _set_outbound(mode: Mode, allow: list[str], by: str, *, as_json: bool)
         async with transaction(here.pool) as conn:
             await policy.set_outbound(conn, here.vault, mode, allow, by)
         told = await _resumed(here, "*") if mode != "off" else 0
-    line = f"outbound is {mode.upper()}; {told} cases try again what was held back"
+    line = f"outbound is {mode.upper()}" + (f"; {_again(told)} what was held back" if told else "")
     show({"outbound": mode, "told": told}, as_json=as_json, human=lambda: console.print(line))
 
 
@@ -182,6 +185,10 @@ def _whom(client: str, *, everyone: bool) -> str:
     return client or policy.EVERYONE
 
 
+def _again(told: int) -> str:
+    return several(told, "case tries again", "cases try again")
+
+
 def _called(client_id: str) -> str:
     return "everything" if client_id == policy.EVERYONE else client_id
 
@@ -198,12 +205,38 @@ async def _resume(client_id: str, by: str, *, as_json: bool) -> None:
             ended = await policy.resume(conn, here.vault, client_id, by)
         told = await _resumed(here, client_id) if ended else 0
     whom = _called(client_id)
-    line = f"the hold on {whom} is ended; {told} cases try again" if ended else f"{whom} was not on hold"
+    line = f"the hold on {whom} is ended; {_again(told)} what waited" if ended else f"{whom} was not on hold"
     show({"resumed": ended, "told": told}, as_json=as_json, human=lambda: console.print(line))
 
 
+@inbox.command("list", epilog="Example: holdfast inbox list")
+def list_dead(as_json: Json = False) -> None:
+    """List what could not be handed over, and why."""
+    run(_list_dead(as_json=as_json))
+
+
+async def _list_dead(*, as_json: bool) -> None:
+    async with office() as here:
+        found = await here.operations.dead_rows()
+    show(found, as_json=as_json, human=lambda: _print_dead(found))
+
+
+def _print_dead(found: Sequence[DeadRow]) -> None:
+    if not found:
+        console.print("Everything that came in was handed over.")
+        return
+    shown = table("Row", "From", "Came in", "Tried", "Why not")
+    for row in found:
+        shown.add_row(str(row.inbox_id), row.provider, moment(row.received_at), f"{row.attempts}x", row.code)
+    console.print(shown)
+    console.print("Mend the cause, then: holdfast inbox retry ROW")
+
+
 @inbox.command("retry", epilog="Example: holdfast inbox retry 17")
-def retry(inbox_id: Annotated[int, typer.Argument(metavar="ROW")], as_json: Json = False) -> None:
+def retry(
+    inbox_id: Annotated[int, typer.Argument(metavar="ROW", help="As `holdfast inbox list` numbers it.")],
+    as_json: Json = False,
+) -> None:
     """Have a dead row of the inbox handed over again."""
     run(_retry(inbox_id, as_json=as_json))
 
@@ -212,5 +245,5 @@ async def _retry(inbox_id: int, *, as_json: bool) -> None:
     async with office() as here:
         revived = await PostgresIntake(here.pool, here.vault, here.settings).revive(inbox_id)
     if not revived:
-        raise Refused("not-dead", f"row {inbox_id} is not a dead row: `holdfast doctor` lists them")
+        raise Refused("not-dead", f"row {inbox_id} is not a dead row: `holdfast inbox list` shows them")
     show({"revived": inbox_id}, as_json=as_json, human=lambda: console.print(f"row {inbox_id} is handed over again"))

@@ -2,6 +2,7 @@
 signed acts alone.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import JsonValue
+from rich.text import Text
 
 from adapters.postgres.orders import read_orders, read_settings
 from domain.errors import Refused
@@ -31,20 +33,35 @@ def show_policy(as_json: Json = False) -> None:
 async def _show(*, as_json: bool) -> None:
     async with office() as here:
         settings, orders = await read_settings(here.pool), await read_orders(here.pool)
+        names = await here.reader.names()
     data = {"settings": settings, "orders": orders}
-    show(data, as_json=as_json, human=lambda: _print(settings, orders))
+    show(data, as_json=as_json, human=lambda: _print(settings, orders, names))
 
 
-def _print(settings: tuple[Mapping[str, Any], ...], orders: tuple[Mapping[str, Any], ...]) -> None:
-    rows = table("setting", "version", "value", "since")
+def _print(
+    settings: tuple[Mapping[str, Any], ...], orders: tuple[Mapping[str, Any], ...], names: Mapping[str, str]
+) -> None:
+    rows = table("Setting", "Version", "Value", "Since")
     for one in settings:
         rows.add_row(one["name"], str(one["version"]), _value(one["value"]), moment(one["since"]))
     console.print(rows)
-    signed = table("signed", "by", "at", "what")
+    signed = table("Signed", "By", "At", "What")
     for one in orders:
-        signed.add_row(one["kind"], one["person_id"], moment(one["accepted_at"]), one["payload"])
+        by, what = names.get(one["person_id"], one["person_id"]), Text(_ordered(json.loads(one["payload"])))
+        signed.add_row(one["kind"], by, moment(one["accepted_at"]), what)
     if orders:
         console.print(signed)
+
+
+def _ordered(said: JsonValue) -> str:
+    """What an order says, without JSON's brackets."""
+    match said:
+        case dict():
+            return " ".join(filter(None, map(_ordered, said.values())))
+        case list():
+            return ", ".join(map(_ordered, said))
+        case _:
+            return str(said)
 
 
 def _value(value: JsonValue) -> str:

@@ -1,5 +1,7 @@
 """`holdfast step`: what people do. Each act is signed by the gateway for whoever gave --as."""
 
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -9,7 +11,7 @@ import typer
 from rich.text import Text
 
 from adapters.postgres.correspondence import read_case
-from adapters.postgres.reader import StepFilters, StepRow
+from adapters.postgres.reader import CaseReader, StepFilters, StepRow
 from domain.errors import Refused
 from domain.mail import IncomingMail
 from domain.messages import ActKind
@@ -61,19 +63,24 @@ async def _list(roles: list[str], person: str, case: str, *, as_json: bool) -> N
         wanted = [StepFilters(case_id=case_id, role=role) for role in roles]
         wanted += [StepFilters(case_id=case_id, owner=person)] if person else []
         lists = [await every_step(here, **one) for one in wanted or [StepFilters(case_id=case_id)]]
+        names = await here.names()
     found = tuple(sorted(dict.fromkeys(chain(*lists)), key=lambda one: (one.step.deadline.due, one.case_id)))
-    show(found, as_json=as_json, human=lambda: _print_list(found))
+    show(found, as_json=as_json, human=lambda: _print_list(found, names))
 
 
-def _print_list(found: tuple[StepRow, ...]) -> None:
+def _print_list(found: tuple[StepRow, ...], names: Mapping[str, str]) -> None:
     if not found:
         console.print("No step is waiting.")
     last = ""
     for step in found:
         if step.case_id != last:
-            console.print(Text(f"{step.case_id} ({step.client_id or 'client not known yet'})", style="bold"))
+            console.print(Text(f"{step.case_id} ({_client(step.client_id, names)})", style="bold"))
         last = step.case_id
-        print_steps([step])
+        print_steps([step], names)
+
+
+def _client(client_id: str, names: Mapping[str, str]) -> str:
+    return names.get(f"client:{client_id}", client_id) or "no client, or not known yet"
 
 
 @steps.command("show", epilog="Example: holdfast step show return-lead/9bc5eb253069c483 investigate")
@@ -306,8 +313,9 @@ def _final_decision(file: Path) -> dict[str, Any]:
 async def _act(case: str, step: str, kind: ActKind, payload: dict[str, Any], person: str, *, as_json: bool) -> None:
     async with holdfast(person) as here:
         case_id = await here.find_case(case)
-        done = await here.act(case_id, step, await _asked_for(here, case_id, step, kind), payload)
-    said(done, as_json=as_json)
+        async with helped(here, case_id, step):
+            done = await here.act(case_id, step, await _asked_for(here, case_id, step, kind), payload)
+    said(done, case_id, as_json=as_json)
 
 
 async def _findings(case: str, step: str, file: Path, person: str, *, as_json: bool) -> None:
@@ -316,19 +324,21 @@ async def _findings(case: str, step: str, file: Path, person: str, *, as_json: b
     rows = read(_bytes(file))
     async with office() as here:
         case_id, gateway = await here.reader.find_case(case), await here.gateway()
-        ready = await with_evidence(gateway, (case_id, step), rows, file.parent, by)
-        answer = await gateway.findings(case_id, step, ready, by)
-    answered(answer, as_json=as_json)
+        async with helped(here.reader, case_id, step):
+            ready = await with_evidence(gateway, (case_id, step), rows, file.parent, by)
+            answer = await gateway.findings(case_id, step, ready, by)
+    answered(answer, case_id, as_json=as_json)
 
 
 async def _one_finding(case: str, step: str, finding: dict[str, Any], person: str, *, as_json: bool) -> None:
     by = who(person)
     async with office() as here:
         case_id, gateway = await here.reader.find_case(case), await here.gateway()
-        (ready,) = await with_evidence(gateway, (case_id, step), [finding], Path(), by)
-        answer = await _put_down(gateway, case_id, step, ready, by, as_json=as_json)
+        async with helped(here.reader, case_id, step):
+            (ready,) = await with_evidence(gateway, (case_id, step), [finding], Path(), by)
+            answer = await _put_down(gateway, case_id, step, ready, by, as_json=as_json)
     if answer:
-        answered(answer, as_json=as_json)
+        answered(answer, case_id, as_json=as_json)
 
 
 async def _put_down(
@@ -354,19 +364,44 @@ async def _confirm(case: str, step: str, person: str, *, yes: bool, as_json: boo
         if not yes and not agreed("Do you confirm this, with your name?"):
             raise Refused("not-confirmed", "nothing was confirmed: answer y, or give --yes")
         gateway = await here.gateway()
-        answer = await gateway.complete(case_id, step, ActKind.CONFIRM, {"preview_sha256": preview.sha256}, by)
-    answered(answer, as_json=as_json)
+        async with helped(here.reader, case_id, step):
+            answer = await gateway.complete(case_id, step, ActKind.CONFIRM, {"preview_sha256": preview.sha256}, by)
+    answered(answer, case_id, as_json=as_json)
 
 
-def answered(answer: Answer, *, as_json: bool) -> None:
+@asynccontextmanager
+async def helped(asked: Client | CaseReader, case_id: str, step_id: str) -> AsyncGenerator[None]:
+    """A refusal within says also whom the step asks, or which steps there are."""
+    try:
+        yield
+    except Refused as error:
+        raise Refused(error.code, f"{error}{await _more(asked, error.code, case_id, step_id)}") from None
+
+
+async def _more(asked: Client | CaseReader, code: str, case_id: str, step_id: str) -> str:
+    if code == "kind-not-asked":
+        return f" What it asks for: holdfast step show {case_id} {step_id}"
+    if code not in _ABOUT_STEPS:
+        return ""
+    names, steps_of = await asked.names(), [one for one in (await asked.case(case_id)).steps if one.state == "open"]
+    if code == "unknown-step":
+        return f" Open are: {', '.join(one.step.step_id for one in steps_of) or 'none'}."
+    whose = next((one.step.owner for one in steps_of if one.step.step_id == step_id), "")
+    return f" It waits for {names.get(whose, whose)}." if whose else ""
+
+
+_ABOUT_STEPS = {"unknown-step", "not-asked", "belongs-to-another"}
+
+
+def answered(answer: Answer, case_id: str, *, as_json: bool) -> None:
     """Says what became of an act; refused: exit code 2."""
-    said(acted(answer), as_json=as_json)
+    said(acted(answer), case_id, as_json=as_json)
 
 
-def said(done: Acted, *, as_json: bool) -> None:
+def said(done: Acted, case_id: str, *, as_json: bool) -> None:
     """As `answered`, of whoever was asked."""
     lines = {
-        "accepted": "Done.",
+        "accepted": f"Done: signed, checked and stored. What comes next: holdfast case show {case_id}",
         "waiting": "Signed and sent. It is judged as soon as the worker is back; `holdfast step list` shows it then.",
     }
     if done.state == "refused":

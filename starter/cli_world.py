@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, cast
 from zoneinfo import ZoneInfo
@@ -210,6 +210,8 @@ def plain(data: object) -> object:
     match data:
         case BaseModel():
             return data.model_dump(mode="json")
+        case date():
+            return data.isoformat()
         case dict():
             return {str(key): plain(value) for key, value in cast("dict[object, object]", data).items()}
         case list() | tuple():
@@ -225,6 +227,11 @@ def table(*headings: str) -> Table:
     for number, heading in enumerate(headings):
         made.add_column(heading, overflow="fold", no_wrap=number == 0)
     return made
+
+
+def several(count: int, one: str, more: str = "") -> str:
+    """`1 open case`, `2 open cases`."""
+    return f"{count} {one if count == 1 else more or f'{one}s'}"
 
 
 def moment(at: datetime | None) -> str:

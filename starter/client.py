@@ -94,6 +94,8 @@ class Client(Protocol):
 
     async def find_case(self, name: str) -> str: ...
 
+    async def names(self) -> Mapping[str, str]: ...
+
 
 class NotReachedError(HoldfastError):
     """The server did not answer, or not as Holdfast does."""
@@ -185,6 +187,9 @@ class DirectClient:
     async def find_case(self, name: str) -> str:
         return await self._reader.find_case(name)
 
+    async def names(self) -> Mapping[str, str]:
+        return await self._reader.names()
+
 
 def _called(by: LocalLogin | Login | None, key: str) -> str:
     """Who it is and how they proved it: a person by id, a key by its name and id."""
@@ -260,6 +265,10 @@ class HttpClient:
 
     async def find_case(self, name: str) -> str:
         return (await self._ask(dict[str, str], "GET", "/find-case", {"name": name}))["case_id"]
+
+    async def names(self) -> Mapping[str, str]:
+        """None: another system knows people by their ids."""
+        return {}
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -193,7 +193,8 @@ async def above_the_limit(here: Office, client: Client) -> None:
     outcome = await asyncio.wait_for(client.get_workflow_handle(case_id).result(), STEP_WITHIN)
     say(f"  closed: {outcome['valid']} leads returned, {outcome['refused']} not")
     say("\n  All that was asked of him, and all that came in his name:")
-    print_timeline([line for line in await here.reader.timeline(case_id) if line.clause == "RL-14"])
+    asked = [line for line in await here.reader.timeline(case_id) if line.clause == "RL-14"]
+    print_timeline(asked, await here.reader.names(), moved=True)
 
 
 async def walk(settings: Settings) -> None:
@@ -210,7 +211,7 @@ async def walk(settings: Settings) -> None:
         await above_the_limit(here, client)
         headline("10. What happened in the first case, by clause (RL-15)")
         say(OTHER_CLOCK)
-        print_timeline(await here.reader.timeline(case_id))
+        print_timeline(await here.reader.timeline(case_id), await here.reader.names(), moved=True)
         headline("11. The e-mails")
         await show_mails(settings)
         headline("12. The books, the sheet and the audit trail")

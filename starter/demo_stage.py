@@ -16,7 +16,6 @@ from temporalio.testing import TimeSkipper, TimeSkippingConfig
 from adapters.postgres import migrate
 from adapters.postgres.audit import verify
 from adapters.postgres.imports import PostgresImports
-from adapters.postgres.page_reader import PageReader
 from adapters.postgres.pool import transaction
 from domain.errors import HoldfastError
 from domain.messages import ActKind
@@ -31,8 +30,8 @@ from starter.imports import Kind, import_file
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 STEP_WITHIN = 30.0
 OTHER_CLOCK = """\
-  Steps are asked and due by the case's own clock, which was moved on above; what was sent or signed has this
-  machine's time. That is why some lines seem to come before those they follow."""
+  Two clocks tell the time here. Steps are asked and due by the case's own, which was moved on above; a star marks what
+  was sent or signed: that has this machine's time. The lines stand in the order in which things happened."""
 
 PORTS = (
     "temporal",
@@ -116,10 +115,10 @@ async def waits_for(here: Office, case_id: str, step_id: str, chased: int = 0) -
         if time.monotonic() > end:
             raise HoldfastError(f"{case_id} never waited for {step_id}: see .holdfast/demo/logs/worker-sops.log")
         await asyncio.sleep(0.05)
-    step, names = found[0].step, await PageReader(here.pool, here.vault, here.letters.trust).names()
+    step, names = found[0].step, await here.reader.names()
     reminded = f" (reminded {step.chased}x)" if step.chased else ""
     say(f"  {names.get(step.owner, step.owner)} must act: {step.waiting_for} [{step.step_id}]{reminded}")
-    say(f"    by {in_zone(step.deadline.due)}; {step.deadline.why()}")
+    say(f"    by {in_zone(step.deadline.due)}; {step.deadline.why(names=names)}")
 
 
 async def until(met: Callable[[], Awaitable[bool]], otherwise: str) -> None:

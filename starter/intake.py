@@ -65,17 +65,18 @@ class Door:
 
         return judge
 
-    async def open_return(self, data: object, once: Once | None = None) -> Acceptance:
+    async def open_return(self, data: object, once: Once | None = None, by: str = "") -> Acceptance:
         """Opens a request by hand or by code, with a copy in the inbox (RL-1). Raises Refused, with nothing changed.
 
-        `once`: the caller's own name for this delivery, beside the request's reference.
+        `once`: the caller's own name for this delivery, beside the request's reference. `by`: who opens it, as
+        the audit trail calls them.
         """
         request = read_request(data)
         reply_to = await self._reply_to(request)
         arrival = Arrival("reference", request.reference, canonical(request.model_dump(mode="json")).encode())
 
         def judge(known: Known) -> Decision:
-            return Decision(opens=_opened(request, reply_to, known))
+            return Decision(opens=_opened(request, reply_to, known).model_copy(update={"opened_by": by}))
 
         return await self.intake.accept(arrival, Sought(sender="", original_sender=reply_to), judge, once)
 

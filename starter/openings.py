@@ -101,7 +101,7 @@ def _words(said: str) -> str:
 
 
 async def _return_leads(doors: Doors, request: OpenReturn, caller: Caller) -> Acceptance:
-    return await doors.returns.open_return(request, caller.once)
+    return await doors.returns.open_return(request, caller.once, caller.name)
 
 
 async def _requests(doors: Doors, request: OpenRequest, caller: Caller) -> Acceptance:

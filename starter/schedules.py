@@ -32,6 +32,12 @@ from domain.ids import BOOKS_SCHEDULE, DIGEST_SCHEDULE, DIRECTORY_SCHEDULE, REQU
 from domain.request_sweep import REQUEST_SWEEP, RequestSweepRequest
 
 LONDON = "Europe/London"
+WHAT = {
+    BOOKS_SCHEDULE: "holds promises not to charge against the books (RL-11, RL-13)",
+    DIRECTORY_SCHEDULE: "looks who is away or back, and moves their open steps (ID-1)",
+    DIGEST_SCHEDULE: "tells people in the morning what waits for them",
+    REQUEST_SCHEDULE: "looks at tasks and tickets that were made elsewhere (ID-3, ID-4, ID-7)",
+}
 CATCH_UP = timedelta(hours=6)
 """What was missed while Temporal was away is made good for so long; the check after that finds the same anyway."""
 LONGEST_CHECK = timedelta(hours=3)

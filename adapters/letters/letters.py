@@ -80,7 +80,7 @@ class PostgresLetters:
         try:
             writer = _Writer(await read_case(self._pool, self._vault, self.trust, case_id), self._settings)
             if isinstance(effect, SendLetter) and effect.audience is Audience.APPROVER:
-                return writer.to_approvers(effect, await approvers_lately(self._pool))
+                return writer.to_approvers(effect, await approvers_lately(self._pool), await self._names())
             if not isinstance(effect, Nudge):
                 return writer.letter(effect)
             step = await read_step(self._pool, case_id, effect.step_id)
@@ -89,6 +89,10 @@ class PostgresLetters:
         holder = "" if effect.role else step.claimed_by or step.reassigned_to
         asked = await self._directory.addressed(effect.role or step.role, case_id, holder)
         return writer.nudge(effect, step, asked, await self._read_by(asked))
+
+    async def _names(self) -> Mapping[str, str]:
+        async with transaction(self._pool, reading=True) as conn:
+            return await names_of(conn)
 
     async def _read_by(self, asked: Addressed) -> Reader:
         """Names for the ids in it, and the zone of whoever reads it: London's where several read in several."""
@@ -218,10 +222,13 @@ class _Writer:
             case _:
                 raise Permanent("letters", "not-a-letter", f"{effect.kind} is not a letter")
 
-    def to_approvers(self, effect: SendLetter, addresses: Sequence[str]) -> OutgoingMail:
+    def to_approvers(self, effect: SendLetter, addresses: Sequence[str], names: Mapping[str, str]) -> OutgoingMail:
         """To whoever approves now and to whoever did lately."""
         mailboxes = [Mailbox(one, "") for one in addresses]
-        return self._internal(effect.key, self._plain(effect.template), self.values(), mailboxes)
+        roles = {role: name for role, name in names.items() if ":" in role}
+        changes = [by_name(line, roles) for line in self.facts.request.get("changes", [])]
+        values = self.values() | {"found": {**self.facts.request, "changes": changes}}
+        return self._internal(effect.key, self._plain(effect.template), values, mailboxes)
 
     def _plain(self, name: str) -> Template:
         """A template that may be sent as a plain letter, whoever asks: nothing that promises or confirms money."""

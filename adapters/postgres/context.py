@@ -25,7 +25,7 @@ async def money_context(conn: Connection, case_id: str, trust: Trust | None = No
     """
     client = await _client(conn, case_id)
     who = (case_id, client["contact_id"], client["client_id"])
-    limit, vat = await _limit(conn, case_id, trust)
+    limit, vat = await limit_of(conn, case_id, trust)
     amount = _AMOUNT[vat]
     return MoneyContext(
         client_id=client["client_id"],
@@ -85,7 +85,8 @@ async def _client(conn: Connection, case_id: str) -> Record:
     return row
 
 
-async def _limit(conn: Connection, case_id: str, trust: Trust | None) -> tuple[Decimal, Vat]:
+async def limit_of(conn: Connection, case_id: str, trust: Trust | None) -> tuple[Decimal, Vat]:
+    """The limit in GBP that counts for a case, and whether amounts are compared with it with VAT."""
     if trust is None:
         return (await policy.approval_limit(conn)).amount, await policy.vat(conn)
     # Acts are stamped by the database and can't be taken away: so nobody can move a case's beginning.

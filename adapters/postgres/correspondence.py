@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.postgres import policy
+from adapters.postgres.context import limit_of
 from adapters.postgres.crypto import ClientKey, SealedError, Vault
 from adapters.postgres.ledger import sent_effects
 from adapters.postgres.names import names_of
@@ -150,6 +150,7 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
     leads, effects = await _leads(conn, case_id), await _effects(conn, case_id)
     wanted = _wanted(found, reduced, final) | set(notes.values()) | _of_request(row["request"])
     texts = await _texts(conn, key, row["client_id"], wanted)
+    limit, vat = await limit_of(conn, ground or case_id, trust)
     return CaseFacts(
         case_id=case_id,
         kind=row["kind"],
@@ -174,7 +175,7 @@ async def _case(conn: Connection, vault: Vault, trust: Trust, case_id: str) -> C
         credited=_credited(await sent_effects(conn, case_id), said, leads if ground else (), effects),
         confirmed_by=await _name(conn, confirmed.row.person_id) if confirmed else "",
         confirmed_at=datetime.fromtimestamp(confirmed.row.accepted_at, UTC) if confirmed else None,
-        limit=f"{await policy.approval_limit(conn)} {await policy.vat(conn)} VAT",
+        limit=f"GBP {limit:,.2f} {vat} VAT",
     )
 
 

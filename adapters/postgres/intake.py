@@ -142,6 +142,7 @@ class PostgresIntake:
         claimed = case.doubt in {Doubt.NONE, Doubt.LATE_REPLY}
         claims = await claim_leads(conn, case_id, case.client_id, case.leads) if claimed else ()
         request = ReturnRequest(
+            opened_by=case.opened_by,
             case_id=case_id,
             client_id=case.client_id,
             chase_every=self._settings.chase_every,

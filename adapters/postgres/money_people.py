@@ -13,6 +13,7 @@ from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import EventKind
 from domain.errors import HoldfastError
 from domain.people import Role
+from domain.rules.hours import in_zone
 from runtime.settings import Settings
 
 _LOCK = 4_846_377_003
@@ -99,7 +100,7 @@ async def recent_changes(pool: Pool, days: int = 30) -> tuple[str, ...]:
     """Who began or ceased to act for money lately, the latest first: shown to the approver wherever he decides."""
     async with transaction(pool, reading=True) as conn:
         rows = await conn.fetch(_RECENT, timedelta(days=days))
-    return tuple(f"{row['at']:%d %b %Y %H:%M} UTC: {row['name']} {row['what']} {row['role']}" for row in rows)
+    return tuple(f"{in_zone(row['at'])}: {row['name']} {row['what']} {row['role']}" for row in rows)
 
 
 _RECENT = """SELECT * FROM (

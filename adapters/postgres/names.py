@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping
 
 from adapters.postgres.pool import Connection
+from domain.people import Role
 
 
 async def names_of(conn: Connection) -> dict[str, str]:
     """By person id, role, or `client:` and the client's id."""
-    return {row["id"]: row["name"] for row in await conn.fetch(_NAMES)}
+    return _OURS | {row["id"]: row["name"] for row in await conn.fetch(_NAMES)}
 
 
 def by_name(told: str, names: Mapping[str, str]) -> str:
@@ -16,6 +17,12 @@ def by_name(told: str, names: Mapping[str, str]) -> str:
     return _IDS.sub(lambda found: names.get(found[0], found[0]), told)
 
 
+_OURS = {  # what has a name before anybody was brought in
+    "holdfast": "Holdfast",
+    Role.RETURN_LEADS.value: "Return Lead Team",
+    Role.ACCOUNTS.value: "Accounts Team",
+    Role.OPERATIONS.value: "Operations",
+}
 _IDS = re.compile(r"[\w|-]+(?:[.:/@][\w|-]+)*")
 _NAMES = """SELECT person_id AS id, name FROM people UNION ALL SELECT role, name FROM departments
     UNION ALL SELECT issuer || '|' || sub, name FROM money_people

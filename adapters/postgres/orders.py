@@ -100,7 +100,7 @@ class Orders:
         data |= {"actor": body.actor.model_dump(mode="json"), "before": present.model_dump(mode="json")}
         data |= {"result": opened.result.model_dump(mode="json")}
         if isinstance(opened.result, StandInOrder):
-            await tell_approver(conn, body.jti, [await _in_words(conn, opened.result, who)])
+            await tell_approver(conn, body.jti, [await _in_words(conn, opened.result, person.name if person else who)])
         text = f"{who} signed {body.kind}."
         entry = Entry(EventKind.ACT_ACCEPTED, "RL-14", at, actor=who, text=text, data=data, dedupe=f"act:{body.jti}")
         await append_events(conn, self._vault, "", [entry])

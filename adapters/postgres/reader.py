@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from adapters.postgres import cursors
 from adapters.postgres.calendars import explain
 from adapters.postgres.crypto import ClientKey, SealedError, Vault
+from adapters.postgres.names import names_of
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import CaseView, OpenStep
 from domain.errors import Refused
@@ -199,6 +200,11 @@ class CaseReader:
             if view is None:
                 raise Refused("unknown-case", f"there is no case {case_id}")
             return await explain(conn, CaseView.model_validate(view) if view else None)
+
+    async def names(self) -> dict[str, str]:
+        """What people, teams and clients are called, by their ids."""
+        async with transaction(self._pool, reading=True) as conn:
+            return await names_of(conn)
 
     async def find_case(self, name: str) -> str:
         """The case of a full id, of the end of one, of a Message-ID or of our reference (`RL#...`). Raises Refused."""

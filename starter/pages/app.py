@@ -16,7 +16,7 @@ from starter.pages import agenda, cases, lists, login, my_work, requests, steps,
 from starter.pages.guard import TOO_LARGE, Guard, TooLargeError
 from starter.pages.house import House
 from starter.pages.render import STATIC, problem
-from starter.pages.visitor import SignInError, sign_in_url
+from starter.pages.visitor import SignInError, sign_in_url, whoever_looks
 
 log = structlog.get_logger("web")
 
@@ -76,38 +76,47 @@ class _Static(StaticFiles):
         return answer
 
 
-def _sign_in(request: Request, error: Exception) -> Response:
+async def _sign_in(request: Request, error: Exception) -> Response:
     assert isinstance(error, SignInError)
     if request.method in {"GET", "HEAD"} and "HX-Request" not in request.headers:
         return RedirectResponse(sign_in_url(error.target), 303)
-    return problem(request, 401, "signed-out", "Your session has ended: sign in, and do it again. Nothing was done.")
+    words = (
+        "Your session has ended, and nothing was done. Sign in, and do it again: you come back to the page you were on."
+    )
+    return problem(request, 401, "signed-out", words)
 
 
-def _refused(request: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return problem(request, _STATUS.get(error.code, 422), error.code, str(error))
+    return await _told(request, _STATUS.get(error.code, 422), error.code, str(error))
 
 
-def _too_large(request: Request, _error: Exception) -> Response:
-    return problem(request, 413, "too-large", TOO_LARGE)
+async def _too_large(request: Request, _error: Exception) -> Response:
+    return await _told(request, 413, "too-large", TOO_LARGE)
 
 
-def _http(request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = {404: "There is no such page.", 405: "These pages are read, and forms are sent."}
-    return problem(request, error.status_code, "http", words.get(error.status_code, str(error.detail)))
+    return await _told(request, error.status_code, "http", words.get(error.status_code, str(error.detail)))
 
 
-def _misread(request: Request, _error: Exception) -> Response:
-    return problem(request, 422, "misread", "This address or form can't be understood.")
+async def _misread(request: Request, _error: Exception) -> Response:
+    return await _told(request, 422, "misread", "This address or form can't be understood.")
 
 
-def _gone(request: Request, error: Exception) -> Response:
+async def _gone(request: Request, error: Exception) -> Response:
     log.warning("a page could not be made", path=request.url.path, problem=type(error).__name__)
     words = "Holdfast can't reach one of its own parts now. Nothing was lost; try again in a moment."
-    return problem(request, 503, "unavailable", words)
+    return await _told(request, 503, "unavailable", words)
 
 
-def _broken(request: Request, error: Exception) -> Response:
+async def _broken(request: Request, error: Exception) -> Response:
     log.error("a page broke", path=request.url.path, exc_info=error)
-    return problem(request, 500, "broken", "Something went wrong here, and it is written down. Try again, or tell us.")
+    words = "Something went wrong here, and it is written down. Try again, or tell Operations what you did."
+    return await _told(request, 500, "broken", words)
+
+
+async def _told(request: Request, status: int, code: str, detail: str) -> Response:
+    """With the way to everything else, for whoever is signed in."""
+    return problem(request, status, code, detail, await whoever_looks(request))

@@ -1,7 +1,6 @@
 """Cases: who must act, by when and why then; everything that happened, by clause; what people signed, and its proof."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,8 +13,6 @@ from adapters.postgres.audit import verify
 from adapters.postgres.correspondence import read_case
 from adapters.postgres.page_reader import ShownAct
 from adapters.postgres.pool import transaction
-from adapters.postgres.reader import Line
-from domain.case import EventKind
 from domain.department_request import DEPARTMENT_REQUEST
 from domain.errors import Refused
 from domain.explained import lines
@@ -24,8 +21,9 @@ from domain.subject import Subject
 from starter.evidence_types import KNOWN_TYPES
 from starter.mime import parse
 from starter.pages.house import House
-from starter.pages.render import LONDON, did, page
+from starter.pages.render import LONDON, page
 from starter.pages.visitor import Who
+from starter.story import told
 
 pages = APIRouter()
 
@@ -161,28 +159,3 @@ def _temporal(house: House, workflow_id: str) -> str:
         return ""
     namespace = house.client.namespace
     return f"{settings.temporal_ui_url}/namespaces/{quote(namespace)}/workflows/{quote(workflow_id, safe='')}"
-
-
-def told(line: Line, names: Mapping[str, str]) -> str:
-    """One event in words, with people and departments by their names."""
-    words = line.text or line.kind.replace(".", " ")
-    if line.kind == EventKind.ACT_ACCEPTED and line.data:
-        return f"{names.get(line.actor, line.actor)} {did(str(line.data.get('kind', '')))}"
-    if line.kind == EventKind.ACT_REFUSED:
-        words = f"Refused, and nothing follows from it: {words}"
-    if line.kind.startswith("effect."):
-        words += _became(line)
-    roles = [name for name in names if name.startswith(_ROLES)]
-    for role in sorted(roles, key=len, reverse=True):  # the longest first: one may begin another
-        words = words.replace(role, names[role])
-    return words[:1].upper() + words[1:]
-
-
-_ROLES = ("team:", "role:", "department:", "manager:")
-
-
-def _became(line: Line) -> str:
-    reference, code = str(line.data.get("reference", "")), str(line.data.get("code", ""))
-    state = line.kind.removeprefix("effect.")
-    more = code if state != "sent" else ("" if "@" in reference else reference)
-    return f": {state}{f' ({more})' if more else ''}"

@@ -17,43 +17,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 import domain.sops
+from adapters.postgres.names import by_name
 from domain.case import Deadline
 from domain.rules.acts import sentence
 from domain.rules.hours import duration_in_words
 from domain.sops.texts import INSTRUCTIONS
 from domain.texts import digest
-from starter.pages.visitor import Visitor
+from starter.pages.visitor import Visitor, came_from
+from starter.story import did, first_letter, kind_in_words, plain, who_did
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
 LONDON = ZoneInfo("Europe/London")
 
-WORDS = {
-    "step.claim": "took the step",
-    "step.release": "gave the step back",
-    "step.reassign": "gave the step to somebody else",
-    "step.move": "moved the deadline",
-    "step.done": "said it is done",
-    "step.waive": "waived it",
-    "step.resend": "had it tried again",
-    "return.triage": "looked at the request",
-    "return.findings": "handed in findings",
-    "return.confirm": "confirmed the settlement",
-    "return.reduce": "took leads out",
-    "return.taken_off": "took leads off the draft invoice",
-    "return.authorise": "authorised the credit notes",
-    "return.decline": "declined the credit notes",
-    "return.allocated": "allocated the credit",
-    "return.approve": "approved",
-    "return.reject": "rejected",
-    "return.ask_back": "asked back",
-    "return.withdraw": "withdrew the approval",
-    "return.mark": "marked the client's reply",
-    "return.decided": "decided the dispute",
-    "request.route": "said which department it is for",
-    "request.estimate": "said how long it takes",
-    "request.done": "said that it is done",
-}
 APPROVAL_REASONS = {
     "above-the-limit": "It comes to more than the limit.",
     "price-missing-or-changed": "The price of a lead is missing, zero, or was changed since it arrived.",
@@ -95,18 +71,9 @@ def _month(month: str) -> str:
     return f"{date.fromisoformat(f'{month}-01'):%B %Y}"
 
 
-def _plain(word: object) -> str:
-    return str(word).replace("-", " ").replace("_", " ")
-
-
-def did(kind: str) -> str:
-    """What somebody did by an act of this kind, in words that follow a name."""
-    return WORDS.get(kind, _plain(kind))
-
-
 def _title(step_name: str) -> str:
     known = INSTRUCTIONS.get(step_name)
-    return known.title if known else _plain(step_name).capitalize()
+    return known.title if known else first_letter(plain(step_name))
 
 
 @cache
@@ -147,8 +114,9 @@ def environment() -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
     )
     filters: dict[str, Any] = made.filters
-    filters |= {"moment": _moment, "money": money, "plain": _plain, "title_of": _title, "refusal": sentence}
+    filters |= {"moment": _moment, "money": money, "plain": plain, "title_of": _title, "refusal": sentence}
     filters |= {"why": _why, "by": _by, "did": did, "month": _month, "day": _day}
+    filters |= {"first_letter": first_letter, "by_name": by_name, "kind": kind_in_words, "who_did": who_did}
     known: dict[str, Any] = made.globals
     known |= {"static": _static, "case_url": case_url, "step_url": step_url, "clauses": clauses()}
     known |= {"approval_reasons": APPROVAL_REASONS}
@@ -161,10 +129,11 @@ def page(template: str, who: Visitor | None = None, status_code: int = 200, **va
     return HTMLResponse(environment().get_template(template).render(who=who, csrf=csrf, **values), status_code)
 
 
-def problem(request: Request, status: int, code: str, detail: str, **values: object) -> Response:
+def problem(request: Request, status: int, code: str, detail: str, who: Visitor | None = None) -> Response:
     """What went wrong, as a page, or as RFC 9457 problem details for a program."""
     if "application/json" in request.headers.get("accept", "") and "text/html" not in request.headers["accept"]:
-        body = {"type": f"about:blank#{code}", "title": _plain(code).capitalize(), "status": status, "detail": detail}
+        body = {"type": f"about:blank#{code}", "title": first_letter(plain(code)), "status": status, "detail": detail}
         content = json.loads(json.dumps(body | {"code": code}))
         return JSONResponse(content, status, media_type="application/problem+json")
-    return page("problem.html", None, status, code=code, detail=detail, number=status, **values)
+    back = came_from(request)
+    return page("problem.html", who, status, code=code, detail=first_letter(detail), number=status, back=back)

@@ -1,17 +1,19 @@
 """Who is looking at a page: their session, who they are to the agency, and the form they sent."""
 
+import asyncio
 import hmac
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import Depends
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from adapters.postgres.page_reader import Colleague
+from adapters.postgres.pool import DatabaseError
 from adapters.postgres.web_sessions import WebSession
 from domain.errors import Refused
 from domain.messages import ActKind, Auth
@@ -22,6 +24,7 @@ from starter.pages.house import House, house_of
 
 MOST_FIELDS = 12_000
 MOST_FILES = 200
+_PATIENCE = 2.0
 
 
 class SignInError(Exception):
@@ -82,7 +85,26 @@ async def visitor(request: Request) -> Visitor:
     colleague = await house.pages.colleague(session.identity)
     if colleague is None:
         raise Refused("not-known-here", "You are signed in, but nobody here is known by that account: ask Operations.")
-    return Visitor(house, session, colleague)
+    request.state.visitor = Visitor(house, session, colleague)
+    return request.state.visitor
+
+
+async def whoever_looks(request: Request) -> Visitor | None:
+    """Who reads that something went wrong, if that can be told; nothing is asked of tables that are out of reach."""
+    known: Visitor | None = getattr(request.state, "visitor", None)
+    if known is not None:
+        return known
+    try:
+        return await asyncio.wait_for(visitor(request), _PATIENCE)
+    except (SignInError, Refused, DatabaseError, TimeoutError):
+        return None
+
+
+def came_from(request: Request) -> str:
+    """The page of ours that the browser was on, "" if it does not say."""
+    at = urlsplit(request.headers.get("referer", ""))
+    ours = f"{at.scheme}://{at.netloc}" == house_of(request).settings.web_url
+    return at.path + (f"?{at.query}" if at.query else "") if ours else ""
 
 
 async def form(request: Request, who: Annotated[Visitor, Depends(visitor)]) -> AsyncGenerator[FormData]:

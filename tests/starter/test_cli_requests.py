@@ -54,7 +54,9 @@ async def test_a_request_is_opened_routed_estimated_and_done(
     await desk.agency.take_in()
     await desk.agency.parked(case, "route")
     monkeypatch.setenv("TEMPORAL_ADDRESS", temporal.address)
-    assert (await run("step", "complete", case, "route", "--department", "ppc", "--as", "cleo")).out == "Done.\n"
+    assert (await run("step", "complete", case, "route", "--department", "ppc", "--as", "cleo")).out.startswith(
+        "Done: signed, checked and stored. What comes next: holdfast case show "
+    )
     await desk.agency.parked(case, "estimate")
     assert (await run("step", "complete", case, "estimate", "--hours", "192", "--as", "pete")).code == 0
     await desk.agency.sent(case, "assign-task/estimated")

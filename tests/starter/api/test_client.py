@@ -118,7 +118,9 @@ async def test_the_command_line_reads_and_acts_over_http(api: ApiOffice, tmp_pat
     shown = await run("case", "show", case_id.partition("/")[2])
     assert "Who must act" in shown.out
     assert "Asked team:return-leads" in shown.out
-    assert (await run("step", "claim", case_id, "investigate")).out == "Done.\n"
+    assert (await run("step", "claim", case_id, "investigate")).out.startswith(
+        "Done: signed, checked and stored. What comes next: holdfast case show "
+    )
     money = await run("step", "complete", case_id, "investigate", "--taken-off", "--note", "x")
     assert (money.code, "person" in money.err) == (2, True)
     assert (await run("case", "start", "return-leads", str(file))).out.startswith("return-lead/")
