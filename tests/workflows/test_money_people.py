@@ -48,7 +48,7 @@ async def test_the_approver_is_told_of_a_change_once_however_often_the_money_wor
     await told(agency, 1)
     (mail,) = agency.mails(SUBJECT)
     assert str(mail["To"]) == SHOBHIT
-    assert "P-4 may act for Accounts Team" in mail.get_content()
+    assert "P-4 may act for Accounts\r\n" in mail.get_content()
     (case_id,) = await agency.database.fetch("SELECT case_id FROM cases WHERE kind = 'MoneyPeopleChanged'")
     assert (await agency.audited()).whole
     await agency.keep(str(case_id["case_id"]), "money-people")
