@@ -7,7 +7,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from adapters.letters.render import fill_in, subject_line
-from adapters.postgres.correspondence import CaseFacts, Mailbox, Said, read_case, read_step
+from adapters.postgres.correspondence import CaseFacts, KeptLetter, Mailbox, Said, letters_sent, read_case, read_step
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import Addressed, Addressee, PostgresDirectory
 from adapters.postgres.money_changes import approvers_lately
@@ -62,6 +62,19 @@ class Preview:
 
     text: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class SentLetter:
+    """A letter that went out. `mail` is None where what the tables hold by now would make another one."""
+
+    effect: Effect
+    sent_at: datetime
+    mail: OutgoingMail | None = None
+
+    @property
+    def name(self) -> str:
+        return getattr(self.effect, "template", "") or self.effect.kind
 
 
 class PostgresLetters:
@@ -124,6 +137,18 @@ class PostgresLetters:
         facts = replace(facts, leads=leads, findings=findings, reductions=(), texts={**facts.texts, **texts})
         template = sop.ANSWER if Verdict.VALID in found.values() else sop.REFUSED
         return fill_in(template.text, _Writer(facts, self._settings).values(foreseen=True))
+
+    async def sent(self, case_id: str) -> tuple[SentLetter, ...]:
+        """Every letter of a case to the client and to our teams, made anew and held to the SHA-256 of what was sent."""
+        return tuple([await self._sent(case_id, one) for one in await letters_sent(self._pool, case_id)])
+
+    async def _sent(self, case_id: str, kept: KeptLetter) -> SentLetter:
+        letter = SentLetter(kept.effect, kept.sent_at)
+        try:
+            mail = await self.compose(case_id, kept.effect)
+        except Permanent:
+            return letter
+        return replace(letter, mail=mail) if digest(mail.model_dump_json()) == kept.body_sha256 else letter
 
     async def instructions(self, case_id: str, step_id: str) -> str:
         """What whoever does a step has to do, in full. Raises Refused if there is no such case or step."""

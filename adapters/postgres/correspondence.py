@@ -8,12 +8,12 @@ from typing import Any
 
 from adapters.postgres.context import limit_of
 from adapters.postgres.crypto import ClientKey, SealedError, Vault
-from adapters.postgres.ledger import sent_effects
+from adapters.postgres.ledger import EFFECT, sent_effects
 from adapters.postgres.names import names_of
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import case_word, ground_of
 from domain.case import OpenStep
-from domain.effects import INVOICE_PAID, AuthoriseCreditNote
+from domain.effects import INVOICE_PAID, AuthoriseCreditNote, Effect
 from domain.errors import Refused
 from domain.messages import ActKind
 from domain.return_lead import Authorisation, Decision, FinalDecision, Findings, LeadBilling, Reduction, Verdict
@@ -112,6 +112,24 @@ class CaseFacts:
             turn=self.turn,
             not_listed=any(one.kind == "list-do-not-invoice" and one.state == "abandoned" for one in self.effects),
         )
+
+
+@dataclass(frozen=True)
+class KeptLetter:
+    """A letter that went out, as the ledger keeps it: what it was made of, and the SHA-256 of what was sent."""
+
+    effect: Effect
+    sent_at: datetime
+    body_sha256: str
+
+
+async def letters_sent(pool: Pool, case_id: str) -> tuple[KeptLetter, ...]:
+    """To the client and to our teams, in the order they went out."""
+    query = """SELECT body, settled_at, body_sha256 FROM effects
+        WHERE case_id = $1 AND kind = ANY($2) AND state = 'sent' ORDER BY settled_at, key"""
+    async with transaction(pool, reading=True) as conn:
+        rows = await conn.fetch(query, case_id, ["send-letter", "answer-client", "confirm-to-accounts"])
+    return tuple(KeptLetter(EFFECT.validate_python(row["body"]), row["settled_at"], row["body_sha256"]) for row in rows)
 
 
 async def read_case(pool: Pool, vault: Vault, trust: Trust, case_id: str) -> CaseFacts:

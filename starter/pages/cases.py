@@ -69,6 +69,13 @@ async def list_cases(who: Who, status: str = "", client: str = "", cursor: str =
     return page("cases.html", who, found=found, names=names, clients=clients, status=status, client=client, more=more)
 
 
+@pages.get("/cases/{case_id:path}/letters")
+async def letters(who: Who, case_id: str) -> Response:
+    """What the client and our own teams were told, word for word, each held to the hash of what was sent."""
+    detail, sent = await who.client.case(case_id), await who.house.letters.sent(case_id)
+    return page("letters.html", who, detail=detail, letters=sent)
+
+
 @pages.get("/cases/{case_id:path}/acts/{jti}")
 async def show_act(who: Who, case_id: str, jti: str) -> Response:
     """The receipt of a signed act: exactly what was decided about, and whether its proof holds now."""

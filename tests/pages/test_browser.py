@@ -161,6 +161,7 @@ async def test_no_page_shuts_anybody_out_and_each_can_be_walked_by_keyboard(town
             "/audit",
             "/accounts",
             f"/cases/{case_id}",
+            f"/cases/{case_id}/letters",
             f"/cases/{case_id}/steps/investigate",
             f"/cases/{case_id}/steps/nothing",
             "/cases/return-lead/nothing",

@@ -1,11 +1,13 @@
 import re
 from dataclasses import replace
+from email.message import EmailMessage
 from html import unescape
 
 import pytest
 
+from domain.messages import ActKind
 from starter.pages.render import case_url, step_url
-from tests.agency import Agency
+from tests.agency import CLIENT_MAIL, Agency, letter
 from tests.pages.town import Town, open_town
 
 
@@ -55,6 +57,60 @@ async def test_a_return_is_settled_on_the_pages(town: Town) -> None:
     answer = await ana.act(f"/cases/{case_id}/steps/authorise", "return.authorise")
     assert answer.status_code == 303, answer.text
     assert (await town.agency.result(case_id)).valid == 2
+
+
+@pytest.mark.clause("RL-15")
+async def test_a_case_is_shown_by_clause_with_who_must_act_why_then_and_what_was_said_and_done(town: Town) -> None:
+    agency = town.agency
+    case_id = await agency.receive(letter("L-1001"))
+    await agency.find(case_id, ["L-1001"])
+    await agency.parked(case_id, "confirm")
+    forged = await agency.crafted(case_id, "confirm", ActKind.CONFIRM, {"preview_sha256": "0" * 64}, "P-2")
+    await agency.handle(case_id).signal("act", forged.model_copy(update={"signature": "A" * 86}))
+    await agency.refused(case_id, "bad-signature")
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    shown = " ".join((await (await town.signed_in("P-1")).get(case_url(case_id))).text.split())
+    for words in (
+        f'href="{step_url(case_id, "authorise")}">Accounts: Authorise the credit note</a>',
+        "Authorise 1 credit note",
+        '<p class="quiet">48 h after ',
+        'abbr class="clause" title="Accounts issues credit notes ONLY if',
+        "please take back L-1001.",
+        "issued, invoice INV-1",
+        "Refused, and nothing follows from it: its signature does not fit its content",
+        "Tom Reed confirmed the settlement",
+        "Within the limit: GBP 60.00 of GBP 500.00 with VAT",
+        "Confirmation to Accounts: sent",
+        'confirm to accounts <abbr class="clause"',
+        '<th scope="row">draft credit note</th>',
+        "/audit?part=yes",
+    ):
+        assert words.casefold() in shown.casefold(), words
+    verified = (await (await town.signed_in("P-1")).get("/audit?part=yes")).text
+    assert "none changed, none missing" in verified
+
+
+@pytest.mark.clause("RL-15")
+async def test_what_the_client_was_told_is_read_word_for_word_or_not_at_all(town: Town) -> None:
+    agency = town.agency
+    case_id = await agency.receive(letter("L-1005 and L-1006"))
+    await agency.find(case_id, ["L-1005"], ["L-1006"])
+    await agency.confirm(case_id)
+    await agency.answered(case_id)
+    priya, page = await town.signed_in("P-1"), f"{case_url(case_id)}/letters"
+    assert page in (await priya.get(case_url(case_id))).text
+    shown = unescape((await priya.get(page)).text)
+    told = [mail for mail in agency.mails() if CLIENT_MAIL in str(mail["To"])]
+    assert len(told) == 2
+    for mail in told:
+        assert text_of(mail) in shown
+        assert str(mail["Subject"]) in shown
+    assert shown.count("word for word</span>") == 3  # and the final action to Accounts
+    await agency.database.execute("UPDATE texts SET content_ct = (SELECT content_ct FROM texts LIMIT 1)")
+    changed = unescape((await priya.get(page)).text)
+    assert text_of(told[-1]) not in changed
+    assert "would read otherwise today" in changed
 
 
 @pytest.mark.clause("RL-11")
@@ -111,6 +167,10 @@ async def test_the_preview_of_the_findings_is_the_letter_that_is_confirmed_later
     await town.agency.parked(case_id, "confirm")
     tom = await town.signed_in("P-2")
     assert letter_on((await tom.get(f"/cases/{case_id}/steps/confirm")).text) == previewed
+
+
+def text_of(mail: EmailMessage) -> str:
+    return str(mail.get_content()).replace("\r\n", "\n").strip()
 
 
 def letter_on(page: str) -> str:
