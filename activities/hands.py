@@ -324,7 +324,7 @@ async def hand_for(  # noqa: PLR0911 - a line a kind
         case Nudge() if world.later and (kept := await world.later.waiting(case_id, effect)):
             return LaterHand(world.later, case_id, kept)
         case SendLetter() | Nudge() | ConfirmToAccounts() | AnswerClient():
-            return await _writing(world, case_id, effect)
+            return await _writing(world, case_id, effect, billing)
         case TagChat():
             (lead,) = await world.cases.leads(case_id, (effect.lead_id,))
             return TagHand(world.chat, lead.chat_id, lead.thread_id)
@@ -345,8 +345,13 @@ async def hand_for(  # noqa: PLR0911 - a line a kind
             raise Permanent("holdfast", "no-hand", f"{effect.kind} is not carried out in the world")
 
 
-async def _writing(world: World, case_id: str, effect: SendLetter | Nudge | ConfirmToAccounts | AnswerClient) -> Hand:
-    mail = await world.letters.compose(case_id, effect)
+Written = SendLetter | Nudge | ConfirmToAccounts | AnswerClient
+
+
+async def _writing(world: World, case_id: str, effect: Written, billing: Billing | None) -> Hand:
+    about_money = isinstance(effect, ConfirmToAccounts | AnswerClient)
+    billed = billing.leads if billing and about_money else None
+    mail = await world.letters.compose(case_id, effect, billed)
     if not isinstance(effect, Nudge):
         return LetterHand(world.mailer, mail)
     ways = await world.reached.of(mail.to, case_id)

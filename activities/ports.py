@@ -25,7 +25,7 @@ from domain.gate import LeadRow, MoneyContext, Permit
 from domain.mail import OutgoingMail, Words
 from domain.owners import OwnerToday, StepOwner
 from domain.request_sweep import RequestsSwept
-from domain.return_lead import Billing, LeadClaim, Triage
+from domain.return_lead import Billing, LeadBilling, LeadClaim, Triage
 
 
 class Mailer(Protocol):
@@ -396,7 +396,9 @@ class Boards(Protocol):
 class Letters(Protocol):
     """Makes letters out of templates and tables. Raises Permanent when there is nobody to send to."""
 
-    async def compose(self, case_id: str, effect: Effect) -> OutgoingMail: ...
+    async def compose(self, case_id: str, effect: Effect, billed: Sequence[LeadBilling] | None = None) -> OutgoingMail:
+        """`billed`: of a letter about money, the leads that the gate lets through, as the books bill them now."""
+        ...
 
     async def words(self, case_id: str, effect: Worded, brief: Brief | None = None) -> Words:
         """What a comment, note, message or request says. Raises Permanent if a text of it is missing."""

@@ -40,10 +40,11 @@ class MoneyContext(Model):
     limit_gbp: Decimal
     vat: Vat = "with"  # whether amounts are compared with VAT or without
     rates: tuple[Rate, ...] = ()
-    granted_month_gbp: Decimal = Decimal(0)  # this contact, this calendar month, other cases, without an approver
+    # This contact, other cases, without an approver: this calendar month, or in this request whenever.
+    granted_month_gbp: Decimal = Decimal(0)
     granted_invoice_gbp: dict[str, Decimal] = Field(
         default_factory=dict
-    )  # by invoice id, without an approver, other cases, of earlier months
+    )  # by invoice id, without an approver, other cases, what is not in `granted_month_gbp`
     credited_leads: tuple[str, ...] = ()  # granted already, for ever
     put_leads: tuple[str, ...] = ()  # once put to an approver, in whatever case: never without him again
 

@@ -351,6 +351,15 @@ class Agency:
         payload = Findings(findings=tuple(findings)).model_dump(mode="json")
         await self.act(case_id, "investigate", ActKind.FINDINGS, payload, by)
 
+    async def put_to_approver(self) -> str:
+        """A case of two unbilled leads, GBP 600.00 in all, that waits for the approver."""
+        leads = ["L-1005", "L-1006"]
+        await self.database.arrived_at("300.00", *leads)
+        case_id = await self.receive(letter(", ".join(leads)))
+        await self.find(case_id, leads)
+        await self.parked(case_id, "approval")
+        return case_id
+
     async def decide(self, case_id: str, kind: ActKind, step_id: str = "approval", by: str = "shobhit.patil") -> None:
         """The approver's word, with a reason."""
         await self.act(case_id, step_id, kind, {"reason_sha256": await self.text("Because of the amount.")}, by)

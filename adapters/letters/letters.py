@@ -88,10 +88,13 @@ class PostgresLetters:
         self.trust = Trust(Keyring(ring_path(settings.keys_dir)), settings.deployment, local_counts)
         self._directory = directory or PostgresDirectory(pool, Addressee(_TEAM, settings.returns_inbox))
 
-    async def compose(self, case_id: str, effect: Effect) -> OutgoingMail:
-        """The mail of one effect. Raises Permanent when nobody may receive it or a text of it is missing."""
+    async def compose(self, case_id: str, effect: Effect, billed: Sequence[LeadBilling] | None = None) -> OutgoingMail:
+        """The mail of one effect. Raises Permanent when nobody may receive it, a text of it is missing, or it would be
+        about other leads than those in `billed`.
+        """
         try:
-            writer = _Writer(await read_case(self._pool, self._vault, self.trust, case_id), self._settings)
+            facts = await read_case(self._pool, self._vault, self.trust, case_id)
+            writer = _Writer(facts if billed is None else by_the_books(facts, billed), self._settings)
             if isinstance(effect, SendLetter) and effect.audience is Audience.APPROVER:
                 return writer.to_approvers(effect, await approvers_lately(self._pool), await self._names())
             if not isinstance(effect, Nudge):
@@ -182,6 +185,19 @@ def _words(facts: CaseFacts, kind: ActKind) -> str:
 def to_be_confirmed(facts: CaseFacts) -> CaseFacts:
     """As the case will be once it is confirmed: its credit notes have the numbers of that confirmation."""
     return replace(facts, turn=facts.confirmations + 1)
+
+
+def by_the_books(facts: CaseFacts, billed: Sequence[LeadBilling]) -> CaseFacts:
+    """With these leads as the books bill them, and no others: our own table of that is the SOP worker's to write.
+
+    Raises Permanent `lines-changed`.
+    """
+    now = {lead.lead_id: lead for lead in billed}
+    valid = {lead.lead_id for lead in valid_leads(facts.leads, facts.findings, facts.reductions)}
+    if not valid - set(facts.credited) <= set(now) <= valid:
+        raise Permanent("letters", "lines-changed", "the letter would be about other leads than were let through")
+    leads = (lead.model_copy(update={"billing": now.get(lead.lead_id)}) for lead in facts.leads)
+    return replace(facts, leads=tuple(leads))
 
 
 def answer_of(facts: CaseFacts, *, foreseen: bool = False) -> Answer:

@@ -20,8 +20,9 @@ from domain.subject import EarlierGrant, Subject
 async def money_context(conn: Connection, case_id: str, trust: Trust | None = None) -> MoneyContext:
     """Limit, rates and what other cases were granted without an approver: this month in London, by database time.
 
-    Grants of the same contact in the books count, and those of the same client under whatever contact. With `trust`
-    only those limits and rates count that a signed order proves. Raises Permanent `unknown-client`.
+    Grants of the same contact in the books count, and those of the same client under whatever contact; of this very
+    request (cases linked to each other) those of earlier months too. With `trust` only those limits and rates count
+    that a signed order proves. Raises Permanent `unknown-client`.
     """
     client = await _client(conn, case_id)
     who = (case_id, client["contact_id"], client["client_id"])
@@ -42,7 +43,9 @@ async def money_context(conn: Connection, case_id: str, trust: Trust | None = No
 
 
 async def earlier_grants(conn: Connection, case_id: str, invoices: Sequence[str]) -> tuple[EarlierGrant, ...]:
-    """What other cases of the client were granted this month, or ever on these invoices; approved or not."""
+    """What other cases of the client were granted this month, or ever in this request or on these invoices; approved or
+    not.
+    """
     client = await _client(conn, case_id)
     rows = await conn.fetch(_EARLIER, case_id, client["contact_id"], client["client_id"], list(invoices))
     return tuple(EarlierGrant(**dict(row)) for row in rows)
@@ -63,17 +66,28 @@ async def overtaken(conn: Connection, about: Subject, signed: int, accepted: dat
     return bool(found)
 
 
-_THEIRS = "g.case_id <> $1 AND ((g.contact_id = $2 AND $2 <> '') OR g.client_id = $3)"
+# A contact that became another one in the books takes what its clients were granted along.
+_THEIRS = """g.case_id <> $1 AND (g.client_id = $3 OR ($2 <> '' AND (
+    g.contact_id = $2 OR g.client_id IN (SELECT client_id FROM clients WHERE contact_id = $2))))"""
 _OURS = f"g.approved_jti = '' AND {_THEIRS}"
-_EARLIER = f"""SELECT g.case_id, g.lead_id, g.gross, g.currency, g.gbp, g.approved_jti <> '' AS approved FROM grants g
-    WHERE {_THEIRS} AND ({_THIS_MONTH} OR (g.invoice_id <> '' AND g.invoice_id = ANY($4)))
-    ORDER BY g.granted_at, g.lead_id"""  # noqa: S608 - constants
+# What was refused, disputed and overturned is settled in a case of its own, of the same request.
+_THIS_REQUEST = """g.case_id IN (WITH RECURSIVE request (case_id) AS (
+    SELECT $1::text UNION SELECT near.case_id FROM request r JOIN cases c USING (case_id), LATERAL (
+        SELECT case_id FROM cases WHERE case_id = c.linked_to
+        UNION ALL SELECT case_id FROM cases WHERE linked_to = c.case_id) near) SELECT case_id FROM request)"""
+_COUNTED = f"({_THIS_MONTH} OR {_THIS_REQUEST})"
+# A lead that was promised not to be charged stands on the invoice on which it was credited all the same.
+_GRANTS = "FROM grants g LEFT JOIN promise_credits p USING (lead_id)"
+_INVOICE = "coalesce(nullif(g.invoice_id, ''), p.invoice_id, '')"
+_EARLIER = f"""SELECT g.case_id, g.lead_id, g.gross, g.currency, g.gbp, g.approved_jti <> '' AS approved {_GRANTS}
+    WHERE {_THEIRS} AND ({_COUNTED} OR ({_INVOICE} <> '' AND {_INVOICE} = ANY($4)))
+    ORDER BY g.granted_at, g.lead_id"""
 _MEANWHILE = f"""SELECT true FROM grants g WHERE {_THEIRS} AND g.lead_id <> ALL($4)
     AND g.granted_at BETWEEN to_timestamp($5) AND $6 LIMIT 1"""  # noqa: S608 - constants
 _AMOUNT: Mapping[Vat, str] = {"with": "g.gbp", "without": "coalesce(g.gbp_net, g.gbp)"}
-_MONTH = f"SELECT sum({{amount}}) FROM grants g WHERE {_OURS} AND {_THIS_MONTH}"  # noqa: S608 - constants
-_INVOICES = f"""SELECT g.invoice_id, sum({{amount}}) AS gbp FROM grants g
-    WHERE {_OURS} AND g.invoice_id <> '' AND NOT {_THIS_MONTH} GROUP BY g.invoice_id"""  # noqa: S608 - constants
+_MONTH = f"SELECT sum({{amount}}) FROM grants g WHERE {_OURS} AND {_COUNTED}"  # noqa: S608 - constants
+_INVOICES = f"""SELECT {_INVOICE} AS invoice_id, sum({{amount}}) AS gbp {_GRANTS}
+    WHERE {_OURS} AND {_INVOICE} <> '' AND NOT {_COUNTED} GROUP BY 1"""
 
 
 async def _client(conn: Connection, case_id: str) -> Record:

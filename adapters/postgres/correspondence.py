@@ -104,7 +104,7 @@ class CaseFacts:
     @property
     def done(self) -> Done:
         """What was done outside so far, as the answer's rules want it."""
-        drafts = [one for one in self.effects if one.kind == "draft-credit-note" and one.reference]
+        drafts = [one for one in self.effects if one.kind == "draft-credit-note" and one.state == "sent"]
         return Done(
             credited=self.credited,
             paid=frozenset(one.reference for one in self.effects if one.data.get(INVOICE_PAID) is True),

@@ -19,7 +19,7 @@ from adapters.postgres.ledger import claim_rows, held_events, is_gated, read_row
 from adapters.postgres.locks import lock_case, lock_client
 from adapters.postgres.orders_proven import Hierarchy, hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
-from adapters.postgres.subjects import ground_of, stored_acts
+from adapters.postgres.subjects import decisions_elsewhere, ground_of, stored_acts
 from domain.case import EventKind
 from domain.effects import (
     AnswerClient,
@@ -36,7 +36,7 @@ from domain.people import Role
 from domain.return_lead import Billing, BillingState, LeadBilling
 from domain.rules.acts import Authority, beyond, excluded
 from domain.rules.authority import judge
-from domain.rules.permits import GATE_REFUSALS, Facts, credited, unapproved
+from domain.rules.permits import GATE_REFUSALS, Facts, credited, disapproval, unapproved
 from domain.rules.promised import Basis
 from domain.rules.stored_acts import Standing, StoredAct, Trust, Word, word
 from domain.subject import Subject, SubjectLine
@@ -132,6 +132,8 @@ class _Court:
     judged: Billing
     fault: str
     crediting: dict[str, str]  # by invoice, the authorisation that is under way, or may have been carried out
+    made: dict[tuple[str, str], str]  # by kind and invoice, what was done on the confirmation that counts
+    noted: dict[str, str]  # by promised lead, the invoice on which this case credits it
     reserved: dict[str, str] = field(default_factory=dict[str, str])  # by lead, the approval it rests on, if any
 
     @classmethod
@@ -144,10 +146,15 @@ class _Court:
         gone = credited(basis.facts.sent, basis.facts.word)
         left = billing.model_copy(update={"leads": tuple(one for one in billing.leads if one.lead_id not in gone)})
         billed, judged, fault = await _assess(conn, basis.case_id, signed, grants, left, trust)
-        elsewhere = await conn.fetchval(_CREDITED, [line.lead_id for line in signed], basis.lead_id, case_id)
-        fault = fault or ("already-granted" if elsewhere else "")
-        crediting = {row["invoice_id"]: row["key"] for row in await conn.fetch(_CREDITING, case_id)}
-        return cls(conn, case_id, basis, await _rows(conn, case_id, keys), billed, grants, judged, fault, crediting)
+        noted = await conn.fetch(_CREDITED, [line.lead_id for line in signed], basis.lead_id)
+        elsewhere = any(row["case_id"] != case_id for row in noted)
+        return cls(
+            conn, case_id, basis, await _rows(conn, case_id, keys), billed, grants, judged,
+            fault=fault or ("already-granted" if elsewhere else ""),
+            crediting={row["invoice_id"]: row["key"] for row in await conn.fetch(_CREDITING, case_id)},
+            made=await _made(conn, case_id, confirmation),
+            noted={row["lead_id"]: row["invoice_id"] for row in noted},
+        )  # fmt: skip
 
     def verdict(self, effect: Effect, planned: Permit | None) -> Claim | None:
         """Why the effect may not go; None if it may, or if its row is settled and only has to be read."""
@@ -164,14 +171,20 @@ class _Court:
         if (why := self._needs_approver(left)) and not found.approved_jti:
             said = unapproved(self.basis.signed)
             return Claim(effect.key, "needs_approval", code=why if said == "not-approved" else said)
-        return self._beside_another(effect)
+        code = self._beside_another(effect) or self._done_before(effect)
+        return Claim(effect.key, "refused", code=code) if code else None
 
-    def _beside_another(self, effect: Effect) -> Claim | None:
+    def _beside_another(self, effect: Effect) -> str:
         """An invoice has a note for each confirmation: one is judged once the fate of every other is known."""
         if not isinstance(effect, AuthoriseCreditNote):
-            return None
+            return ""
         first = self.crediting.setdefault(effect.invoice_id, effect.key)
-        return None if first == effect.key else Claim(effect.key, "refused", code="credit-in-doubt")
+        return "" if first == effect.key else "credit-in-doubt"
+
+    def _done_before(self, effect: Effect) -> str:
+        """A confirmation is good for one mail, one answer, and one note an invoice, whatever their keys are."""
+        first = self.made.setdefault((effect.kind, getattr(effect, "invoice_id", "")), effect.key)
+        return "" if first == effect.key else "done-before"
 
     def _left(self, effect: Effect, leads: Sequence[SignedLead]) -> tuple[SignedLead, ...]:
         """The leads there is still something to judge of: whether a credit is right was judged when it was given."""
@@ -257,6 +270,8 @@ class _Court:
                 return "already-granted"
             if self.basis.ground and grant is None:
                 return "not-promised"
+            if self.noted.get(lead.lead_id, invoice := getattr(effect, "invoice_id", "")) != invoice and invoice:
+                return "already-granted"
             billed = self.billed.get(lead.lead_id)
             if code := self.basis.misfit(effect, lead, lines.get(lead.lead_id), billed):
                 return code
@@ -315,8 +330,11 @@ _CREDIT = """INSERT INTO promise_credits (lead_id, promised_in, case_id, effect_
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (lead_id) DO UPDATE SET gross = EXCLUDED.gross"""
 _CREDITING = """SELECT body ->> 'invoice_id' AS invoice_id, key FROM effects
     WHERE case_id = $1 AND kind = 'authorise-credit-note' AND gated AND state IN ('sending', 'unknown')"""
-_CREDITED = """SELECT true FROM promise_credits
-    WHERE lead_id = ANY($1) AND ($2 = '' OR lead_id = $2) AND case_id <> $3 LIMIT 1"""
+_CREDITED = """SELECT lead_id, case_id, invoice_id FROM promise_credits
+    WHERE lead_id = ANY($1) AND ($2 = '' OR lead_id = $2)"""
+_MADE = """SELECT e.kind, coalesce(e.body ->> 'invoice_id', '') AS invoice_id, e.key
+    FROM effects e JOIN effect_acts ea ON ea.key = e.key AND ea.attempt = e.attempts
+    WHERE e.case_id = $1 AND e.gated AND e.state IN ('sending', 'unknown', 'sent') AND ea.jti = $2"""
 _GRANTS = """SELECT lead_id, case_id, treatment, gross, net, currency, invoice_id, invoice_number, approved_jti
     FROM grants WHERE lead_id = ANY($2) OR case_id = $1"""
 _ROLES = """SELECT a.jti, array_agg(m.role) AS roles FROM acts a
@@ -361,10 +379,10 @@ async def _facts(conn: Connection, vault: Vault, case_id: str, trust: Trust) -> 
         misleading=any(_newest(stored, kinds) not in {None, *_jtis(said)} for kinds in _SPOKEN),
         requesters=await requesters(conn, vault, case_id),
     )
-    return await _with_approvers(conn, facts, await hierarchy(conn, trust))
+    return await _with_approvers(conn, facts, await hierarchy(conn, trust), trust)
 
 
-async def _with_approvers(conn: Connection, facts: Facts, chain: Hierarchy) -> Facts:
+async def _with_approvers(conn: Connection, facts: Facts, chain: Hierarchy, trust: Trust) -> Facts:
     """Who stood in for an approver when they signed, and whether the latest approval is of one who could give it."""
     word = facts.word
     signed = [act for act in (word.confirmation, word.authorisation, word.decision) if act]
@@ -378,8 +396,17 @@ async def _with_approvers(conn: Connection, facts: Facts, chain: Hierarchy) -> F
     if said is None or said.kind is not ActKind.APPROVE:
         return replace(facts, roles=roles)
     code = _disapproved(said, authority(chain, said.who, at[said.row.jti], facts.past), facts)
+    code = code or await _overruled(conn, said, trust)
     late = not code and await overtaken(conn, said.subject, said.opened.body.iat, at[said.row.jti])
     return replace(facts, roles=roles, disapproved=code or ("approval-void" if late else ""))
+
+
+async def _overruled(conn: Connection, approval: Standing, trust: Trust) -> str:
+    """What the approver said since in another cycle of the case: which of them counts is the SOP worker's row."""
+    elsewhere = await decisions_elsewhere(conn, approval.row.case_id, approval.row.workflow_id, trust)
+    said = elsewhere.decision
+    later = said is not None and said.kind is not ActKind.APPROVE and said.signed > approval.signed
+    return disapproval(said.kind) if said and later else ""
 
 
 def _disapproved(said: Standing, may: Authority | None, facts: Facts) -> str:
@@ -421,6 +448,11 @@ def _planned(
         return found.model_copy(update={"code": "wrong-workflow"})
     readable = state in _SETTLED and (found.leads or isinstance(effect, AnswerClient))
     return found.model_copy(update={"code": ""}) if readable else found
+
+
+async def _made(conn: Connection, case_id: str, confirmation: Standing | None) -> dict[tuple[str, str], str]:
+    rows = await conn.fetch(_MADE, case_id, confirmation.row.jti) if confirmation else ()
+    return {(row["kind"], row["invoice_id"]): row["key"] for row in rows}
 
 
 async def _grants(conn: Connection, case_id: str, lead_ids: Sequence[str]) -> dict[str, _Grant]:

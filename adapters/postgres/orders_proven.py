@@ -16,7 +16,7 @@ from adapters.postgres.pool import Connection
 from domain.errors import Refused
 from domain.gate import Rate
 from domain.messages import ActBody, ActKind, SignedAct
-from domain.money import Money, Vat
+from domain.money import CURRENCIES, Money, Vat
 from domain.orders import APPROVAL_LIMIT, PolicyOrder, PricesOrder, RateIn, RatesOrder, StandInOrder, VatBasis
 from domain.people import Identity, Role
 from domain.rules.acts import Authority, Opened, open_act, untimely
@@ -26,7 +26,7 @@ from domain.texts import digest
 
 LONDON = ZoneInfo("Europe/London")
 _SETTERS = frozenset({Role.APPROVER.value, Role.PARTNER.value})
-_RECENT_RATES = 40
+_RATES = """SELECT * FROM rates WHERE currency = $1 AND on_date < $2 ORDER BY on_date DESC LIMIT 10"""
 
 
 @dataclass(frozen=True)
@@ -156,18 +156,37 @@ async def proven_prices(conn: Connection, trust: Trust, lead_ids: Sequence[str])
 
 async def proven_rates(conn: Connection, trust: Trust) -> tuple[Rate, ...]:
     """The newest rate of each currency with the one before it, of those that an order proves."""
-    rows = await conn.fetch("SELECT * FROM rates ORDER BY on_date DESC, currency LIMIT $1", _RECENT_RATES)
-    said = await _by_jti(conn, trust, [row["act_jti"] for row in rows if row["act_jti"]])
-    found: dict[str, list[RateIn]] = {}
-    for row in rows:
-        one = RateIn.model_construct(currency=row["currency"], on=row["on_date"], gbp=row["gbp"])
-        order = said.get(row["act_jti"] or "")
-        if order and isinstance(order.opened.result, RatesOrder) and _names(order.opened.result, one):
-            found.setdefault(one.currency, []).append(one)
+    found = [await _latest_rates(conn, trust, currency) for currency in CURRENCIES]
     return tuple(
         Rate(currency=newest.currency, gbp=newest.gbp, on=newest.on, before=older[0].gbp if older else None)
-        for newest, *older in found.values()
+        for newest, *older in filter(None, found)
     )
+
+
+async def _latest_rates(conn: Connection, trust: Trust, currency: str) -> list[RateIn]:
+    """The two newest. Rows that prove nothing are passed over, however many: they hide none that does."""
+    found: list[RateIn] = []
+    before = date.max
+    while len(found) < 2 and (rows := await conn.fetch(_RATES, currency, before)):  # noqa: PLR2004
+        found += await _proven(conn, trust, rows)
+        before = rows[-1]["on_date"]
+    return found
+
+
+async def _proven(conn: Connection, trust: Trust, rows: Sequence[Record]) -> list[RateIn]:
+    said = await _by_jti(conn, trust, [row["act_jti"] for row in rows if row["act_jti"]])
+    named = [
+        (
+            said.get(row["act_jti"] or ""),
+            RateIn.model_construct(currency=row["currency"], on=row["on_date"], gbp=row["gbp"]),
+        )
+        for row in rows
+    ]
+    return [
+        one
+        for order, one in named
+        if order and isinstance(order.opened.result, RatesOrder) and _names(order.opened.result, one)
+    ]
 
 
 def _names(order: RatesOrder, row: RateIn) -> bool:

@@ -20,13 +20,19 @@ from domain.rules.acts import Past
 from domain.rules.authority import RULES_VERSION, judge
 from domain.rules.permits import Done, credited, credited_by
 from domain.rules.promised import joined
-from domain.rules.stored_acts import StoredAct, Trust, Word, word
+from domain.rules.stored_acts import DECISIONS, StoredAct, Trust, Word, word
 from domain.subject import Asking, SetName, Subject, SubjectLine, is_issued, line_of, notes_of
 
 
 async def stored_acts(conn: Connection, case_id: str, workflow_id: str) -> tuple[StoredAct, ...]:
     """The rows of a case's present cycle, in the order they were accepted. They prove nothing by being there."""
     return tuple(_stored(row) for row in await conn.fetch(_ACTS, case_id, workflow_id))
+
+
+async def decisions_elsewhere(conn: Connection, case_id: str, workflow_id: str, trust: Trust) -> Word:
+    """What an approver said about a case in its other cycles."""
+    kinds = [kind.value for kind in DECISIONS]
+    return word([_stored(row) for row in await conn.fetch(_ELSEWHERE, case_id, workflow_id, kinds)], trust)
 
 
 async def case_word(conn: Connection, case_id: str, trust: Trust) -> Word:
@@ -91,10 +97,11 @@ async def subject_after(conn: Connection, case_id: str, name: str, step_id: str,
 
 _CASE = """SELECT c.case_id, c.client_id, coalesce(k.contact_id, '') AS contact_id
     FROM cases c LEFT JOIN clients k USING (client_id) WHERE c.case_id = $1"""
-_ACTS = """SELECT a.*, coalesce(p.person_id, a.issuer || '|' || a.sub) AS who,
+_WITH_WHO = """SELECT a.*, coalesce(p.person_id, a.issuer || '|' || a.sub) AS who,
         floor(extract(epoch FROM a.accepted_at))::bigint AS at
-    FROM acts a LEFT JOIN signers p ON p.issuer = a.issuer AND p.sub = a.sub
-    WHERE a.case_id = $1 AND a.workflow_id = $2 ORDER BY a.seq"""
+    FROM acts a LEFT JOIN signers p ON p.issuer = a.issuer AND p.sub = a.sub"""
+_ACTS = f"{_WITH_WHO} WHERE a.case_id = $1 AND a.workflow_id = $2 ORDER BY a.seq"
+_ELSEWHERE = f"{_WITH_WHO} WHERE a.case_id = $1 AND a.workflow_id <> $2 AND a.kind = ANY($3)"
 _CLAIMED = """SELECT cl.lead_id, cl.billing,
         coalesce(p.price, l.price) AS price, coalesce(p.currency, l.currency) AS currency
     FROM case_leads cl LEFT JOIN leads l USING (lead_id) LEFT JOIN LATERAL (

@@ -18,6 +18,7 @@ RULES_VERSION = 1
 FRESH = timedelta(days=7)
 LARGEST_JUMP = Decimal("0.05")
 MONEY_LOGIN = timedelta(minutes=15)
+HIGHEST_VAT = Decimal("0.27")  # in Europe: whatever the books call tax above it is counted
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,15 @@ def in_gbp(lead: LeadBilling, context: MoneyContext) -> LeadBilling:
     rate = rate_in_gbp(lead.currency, context)
     if rate is None or lead.gross is None:
         return lead
-    net = None if lead.net is None else lead.net * rate
-    return lead.model_copy(update={"gbp": lead.gross * rate, "gbp_net": net})
+    net = without_vat(lead)
+    return lead.model_copy(update={"gbp": lead.gross * rate, "gbp_net": None if net is None else net * rate})
+
+
+def without_vat(lead: LeadBilling) -> Decimal | None:
+    """A lead's net amount, if the rest of it can be VAT; None: it counts whole."""
+    if lead.net is None or lead.gross is None:
+        return None
+    return lead.net if lead.net <= lead.gross <= lead.net * (1 + HIGHEST_VAT) else None
 
 
 def counted(lead: LeadBilling, context: MoneyContext) -> Decimal:

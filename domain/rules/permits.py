@@ -61,6 +61,7 @@ GATE_REFUSALS: dict[str, str] = {
     "credit-in-doubt": "Another credit note on this invoice is being authorised, or may have been.",
     "already-granted": "A lead was already granted in another case: one credit per lead, for ever.",
     "another-effect": "The effect is not the one that was prepared.",
+    "done-before": "It was done on this confirmation before, or may have been: it takes a new one.",
 }
 
 
@@ -82,7 +83,7 @@ class Facts:
     word: Word
     sent: Sequence[Done] = ()
     roles: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])  # by jti
-    disapproved: str = ""  # why the latest approval is not of somebody who could give it
+    disapproved: str = ""  # why the latest approval does not count: not of somebody who could give it, or overruled
     requesters: frozenset[Identity] = frozenset()
     misleading: bool = (
         False  # a row that proves nothing is the newest of its kind: letters read out of it would be wrong
@@ -123,9 +124,13 @@ def misfit(effect: Effect, signed: SignedLead, line: SubjectLine | None, billed:
         return "billing-unknown"
     if billed.state is BillingState.CREDITED:
         return "already-credited"
-    if billed.currency != signed.currency or (billed.gross is not None and billed.gross > signed.gross):
+    if billed.currency != signed.currency or _above(billed.gross, signed.gross) or _above(billed.net, line.net):
         return "amount-above-signed"
     return _misplaced(effect, line, billed)
+
+
+def _above(billed: Decimal | None, signed: Decimal | None) -> bool:
+    return billed is not None and signed is not None and billed > signed
 
 
 def _misplaced(effect: Effect, line: SubjectLine, billed: LeadBilling) -> str:
@@ -174,6 +179,13 @@ def unapproved(facts: Facts) -> str:
         case ActKind.APPROVE:
             covers = _covers(said.subject, confirmation.subject, credited(facts.sent, facts.word))
             return "" if covers and said.subject.contact_id == facts.contact_id else "approval-void"
+        case _:
+            return disapproval(said.kind)
+
+
+def disapproval(kind: ActKind) -> str:
+    """What a decision other than an approval makes of the approval before it."""
+    match kind:
         case ActKind.REJECT:
             return "approval-rejected"
         case ActKind.ASK_BACK:
@@ -206,12 +218,19 @@ def _covers(approved: Subject, confirmed: Subject, gone: frozenset[str]) -> bool
         confirmed.client_id,
     )
     left = [one for one in confirmed.lines if one.lead_id not in gone]
-    return same and set(lines) - gone == {one.lead_id for one in left} and all(_within(one, lines) for one in left)
+    by_net = approved.asking is not None and approved.asking.vat == "without"
+    return (
+        same
+        and set(lines) - gone == {one.lead_id for one in left}
+        and all(_within(one, lines[one.lead_id], by_net=by_net) for one in left)
+    )
 
 
-def _within(line: SubjectLine, approved: Mapping[str, SubjectLine]) -> bool:
-    most = approved[line.lead_id]
+def _within(line: SubjectLine, most: SubjectLine, *, by_net: bool) -> bool:
+    """`by_net`: it was decided by amounts without VAT, so those may not be more either."""
     if (line.currency, line.evidence) != (most.currency, most.evidence):
+        return False
+    if by_net and most.net is not None and (line.net is None or line.net > most.net):
         return False
     return line.gross == most.gross if line.gross is None or most.gross is None else line.gross <= most.gross
 

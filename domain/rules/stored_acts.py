@@ -17,7 +17,7 @@ from domain.rules.authority import may_sign
 from domain.subject import Subject
 from domain.texts import digest
 
-_DECISIONS = frozenset({ActKind.APPROVE, ActKind.REJECT, ActKind.ASK_BACK, ActKind.WITHDRAW})
+DECISIONS = frozenset({ActKind.APPROVE, ActKind.REJECT, ActKind.ASK_BACK, ActKind.WITHDRAW})
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,18 @@ class Standing:
     def who(self) -> Identity:
         return self.opened.body.actor
 
+    @property
+    def signed(self) -> tuple[int, int]:
+        """When, in whole seconds since 1970; within one second, in the order of acceptance."""
+        return self.opened.body.iat, self.row.seq
+
 
 @dataclass(frozen=True)
 class Word:
-    """What counts of what was said about a case: the latest findings, confirmation and decision of Accounts."""
+    """What counts of what was said about a case: the latest findings, confirmation and decision of Accounts.
+
+    In the order it was signed, which nobody else chooses: in which order it was stored, the SOP worker does.
+    """
 
     acts: tuple[Standing, ...] = ()
 
@@ -87,12 +95,8 @@ class Word:
 
     @property
     def decision(self) -> Standing | None:
-        """The latest word of an approver, whichever way: a withdrawal wins over the approval before it.
-
-        The latest signed, whatever order they were stored in: that order is the SOP worker's.
-        """
-        said = [act for act in self.acts if act.kind in _DECISIONS]
-        return max(said, key=lambda act: (act.opened.body.iat, act.row.seq), default=None)
+        """The latest word of an approver, whichever way: a withdrawal wins over the approval before it."""
+        return self._latest(*DECISIONS)
 
     @property
     def past(self) -> Past:
@@ -117,7 +121,7 @@ class Word:
             match act.opened.result:
                 case Reduction(leads=leads):
                     gone |= {one.lead_id for one in leads}
-                case FinalDecision(overturned=overturned) if act.row.seq > found.row.seq:
+                case FinalDecision(overturned=overturned) if act.signed > found.signed:
                     gone -= {one.lead_id for one in overturned}
                     valid |= {one.lead_id: one.evidence for one in overturned}
                 case _:
@@ -135,9 +139,9 @@ class Word:
 
 
 def word(rows: Iterable[StoredAct], trust: Trust) -> Word:
-    """The acts that stand, in the order they were accepted; rows that prove nothing are as if they were not there."""
-    standing = (stands(row, trust) for row in sorted(rows, key=lambda one: one.seq))
-    return Word(tuple(act for act in standing if act))
+    """The acts that stand, in the order they were signed; rows that prove nothing are as if they were not there."""
+    standing = [act for row in rows if (act := stands(row, trust))]
+    return Word(tuple(sorted(standing, key=lambda act: act.signed)))
 
 
 def stands(row: StoredAct, trust: Trust) -> Standing | None:
@@ -157,9 +161,9 @@ def stands(row: StoredAct, trust: Trust) -> Standing | None:
 
 
 def ownership(said: Word, step_id: str) -> Ownership:
-    """Whose a step is, after all its claims, releases and reassignments."""
+    """Whose a step is, after all its claims, releases and reassignments as they were accepted."""
     own = Ownership()
-    for act in said.acts:
+    for act in sorted(said.acts, key=lambda one: one.row.seq):
         if act.row.step_id == step_id:
             own = changed(act.opened, act.row.person_id, own)
     return own

@@ -106,11 +106,7 @@ async def test_a_burst_of_two_thousand_forged_acts_costs_little_and_the_good_one
 @pytest.mark.parametrize("identity", ["shobhit.patil", "Shobhit Patil <shobhit.patil@commversion.com>"])
 async def test_the_approvers_identity_on_a_plain_signal_decides_nothing(agency: Agency, identity: str) -> None:
     """Whoever a sender says he is: a bare word, an act without a signature, one of his own key, and one of himself."""
-    leads = ["L-1005", "L-1006"]
-    await agency.database.arrived_at("300.00", *leads)
-    case_id = await agency.receive(letter(", ".join(leads)))
-    await agency.find(case_id, leads)
-    await agency.parked(case_id, "approval")
+    case_id = await agency.put_to_approver()
     reason = {"reason_sha256": await agency.text("Because of the amount.")}
     good = await agency.crafted(case_id, "approval", ActKind.APPROVE, reason, "shobhit.patil")
     own = await agency.crafted(case_id, "approval", ActKind.APPROVE, reason, "P-4")

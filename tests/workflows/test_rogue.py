@@ -270,6 +270,35 @@ async def test_forged_findings_under_the_cases_own_id(agency: Agency, tmp_path: 
     await nothing_granted(agency, case_id)
 
 
+# In the tables --------------------------------------------------------------------------------------------------------
+
+ALTERS = """
+    CREATE TABLE kept AS SELECT case_id, ordinal, billing FROM case_leads;
+    CREATE FUNCTION alter_rows() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        UPDATE case_leads SET billing = billing || '{"gross": "4000.00", "net": "4000.00"}';
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER alters AFTER INSERT ON acts FOR EACH ROW
+        WHEN (NEW.kind IN ('return.confirm', 'return.authorise')) EXECUTE FUNCTION alter_rows()"""
+AS_THEY_WERE = """UPDATE case_leads l SET billing = k.billing FROM kept k
+    WHERE (l.case_id, l.ordinal) = (k.case_id, k.ordinal)"""
+
+
+async def test_amounts_altered_in_the_tables_once_they_are_signed_are_in_no_letter(agency: Agency) -> None:
+    """The SOP worker's rows at the moment in which the money worker writes to Accounts, and to the client."""
+    case_id = await investigated(agency)
+    await agency.database.execute(ALTERS)
+    await agency.confirm(case_id)
+    await agency.parked(case_id, "authorise")
+    (confirmation,) = [one.get_content() for one in agency.mails("Confirmed returns") if ACCOUNTS in str(one["To"])]
+    assert ("GBP 60.00 in all" in confirmation, "4,000" in confirmation) == (True, False)
+    await agency.database.execute(AS_THEY_WERE)
+    await agency.authorise(case_id)
+    assert (await agency.result(case_id)).valid == len(LEADS)
+    (said,) = [one.get_content() for one in agency.mails("not be charged") if CLIENT_MAIL in str(one["To"])]
+    assert ("GBP 60.00" in said, "4,000" in said, "L-1005" in said) == (True, False, True)
+
+
 # A worker of his own, and raw completions -----------------------------------------------------------------------------
 
 
@@ -437,11 +466,7 @@ async def everything(agency: Agency, case_id: str) -> object:
 
 async def test_an_approval_withdrawn_and_brought_up_again_after_a_reset(agency: Agency) -> None:
     """The approver is asked anew: an act that was heard before decides nothing a second time."""
-    leads = ["L-1005", "L-1006"]
-    await agency.database.arrived_at("300.00", *leads)
-    case_id = await agency.receive(letter(", ".join(leads)))
-    await agency.find(case_id, leads)
-    await agency.parked(case_id, "approval")
+    case_id = await agency.put_to_approver()
     reason = {"reason_sha256": await agency.text("Because of the amount.")}
     approval = await agency.crafted(case_id, "approval", ActKind.APPROVE, reason, "shobhit.patil")
     await agency.handle(case_id).signal("act", approval)

@@ -287,6 +287,35 @@ async def test_each_note_of_an_invoice_is_told_to_the_client_by_its_own_number(o
     assert f"Credit note {second} for invoice INV-7: GBP 72.00\n    L-3  GBP 72.00\n" in text
 
 
+async def test_a_letter_about_money_says_what_the_books_say_whatever_the_tables_do(office: Office) -> None:
+    """How a lead is billed is a row of the SOP worker's: here it makes a note of a promise, and thousands of a note."""
+    await office.mixed()
+    now = (LeadBilling(lead_id="L-1", state=BillingState.UNBILLED), issued("L-2"), issued("L-3"))
+    await office.credit(await office.confirm(*now))
+    forged = (issued("L-1"), issued("L-2").model_copy(update={"gross": Decimal(4000)}))
+    for lead, row in ((one.lead_id, one.model_dump(mode="json")) for one in forged):
+        await office.database.execute("UPDATE case_leads SET billing = $2 WHERE lead_id = $1", lead, row)
+    text = (await office.letters.compose(CASE, ANSWER, now)).text
+    assert f"Credit note {NOTE} for invoice INV-7: GBP 144.00" in text
+    assert ("4,000" in text, "L-1\n" in text.split("we have credited")[0]) == (False, True)
+
+
+async def test_a_letter_about_money_is_about_the_leads_that_were_let_through_and_no_others(office: Office) -> None:
+    """The rows of a case's leads taken away while the gate looks, and put back while the letter is written."""
+    await office.mixed()
+    for let_through in ((), (issued("L-2"),), tuple(issued(f"L-{n}") for n in range(1, 5))):
+        for effect in (ANSWER, ConfirmToAccounts(key=ids.effect_key(CASE, "confirm-to-accounts"), clause="RL-13")):
+            with pytest.raises(Permanent, match="other leads"):
+                await office.letters.compose(CASE, effect, let_through)
+
+
+async def test_a_number_written_beside_a_draft_that_was_never_made_is_in_no_letter(office: Office) -> None:
+    await office.mixed()
+    await office.effect("draft-credit-note", {"invoice_id": "inv"}, "prepared", "RL-FORGED")
+    mail = await office.compose(ConfirmToAccounts(key=ids.effect_key(CASE, "confirm-to-accounts"), clause="RL-13"))
+    assert (NOTE in mail.text, "FORGED" in mail.text) == (True, False)
+
+
 @pytest.mark.clause("RL-8")
 async def test_accounts_are_told_the_final_action_of_each_lead(office: Office) -> None:
     await office.mixed()
