@@ -258,7 +258,7 @@ class AuthoriseHand:
             )
         if found.status is NoteStatus.AUTHORISED:
             return self._sent(found)
-        await self.books.authorise_credit_note(self.note.number, self.key)
+        await self.books.authorise_credit_note(self.note, self.key)
         seen = await self.look()
         if not isinstance(seen, Sent):
             raise Unclear("xero", "not-read-back", "the authorised credit note could not be read back as confirmed")

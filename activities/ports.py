@@ -53,8 +53,8 @@ class Books(Protocol):
         """Creates a DRAFT note; `key` (at most 128 characters) makes a repeat within the vendor's window harmless."""
         ...
 
-    async def authorise_credit_note(self, number: str, key: str) -> CreditNote:
-        """Turns a draft into an AUTHORISED note. Permanent if it is missing or voided."""
+    async def authorise_credit_note(self, note: CreditNote, key: str) -> CreditNote:
+        """Turns a draft into this note, AUTHORISED. Permanent if it is missing or voided."""
         ...
 
 

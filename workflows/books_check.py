@@ -29,6 +29,7 @@ from workflows.steps.grant import grant
 from workflows.steps.mend import mends
 from workflows.steps.person import person
 from workflows.steps.polling import poll
+from workflows.steps.read_back import read_back
 from workflows.steps.reading import reading
 from workflows.steps.running import running
 from workflows.steps.stage import stage
@@ -85,10 +86,9 @@ class InvoicedAllTheSame(CaseWorkflow):
         return not stopped
 
     async def allocated(self, request: InvoicedRequest, charge: Charge) -> None:
-        """A paid invoice: Accounts allocate or refund the note; the books are read back until they show it."""
-        while charge.state is InvoiceStatus.PAID:
-            if allocated((await person(self.case, sop.allocate(request, charge))).receipts):
-                return
+        """A paid invoice: Accounts allocate or refund the note (RL-12)."""
+        if charge.state is InvoiceStatus.PAID:
+            await read_back(self.case, sop.allocate(request, charge), allocated)
 
     async def put_right(self, request: InvoicedRequest, charge: Charge) -> Charge | None:
         """What the books still charge once Accounts say that it is done."""

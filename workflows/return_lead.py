@@ -30,6 +30,7 @@ from workflows.steps.deadline import deadline, unless, when
 from workflows.steps.grant import grant
 from workflows.steps.mend import drop, mends
 from workflows.steps.person import person
+from workflows.steps.read_back import read_back
 from workflows.steps.reading import reading
 from workflows.steps.reply import awaiting_replies, reply
 from workflows.steps.running import running
@@ -62,24 +63,13 @@ class ReturnLead(CaseWorkflow):
             if not claims:
                 return await close(case, ReturnOutcome(status="not-a-request"), "not a return request", "RL-1")
             self.promised(request)
-            until = await deadline(case, "holding note", "RL-9", request.holding_after)
-            valid, _, _ = await asyncio.gather(
-                self.settle(request, claims),
-                self.acknowledged(request),  # RL-2
-                unless(case, "holding-note", "RL-9", until, lambda: self.answered, lambda: sop.holding_note(request)),
-            )
+            valid = await self.looked_into(request, claims)  # RL-2 to RL-6, RL-11 to RL-14
+            refused, outcome = sop.refused_in(claims, valid), sop.outcome(claims, valid)
             last = sop.marks(request, valid) if valid else sop.refusal(request)  # RL-7, RL-8; RL-9
-            outcome = ReturnOutcome(
-                status="settled" if valid else "refused", valid=len(valid), refused=len(claims) - len(valid)
-            )
-            words = f"{len(valid)} of {len(claims)} leads returned"
-            refused = sop.refused_in(claims, valid)
             if valid and not refused:
-                return await close(case, outcome, words, last[-1].clause, last)
-            met_by(case, TargetName.RESOLVED, [one.key for one in last])
-            await stage(case, "answer", last[-1].clause, last, doing=sop.answered(request.dispute_window))
-            ended, _ = await asyncio.gather(self.disputed(request, refused), self.resolved(last))
-            return await close(case, outcome, f"{words}{ended}", "RL-10" if refused else "RL-9")
+                return await close(case, outcome, sop.in_words(outcome), last[-1].clause, last)
+            ended = await self.told(request, refused, last)  # RL-9, RL-10
+            return await close(case, outcome, sop.in_words(outcome) + ended, "RL-10" if refused else "RL-9")
 
     async def admitted(self, request: ReturnRequest) -> Sequence[LeadClaim]:
         """What the request asks for: as the door took it in, or as a person did where there was a doubt."""
@@ -97,6 +87,22 @@ class ReturnLead(CaseWorkflow):
             start_clock(self.case, sop.acknowledged(request))
             met_by(self.case, TargetName.ACKNOWLEDGE, told)
         start_clock(self.case, sop.resolved(request))
+
+    async def looked_into(self, request: ReturnRequest, claims: Sequence[LeadClaim]) -> tuple[str, ...]:
+        """The leads that were granted; whoever asks hears of it within 48 hours, be it that it takes longer (RL-9)."""
+        until = await deadline(self.case, "holding note", "RL-9", request.holding_after)
+        note = unless(
+            self.case, "holding-note", "RL-9", until, lambda: self.answered, lambda: sop.holding_note(request)
+        )
+        granted, _, _ = await asyncio.gather(self.settle(request, claims), self.acknowledged(request), note)
+        return granted
+
+    async def told(self, request: ReturnRequest, refused: Sequence[str], last: Sequence[Effect]) -> str:
+        """The last word to the client where something was refused, and what comes of that (RL-10), in words."""
+        met_by(self.case, TargetName.RESOLVED, [one.key for one in last])
+        await stage(self.case, "answer", last[-1].clause, last, doing=sop.answered(request.dispute_window))
+        ended, _ = await asyncio.gather(self.disputed(request, refused), self.resolved(last))
+        return ended
 
     async def acknowledged(self, request: ReturnRequest) -> None:
         """RL-2, RL-3: the client was told that the team has it."""
@@ -225,12 +231,11 @@ class ReturnLead(CaseWorkflow):
         return self.granted_all(receipts)
 
     async def allocated(self, request: ReturnRequest) -> None:
-        """A paid invoice: Accounts allocate or refund the note; the books are read back until they show it."""
+        """A paid invoice: Accounts allocate or refund the note, once the client has been answered (RL-12)."""
         self.answered = True
         met(self.case, TargetName.RESOLVED)
-        while sop.paid(self.credited):
-            if sop.allocated((await person(self.case, sop.allocate(request, self.credited))).receipts):
-                return
+        if sop.paid(self.credited):
+            await read_back(self.case, sop.allocate(request, self.credited), sop.allocated)
 
     async def late(self, request: ReturnRequest) -> str:
         """RL-10: a reply after the case was closed. The team's mark comes first; a dispute is taken over as ever."""

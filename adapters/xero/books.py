@@ -89,23 +89,25 @@ class XeroBooks:
             raise Unclear(VENDOR, "answer-differs", "drafted something else than asked; compare the note in Xero")
         return stored
 
-    async def authorise_credit_note(self, number: str, key: str) -> CreditNote:
-        """Turns a draft into an AUTHORISED note; one that is authorised already is returned as it is.
+    async def authorise_credit_note(self, note: CreditNote, key: str) -> CreditNote:
+        """Turns the draft of this number into an AUTHORISED note; one that is authorised already is returned as it is.
 
-        Raises Permanent `missing` or `voided`. It authorises what it finds: compare the lines before and after.
+        What is authorised goes along: whatever the draft was edited to since it was compared, it is this. Raises
+        Permanent `missing` or `voided`, and Unclear `answer-differs` if the answer is not, to the penny, this note.
         """
         _check_key(key)
-        note = await self.credit_note(number)
-        if note is None:
+        found = await self.credit_note(note.number)
+        if found is None:
             raise Permanent(VENDOR, "missing", "the credit note is not in the books")
-        if note.status is NoteStatus.VOIDED:
+        if found.status is NoteStatus.VOIDED:
             raise Permanent(VENDOR, "voided", "the credit note was voided or deleted in the books")
-        if note.status is NoteStatus.AUTHORISED:
-            return note
-        body = {"CreditNotes": [{"CreditNoteID": note.note_id, "Status": "AUTHORISED"}]}
-        stored = await self._write("POST", f"/CreditNotes/{_understood(wire.as_guid, note.note_id)}", body, key)
-        if stored.status is not NoteStatus.AUTHORISED or stored.number != number:
-            raise Unclear(VENDOR, "answer-differs", "did not say that the note is authorised; look at it in Xero")
+        if found.status is NoteStatus.AUTHORISED:
+            return found
+        document = _understood(lambda asked: wire.new_note(asked, self._account_code, self._tax_type), note)
+        body = {"CreditNotes": [{**document, "CreditNoteID": found.note_id, "Status": "AUTHORISED"}]}
+        stored = await self._write("POST", f"/CreditNotes/{_understood(wire.as_guid, found.note_id)}", body, key)
+        if stored.status is not NoteStatus.AUTHORISED or not wire.same_note(note, stored):
+            raise Unclear(VENDOR, "answer-differs", "did not say that this note is authorised; look at it in Xero")
         return stored
 
     async def _notes(self, where: str) -> tuple[wire.WireCreditNote, ...]:

@@ -42,6 +42,7 @@ from domain.return_lead import (
     Mark,
     Reduction,
     ReplyMark,
+    ReturnOutcome,
     ReturnRequest,
     StepResult,
     Triage,
@@ -496,6 +497,15 @@ def allocated(receipts: Sequence[Receipt]) -> bool:
 def refused_in(claims: Sequence[LeadClaim], valid: Sequence[str]) -> tuple[str, ...]:
     """The leads that were looked into and are not returned: what a client can dispute."""
     return tuple(lead for lead in to_investigate(claims) if lead not in valid)
+
+
+def outcome(claims: Sequence[LeadClaim], valid: Sequence[str]) -> ReturnOutcome:
+    status = "settled" if valid else "refused"
+    return ReturnOutcome(status=status, valid=len(valid), refused=len(claims) - len(valid))
+
+
+def in_words(ended: ReturnOutcome) -> str:
+    return f"{ended.valid} of {ended.valid + ended.refused} leads returned"
 
 
 def undecided(refused: Sequence[str], decided: Sequence[str]) -> tuple[str, ...]:
