@@ -5,7 +5,7 @@ than the one recorded is kept as a version that no order proves: the lead then n
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeVar
@@ -205,8 +205,11 @@ async def _entry(conn: Connection, what: str, report: ImportReport, by: str, sha
 
 async def _client(conn: Connection, row: ClientIn) -> Outcome:
     before = await conn.fetchrow("SELECT * FROM clients WHERE client_id = $1", row.client_id)
+    row = replace(row, contact_id=await conn.fetchval("SELECT books_contact($1)", row.contact_id))
     if row.csm_id and not await conn.fetchval("SELECT true FROM people WHERE person_id = $1", row.csm_id):
         raise _RowError(f"csm_id: there is no person {row.csm_id}; import the people first")
+    if before and before["csm_id"] != row.csm_id and await conn.fetchval(_WOULD_NOT_DECIDE, row.client_id, row.csm_id):
+        raise _RowError(f"csm_id: {row.csm_id} approves refunds, and could not decide about this client's open cases")
     if before and before["contact_id"] not in {"", row.contact_id} and await _was_granted(conn, row.client_id):
         raise _RowError("contact_id: can't be changed any more, leads of this client were credited under it")
     await conn.execute(
@@ -219,6 +222,11 @@ async def _client(conn: Connection, row: ClientIn) -> Outcome:
     return _outcome(
         before, [before[one] for one in ("name", "contact_id", "currency", "csm_id")] if before else [], known, moved
     )
+
+
+_WOULD_NOT_DECIDE = """SELECT true FROM cases c, people p JOIN money_people m USING (issuer, sub)
+    WHERE c.client_id = $1 AND c.status = 'open' AND p.person_id = $2 AND m.role = 'role:approver' AND m.until IS NULL
+    LIMIT 1"""
 
 
 async def _was_granted(conn: Connection, client_id: str) -> bool:

@@ -72,7 +72,7 @@ class Hierarchy:
         return tuple(one.who for one in self.tenures if one.role == role and one.at(at))
 
     def stand_ins(self, at: datetime) -> dict[Identity, Decimal]:
-        """Ceilings of those who stand in at a moment for an approver who is one then. The latest order counts."""
+        """Ceilings of those who stand in at a moment for an approver who is one then. The order signed last counts."""
         latest: dict[tuple[Identity, Identity], StandInOrder] = {}
         for order in self.orders:
             said = order.opened.result
@@ -204,8 +204,9 @@ async def _by_jti(conn: Connection, trust: Trust, jtis: Sequence[str]) -> dict[s
 
 
 def _standing(rows: Sequence[Record], people: Sequence[Tenure], trust: Trust) -> tuple[Order, ...]:
-    found = (_stands(row, people, trust) for row in rows)
-    return tuple(order for order in found if order)
+    """In the order they were signed: an order that was held back does not replace a later one."""
+    found = [order for row in rows if (order := _stands(row, people, trust))]
+    return tuple(sorted(found, key=lambda order: order.opened.body.iat))
 
 
 def _stands(row: Record, people: Sequence[Tenure], trust: Trust) -> Order | None:

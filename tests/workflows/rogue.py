@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import (
     RespondActivityTaskCompletedByIdRequest,
     RespondActivityTaskCompletedRequest,
 )
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import ActivityFailureError, Client, WorkflowHandle
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import Worker
@@ -66,6 +66,24 @@ async def rogue(agency: Agency, *calls: Call, workflow_id: str = "") -> list[str
     async with Worker(agency.client, task_queue=queue, workflows=[Rogue]):
         plain = [call.on(agency.queue) for call in calls]
         return await agency.client.execute_workflow(Rogue.run, plain, id=name, task_queue=queue)
+
+
+async def alone(agency: Agency, call: Call) -> str:
+    """Starts one of our running activities by itself, with no workflow around it; how that ended."""
+    one = call.on(agency.queue)
+    try:
+        said = await agency.client.execute_activity(
+            call.activity,
+            one["argument"],
+            id=f"alone-{uuid4().hex[:8]}",
+            task_queue=one["queue"],
+            schedule_to_close_timeout=timedelta(seconds=20),
+            retry_policy=RetryPolicy(maximum_attempts=2),
+        )
+    except ActivityFailureError as error:
+        cause = error.cause
+        return f"{cause.type}: {cause.message}" if isinstance(cause, ApplicationError) else str(cause)
+    return f"done: {said}"
 
 
 async def take_over(agency: Agency, case_id: str, *calls: Call) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -35,7 +36,7 @@ from runtime.keys import local_signer
 from runtime.temporal_server import TemporalServer
 from tests.agency import ACCOUNTS, CLIENT_MAIL, Agency, letter, open_agency
 from tests.conftest import Database
-from tests.workflows.rogue import Call, complete, complete_by_id, polled, reset, rogue, take_over
+from tests.workflows.rogue import Call, alone, complete, complete_by_id, polled, reset, rogue, take_over
 from worker import money_worker, sops_worker
 
 LEADS = ["L-1001", "L-1005"]  # one on an issued invoice, one unbilled
@@ -164,6 +165,20 @@ async def test_a_rogue_workflow_calling_perform_and_grant(agency: Agency) -> Non
     assert await told(agency, case_id, EventKind.INTRUDED) >= 2
     await nothing_granted(agency, case_id)
     await goes_on(agency, case_id)
+
+
+async def test_our_activities_started_with_no_workflow_around_them(agency: Agency) -> None:
+    """Anybody who may start activities can: naming the case's workflow, or none, of this case or of one made up."""
+    case_id, nobodys = await investigated(agency), "return-lead/nobodys"
+    before = await shown(agency, case_id)
+    for one in (case_id, nobodys):
+        unnamed = {"workflow_id": "", "view": view(one).model_copy(update={"workflow_id": ""})}
+        for call in (grant(one, *ALL), stage(one, *gated(one).values())):
+            for tried in (call, replace(call, argument=call.argument.model_copy(update=unnamed))):
+                assert (await alone(agency, tried)).startswith("Intruder"), tried
+    assert await shown(agency, case_id) == before
+    assert await agency.database.value("SELECT count(*) FROM cases") == 1
+    await nothing_granted(agency, case_id)
 
 
 async def shown(agency: Agency, case_id: str) -> object:

@@ -1,32 +1,38 @@
 """RL-14: ways to get money out without the approver, each tried at the gate itself. None is let through."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
 
 from adapters.postgres.crypto import Vault
+from adapters.postgres.imports import ClientIn, PostgresImports
 from domain.books_check import INVOICED
 from domain.effects import AnswerClient, AuthoriseCreditNote, DraftCreditNote
-from domain.messages import ActKind
-from domain.orders import PolicyOrder, VatBasis
+from domain.errors import Refused
+from domain.messages import ActBody, ActKind
+from domain.orders import PolicyOrder, StandInOrder, VatBasis
 from domain.return_lead import Authorisation, LeadBilling
 from domain.texts import digest
+from runtime.keys import signed_act
 from tests.adapters.postgres.test_approvals import (
     BIG,
     WHY,
     YES,
     about,
+    approval,
     approved,
     asked,
     confirmed,
     decided,
     found,
     granted,
+    refused,
     stand_in,
 )
 from tests.adapters.postgres.test_gate import (
@@ -41,7 +47,17 @@ from tests.adapters.postgres.test_gate import (
     verdicts,
 )
 from tests.conftest import Database
-from tests.signing import CASE, CONFIRMATION, Agency, findings, issued, make_agency, unbilled
+from tests.signing import (
+    CASE,
+    CONFIRMATION,
+    DEPLOYMENT,
+    Agency,
+    findings,
+    identity,
+    issued,
+    make_agency,
+    unbilled,
+)
 
 OTHER = "return-lead/fedcba9876543210"
 CONTACT = "11111111-2222-4333-8444-5555aaaabbbb"
@@ -116,6 +132,14 @@ async def test_no_role_moves_a_lead_or_a_case_to_another_client(agency: Agency) 
             await pool.execute(statement)
 
 
+async def test_a_lead_has_one_spelling(agency: Agency) -> None:
+    """In small letters it would be another lead, billed on no invoice, and be credited once more."""
+    await agency.add_lead("L-1001")
+    door = await agency.database.pool("door")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await door.execute("INSERT INTO leads (lead_id, client_id, received_at) VALUES ('l-1001', 'acme', now())")
+
+
 async def test_a_dispute_overturned_after_the_months_turn_is_one_request_with_the_rest(agency: Agency) -> None:
     """Half refused, disputed and overturned next month: the linked case is about the same request."""
     first, rest = [unbilled("L-1001", "300.00")], [unbilled("L-1002", "300.00")]
@@ -133,6 +157,23 @@ async def test_a_dispute_overturned_after_the_months_turn_is_one_request_with_th
     for unlink in ("linked_to = ''", "linked_to = 'return-lead/another'"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await agency.sops.execute(f"UPDATE cases SET {unlink} WHERE case_id = $1", linked)  # noqa: S608
+
+
+async def test_no_import_takes_the_decision_from_the_approver(agency: Agency) -> None:
+    """Made the client's own CSM, he could not decide about an open case any more, and the partner would."""
+    await asked(agency)
+    imports = PostgresImports(await agency.database.pool("door"), agency.vault)
+    row = ClientIn("acme", "Acme", CONTACT, csm_id="shobhit")
+    with pytest.raises(Refused, match="approves refunds"):
+        await imports.clients("clients.csv", [(2, row)], "otto", "0" * 64)
+    assert await agency.database.value("SELECT csm_id FROM clients") is None
+
+
+async def test_an_import_that_spells_a_contact_otherwise_changes_nothing(agency: Agency) -> None:
+    imports = PostgresImports(await agency.database.pool("door"), agency.vault)
+    for spelled, same in ((CONTACT, 0), (CONTACT.upper(), 1), (CONTACT.replace("-", ""), 1)):
+        report = await imports.clients("clients.csv", [(2, ClientIn("one", "One", spelled))], "otto", "0" * 64)
+        assert report.same == same
 
 
 # What is counted ------------------------------------------------------------------------------------------------------
@@ -220,6 +261,33 @@ async def test_findings_held_back_until_a_lead_was_refused_do_not_win(agency: Ag
     act = await agency.sign("bob", ActKind.CONFIRM, CONFIRMATION, step_id="confirm")
     await agency.record("confirm", act)
     assert await verdicts(agency, ONE, confirm()) == ["nothing-confirmed"]
+
+
+async def test_a_stand_ins_order_held_back_does_not_replace_the_lower_ceiling_that_was_signed_after_it(
+    agency: Agency,
+) -> None:
+    today = cast("date", await agency.database.value("SELECT (holdfast_now() AT TIME ZONE 'Europe/London')::date"))
+    high = StandInOrder(
+        approver=identity("shobhit"), stand_in=identity("otto"), starts=today, ends=today,
+        ceiling_gbp=Decimal(2000),
+    )  # fmt: skip
+    present, iat = await agency.orders.present(high), await agency.clock()
+    body = ActBody(
+        kid="", jti="held-back", kind=ActKind.SET_STAND_IN, deployment=DEPLOYMENT, case_id="", workflow_id="",
+        step_id="", subject_sha256=present.sha256, payload_sha256="", actor=identity("pia"), auth="oidc",
+        auth_time=iat, iat=iat, exp=iat + 900,
+    )  # fmt: skip
+    act = signed_act(agency.signer, body, high)
+    await agency.database.shift(timedelta(seconds=5))
+    await stand_in(agency, ceiling="10.00")
+    door = await agency.database.pool("door")
+    await door.execute(
+        """INSERT INTO orders (jti, kind, issuer, sub, body, payload, signature, subject)
+           VALUES ('held-back', 'standin.set', $1, 'pia', $2, $3, $4, $5)""",
+        body.actor.issuer, act.body, act.payload, act.signature, present.json_text,
+    )  # fmt: skip
+    await asked(agency)
+    await refused(agency, await approval(agency, "otto"), "above-the-ceiling")
 
 
 @pytest.mark.parametrize("kind", [ActKind.REJECT, ActKind.WITHDRAW])

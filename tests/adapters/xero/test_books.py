@@ -267,7 +267,9 @@ async def test_a_key_that_cannot_be_a_header_is_refused_before_it_is_sent(
     assert xero.ledger == []
 
 
-@pytest.mark.parametrize("contact", ["", "acme", f'{ACME}") OR Status=="PAID', ACME + "0"])
+@pytest.mark.parametrize(
+    "contact", ["", "acme", f'{ACME}") OR Status=="PAID', ACME + "0", ACME.replace("-", ""), f"{{{ACME}}}", f" {ACME}"]
+)
 async def test_a_contact_that_is_no_guid_never_reaches_the_filter(
     xero: XeroSimulator, books: XeroBooks, contact: str
 ) -> None:
