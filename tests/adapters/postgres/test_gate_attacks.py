@@ -206,14 +206,14 @@ async def test_a_net_amount_understated_in_the_tables_does_not_get_under_a_stand
 
 async def test_a_rate_that_jumped_is_not_hidden_behind_rows_that_prove_nothing(agency: Agency) -> None:
     """With the rate before it crowded out of sight, a rate a tenth as high would count."""
-    await agency.rate("0.85", 6)
+    await agency.rate("0.85", 30)
     await agency.rate("0.085")
     door = await agency.database.pool("door")
     crowd = """INSERT INTO rates (currency, on_date, gbp, act_jti)
         SELECT {currency}, (holdfast_now() AT TIME ZONE 'Europe/London')::date - {ago}, 0.085, 'j'
         FROM generate_series({numbers}) n"""
     await door.execute(crowd.format(currency="'X' || n", ago=1, numbers="1, 60"))
-    await door.execute(crowd.format(currency="'EUR'", ago="n", numbers="1, 5"))
+    await door.execute(crowd.format(currency="'EUR'", ago="n", numbers="1, 29"))
     billed = [issued("L-1001", "5000.00", currency="EUR")]
     await of_client(agency, "acme", billed)
     assert await verdicts(agency, billed, confirm()) == ["no-valid-rate"]
