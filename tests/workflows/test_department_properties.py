@@ -202,10 +202,12 @@ class Play:
         self.changed_openly(view)
 
     def changed_openly(self, view: CaseView) -> None:
-        """A promise that is due at another moment than before stood still, or ran again, on record."""
+        """A promise that is due at another moment than before stood still, or ran again, on record: until it is met,
+        which ends whatever it stands still for.
+        """
         changes = (EventKind.PAUSED, EventKind.RAN_AGAIN, EventKind.WARNED, EventKind.BREACHED)
         told = sum(one.kind in changes for one in self.case.world.events)
-        for clock in view.clocks:
+        for clock in (one for one in view.clocks if one.runs):
             before = self.promised.setdefault(clock.clock_id, clock.due)
             assert before == clock.due or told > self.told, f"{clock.clock_id} was changed silently"
             self.promised[clock.clock_id] = clock.due
