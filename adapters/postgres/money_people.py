@@ -91,8 +91,8 @@ async def sync_money_people(pool: Pool, vault: Vault, settings: Settings) -> Non
         )
         await append_events(conn, vault, "", await _told(conn, added, ended))
         if not first and (added or ended):
-            lines = [f"{wanted[key]} may act for {key[0]}" for key in added]
-            lines += [f"{present[key]} may no longer act for {key[0]}" for key in ended]
+            lines = [f"{wanted[key]} may act {_as(key[0])}" for key in added]
+            lines += [f"{present[key]} may no longer act {_as(key[0])}" for key in ended]
             await tell_approver(conn, f"{await conn.fetchval('SELECT holdfast_now()')}", lines)
 
 
@@ -100,12 +100,17 @@ async def recent_changes(pool: Pool, days: int = 30) -> tuple[str, ...]:
     """Who began or ceased to act for money lately, the latest first: shown to the approver wherever he decides."""
     async with transaction(pool, reading=True) as conn:
         rows = await conn.fetch(_RECENT, timedelta(days=days))
-    return tuple(f"{in_zone(row['at'])}: {row['name']} {row['what']} {row['role']}" for row in rows)
+    return tuple(f"{in_zone(row['at'])}: {row['name']} {row['what']} {_as(row['role'])}" for row in rows)
+
+
+def _as(role: str) -> str:
+    """One is the approver, and acts for a team."""
+    return f"{'as' if role.startswith('role:') else 'for'} {role}"
 
 
 _RECENT = """SELECT * FROM (
-        SELECT since AS at, name, role, 'may act for' AS what FROM money_people
-        UNION ALL SELECT until, name, role, 'may no longer act for' FROM money_people WHERE until IS NOT NULL) changes
+        SELECT since AS at, name, role, 'may act' AS what FROM money_people
+        UNION ALL SELECT until, name, role, 'may no longer act' FROM money_people WHERE until IS NOT NULL) changes
     WHERE at > holdfast_now() - $1::interval ORDER BY at DESC, role, name"""
 
 

@@ -61,7 +61,7 @@ async def test_whoever_made_himself_the_approver_is_not_alone_in_being_told(agen
     await told(agency, 1)
     (mail,) = agency.mails(SUBJECT)
     assert {SHOBHIT, "omar@commversion.com"} == {one.strip() for one in str(mail["To"]).split(",")}
-    assert "may no longer act for role:approver" in mail.get_content()
+    assert "may no longer act as the approver" in mail.get_content()
 
 
 @pytest.mark.clause("RL-14")

@@ -76,7 +76,7 @@ async def test_the_approver_sees_who_began_and_who_ceased_to_act_for_money(
     told = await recent_changes(await database.pool("door"))
     first, *others = [one.partition(": ")[2] for one in told]
     assert first == "Carl may no longer act for team:accounts"
-    assert sorted(others) == ["Carl may act for team:accounts", "Shobhit may act for role:approver"]
+    assert sorted(others) == ["Carl may act for team:accounts", "Shobhit may act as role:approver"]
     await database.shift(timedelta(days=31))
     assert await recent_changes(await database.pool("door")) == ()
 
