@@ -85,6 +85,10 @@ class Deadline(Model):
     due: datetime
     moved: tuple[Move, ...] = ()
 
+    def later(self, how: Move) -> "Deadline":
+        """The deadline once it was moved."""
+        return self.model_copy(update={"due": how.after, "moved": (*self.moved, how)})
+
     def why(self, zone: str = LONDON, names: Mapping[str, str] | None = None) -> str:
         """The deadline in one sentence, for people."""
         hours = self.after.total_seconds() / 3600

@@ -288,7 +288,7 @@ def in_words(effect: Effect) -> str:
         case CommentTask() | NoteTicket() | OpenRequest():
             return _asked_in_words(effect)
         case SendLetter():
-            return f"letter {effect.template} to {effect.audience.replace('-', ' ')}"
+            return f"letter ({effect.template.replace('-', ' ')}) to {_AUDIENCES[effect.audience]}"
         case Nudge():
             return f"reminder {effect.chase}" if effect.chase else "message to whoever is asked"
         case OpenLinked():
@@ -304,10 +304,18 @@ def in_words(effect: Effect) -> str:
             return _PLAIN.get(effect.kind, effect.kind.replace("-", " "))
 
 
+_AUDIENCES = {
+    Audience.CLIENT_THREAD: "the client",
+    Audience.ALL_RECIPIENTS: "everybody on the client's e-mail",
+    Audience.RETURNS_INBOX: "the returns inbox",
+    Audience.ACCOUNTS: "Accounts",
+    Audience.APPROVER: "the approver",
+}
 _PLAIN = {
     "assign-task": "task with everybody on it",
     "complete-task": "task completed",
     "follow-ticket": "CSS and CSM follow the ticket",
+    "list-do-not-invoice": "leads put on the list of those not to invoice",
     "list-on-agenda": "on the CSM's agenda",
     "tell": "message to the contact",
     "report-end": "end told to the case that asked",

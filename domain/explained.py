@@ -146,7 +146,8 @@ def _sum(told: Explained, zone: ZoneInfo | None) -> str:
     parts = " + ".join(duration_in_words(one.length) for one in counted) or "0 min"
     whole = sum((one.length for one in counted), timedelta())
     so = f" = {duration_in_words(whole)}" if len(counted) > 1 else ""
-    return f"{parts}{so}: due {_at(told.due, zone)} ({told.clause})"
+    used = f" of {duration_in_words(told.after)} used" if told.met_at else ""
+    return f"{parts}{so}{used}: due {_at(told.due, zone)} ({told.clause})"
 
 
 def _became(told: Explained, zone: ZoneInfo | None, names: Mapping[str, str]) -> Iterable[str]:

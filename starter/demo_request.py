@@ -230,14 +230,15 @@ async def while_slack_is_down(here: Office, outside: Outside) -> str:
     down = {"op": "fail", "method": "chat.postMessage", "error": "service_unavailable", "times": 1, "done": False}
     await outside.switch("slack", "edit", down)
     case_id = await asked(here, HOURS)
+    names = await here.reader.names()
     for one in await tried(here, case_id):
-        say(f"    {one['person']} by {one['channel']}: {_WORDS[Tried(str(one['ended']))]}")
+        say(f"    {names.get(one['person'], one['person'])} by {one['channel']}: {_WORDS[Tried(str(one['ended']))]}")
     await show_mail(here.settings, str(HOURS["title"]))
     command(f"step complete {case_id} process --done --as elmer")
     await signed(here, case_id, "process", ActKind.PROCESSED, {"note": ""}, "elmer")
     client = await here.temporal()
     outcome = await asyncio.wait_for(client.get_workflow_handle(case_id).result(), STEP_WITHIN)
-    say(f"  closed: {outcome['status']}, says {outcome['by']}")
+    say(f"  closed: {outcome['status']}, says {names.get(outcome['by'], outcome['by'])}")
     await show_task(outside, str(HOURS["title"]))
     return case_id
 
@@ -276,7 +277,9 @@ async def done(here: Office, client: Client, outside: Outside, case_id: str) -> 
     say("\n  Barb completes the task in Teamwork.")
     await heard(here, outside, "TASK.COMPLETED", case_id)
     outcome = await asyncio.wait_for(client.get_workflow_handle(case_id).result(), STEP_WITHIN)
-    say(f"  The case read the task. Closed: {outcome['status']} by {outcome['by']}; nobody is reminded any more.")
+    names = await here.reader.names()
+    by = names.get(outcome["by"], outcome["by"])
+    say(f"  The case read the task. Closed: completed in Teamwork by {by}; nobody is reminded any more.")
 
 
 async def walk(settings: Settings) -> None:

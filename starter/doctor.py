@@ -36,7 +36,7 @@ from runtime import local
 from runtime.connect import connect
 from runtime.settings import Settings
 from starter import schedules
-from starter.cli_world import Office, explain, office
+from starter.cli_world import Office, explain, office, several
 
 MOST_CASES = 500
 AT_ONCE = 10
@@ -92,7 +92,11 @@ def _services(settings: Settings) -> list[Finding]:
 async def _database(here: Office) -> list[Finding]:
     operations = here.operations
     counts = await operations.counts()
-    found = [Finding("ok", "database", f"{counts.open_cases} open cases, {counts.open_steps} open steps")]
+    found = [
+        Finding(
+            "ok", "database", f"{several(counts.open_cases, 'open case')}, {several(counts.open_steps, 'open step')}"
+        )
+    ]
     found.append(await _outbound(here))
     found += await _who_may_sign(here)
     found += await _directory(here)
@@ -137,7 +141,7 @@ async def _directory(here: Office) -> list[Finding]:
     if not known:
         return [Finding("note", "directory", "no department is in it", "`holdfast directory import` brings them in")]
     found = [Finding("problem" if one.urgent else "note", "directory", one.what, one.then) for one in worries]
-    return found or [Finding("ok", "directory", f"{len(known)} departments, each leads to somebody")]
+    return found or [Finding("ok", "directory", f"{several(len(known), 'department')}, each leads to somebody")]
 
 
 async def _api_keys(here: Office) -> list[Finding]:
@@ -278,7 +282,9 @@ async def _cases(client: Client, cases: Sequence[tuple[str, str]]) -> list[Findi
 
     looked = await asyncio.gather(*(look(*one) for one in cases))
     wrong = [one for one in looked if one]
-    return wrong or [Finding("ok", "cases", f"{len(cases)} open cases are running and none fails")]
+    return wrong or [
+        Finding("ok", "cases", f"{several(len(cases), 'open case is', 'open cases are')} running and none fails")
+    ]
 
 
 async def _case(client: Client, case_id: str, workflow_id: str) -> Finding | None:

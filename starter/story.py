@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from pydantic import JsonValue
+
 from adapters.postgres.names import by_name
 from adapters.postgres.reader import Line
 from domain.case import EventKind
-from domain.messages import Auth
+from domain.messages import ActKind, Auth
 from domain.rules.hours import in_zone
 
 WORDS = {
@@ -40,7 +42,8 @@ WORDS = {
     "request.done": "said that it is done",
 }
 _PROVEN = {Auth.LOCAL: "on the command line", Auth.OIDC: "signed in"}
-_BY_PEOPLE = {EventKind.OPENED, EventKind.CHASED, EventKind.MOVED, EventKind.CLOSED}
+_SAID = {"no-chat": "it has no chat"}
+_BY_PEOPLE = {EventKind.ACT_ACCEPTED, EventKind.OPENED, EventKind.CHASED, EventKind.MOVED, EventKind.CLOSED}
 _UTC = re.compile(r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?(\d\d [A-Z][a-z]{2} \d{4}|\d{4}-\d\d-\d\d),? (\d\d:\d\d) UTC")
 
 
@@ -48,7 +51,7 @@ def told(line: Line, names: Mapping[str, str]) -> str:
     """One event, with people and departments by their names."""
     words = line.text or line.kind.replace(".", " ")
     if line.kind == EventKind.ACT_ACCEPTED and line.data:
-        words = f"{names.get(line.actor, line.actor)} {did(str(line.data.get('kind', '')))}"
+        words = f"{names.get(line.actor, line.actor)} {did(str(line.data.get('kind', '')))}{_result(line.data)}"
     if line.kind == EventKind.ACT_REFUSED:
         words = f"Refused, and nothing follows from it: {words}"
     if line.kind == EventKind.OPENED:
@@ -106,8 +109,19 @@ def _opened(words: str) -> str:
     return words.replace(f", {Auth.API_KEY})", ")").replace("by cli:", "by ")
 
 
+def _result(data: Mapping[str, JsonValue]) -> str:
+    """To when a deadline was moved, and to whom a step was given."""
+    match data.get("result"):
+        case {"due": str(due)} if data.get("kind") == ActKind.MOVE:
+            return f" to {in_zone(datetime.fromisoformat(due))}"
+        case {"to": str(person)} if data.get("kind") == ActKind.REASSIGN:
+            return f": {person}"
+        case _:
+            return ""
+
+
 def _became(line: Line) -> str:
     reference, code = str(line.data.get("reference", "")), str(line.data.get("code", ""))
     state = line.kind.removeprefix("effect.")
-    more = code if state != "sent" else ("" if "@" in reference else reference)
+    more = code if state != "sent" else ("" if "@" in reference else _SAID.get(reference, reference))
     return f": {state}{f' ({more})' if more else ''}"

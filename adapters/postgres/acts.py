@@ -21,6 +21,7 @@ from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.subjects import case_word, past_of, subject_after
 from domain.acts import ActAnswer, Candidate, RecordActs
 from domain.case import CaseView, EventKind, OpenStep
+from domain.case import Move as Moved
 from domain.errors import Refused
 from domain.messages import ActKind
 from domain.return_lead import Move
@@ -284,8 +285,12 @@ class _Hearing:
     def _shown(self, step: OpenStep) -> OpenStep:
         if step.step_id != self.request.step_id or not self.accepted:
             return step
-        due = {"deadline": step.deadline.model_copy(update={"due": self.due})} if self.due else {}
-        return step.owned(self.own.claimed_by, self.own.reassigned_to).model_copy(update=due)
+        owned = step.owned(self.own.claimed_by, self.own.reassigned_to)
+        if self.due is None or self.due == step.deadline.due:
+            return owned
+        by = next(one.person_id for one in reversed(self.accepted) if isinstance(one.opened.result, Move))
+        how = Moved(before=step.deadline.due, after=self.due, by=by)
+        return owned.model_copy(update={"deadline": step.deadline.later(how)})
 
 
 _APPROVAL_STEP = "SELECT true FROM case_steps WHERE case_id = $1 AND step_id = $2 AND 'return.approve' = ANY(kinds)"

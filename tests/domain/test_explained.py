@@ -60,7 +60,7 @@ def test_what_is_met_in_time_ends_when_it_was_met() -> None:
     said = told(of_clock(meet(clock(), NOW + HOUR), NOW + 9 * HOUR))
     assert said == [
         "Thu 24 Dec 2026 16:00 to Thu 24 Dec 2026 17:00: 1 h run",
-        "1 h: due Tue 29 Dec 2026 11:30 (CR-5.8)",
+        "1 h of 4 h used: due Tue 29 Dec 2026 11:30 (CR-5.8)",
         "met Thu 24 Dec 2026 17:00, in time",
         "held by Content 1 h",
     ]

@@ -31,7 +31,7 @@ SHOWN = {
         "its webhook comment.created came, signed",
         "answered 401 (bad-signature); the case goes on waiting",
         "its webhook task.completed came, signed",
-        "closed: done-in-teamwork by barb",
+        "closed: completed in teamwork by barb",
         "events in one hash chain, whole",
     ),
 }

@@ -144,15 +144,11 @@ def move(case: Case, name: str, to: str, due: datetime, why: str, by: str = "") 
         return
     case.done[key] = "null"
     if step := case.open.get(to):
-        moved = _later(step.deadline, Move(before=step.deadline.due, after=due, by=by, why=why))
+        moved = step.deadline.later(Move(before=step.deadline.due, after=due, by=by, why=why))
         case.open[to] = step.model_copy(update={"deadline": moved})
         line = moved.moved[-1].in_words("UTC")
         case.note(EventKind.MOVED, step.clause, f"The deadline was {line}.", step_id=to)
         show(case)
-
-
-def _later(deadline: Deadline, how: Move) -> Deadline:
-    return deadline.model_copy(update={"due": how.after, "moved": (*deadline.moved, how)})
 
 
 async def _let_a_flood_settle(case: Case) -> None:
@@ -352,7 +348,7 @@ def _change_owner(case: Case, key: str, answer: ActAnswer) -> None:
 def _moved(deadline: Deadline, answer: ActAnswer) -> Deadline:
     if answer.due is None or answer.due == deadline.due:
         return deadline
-    return _later(deadline, Move(before=deadline.due, after=answer.due, by=answer.by))
+    return deadline.later(Move(before=deadline.due, after=answer.due, by=answer.by))
 
 
 async def refuse_strays(case: Case, clause: str) -> None:

@@ -490,6 +490,8 @@ async def test_a_batch_of_changes_is_answered_as_it_stands_in_the_end(agency: Ag
     assert (answer.accepted, answer.kind, answer.claimed_by, answer.due) == (1, "step.move", "ann", due)
     assert answer.refused == 1
     assert await agency.database.value("SELECT due_at FROM case_steps") == due
+    (shown,) = await agency.database.fetch("SELECT view -> 'deadline' -> 'moved' -> 0 ->> 'by' AS by FROM case_steps")
+    assert shown["by"] == "ann"  # who moved it is read at once
 
 
 async def test_a_machine_may_claim_and_not_find(agency: Agency) -> None:
