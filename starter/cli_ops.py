@@ -40,7 +40,7 @@ def up(
     after = {"postgres": lambda: _migrate(settings, say), "worker-sops": lambda: _schedule(settings, say)}
     records = local.up(settings, services, after=after, say=say)
     data = {"running": [record.name for record in records], "addresses": local.addresses(settings)}
-    show(data, as_json=as_json, human=lambda: _print_up(settings))
+    show(data, as_json=as_json, human=lambda: print_up(settings))
 
 
 def _migrate(settings: Settings, say: Callable[[str], None]) -> None:
@@ -58,11 +58,16 @@ def _schedule(settings: Settings, say: Callable[[str], None]) -> None:
     say("schedules: " + ", ".join(f"{name} {done}" for name, done in run(apply_schedules(settings)).items()))
 
 
-def _print_up(settings: Settings) -> None:
+def print_up(settings: Settings) -> None:
     shown = table("", "")
     for name, address in local.addresses(settings).items():
         shown.add_row(name, address)
     console.print(shown)
+    if settings.money_people is None:
+        console.print(
+            "HOLDFAST_MONEY_PEOPLE is not set: from now on nobody may sign for Accounts or as partner, and only"
+            f" {settings.approver_name} approves. If that is not meant: holdfast down, set it, holdfast up."
+        )
     console.print("Everything is running. `holdfast status` shows how it goes, `holdfast down` ends it.")
 
 

@@ -47,19 +47,19 @@ def _print(
     console.print(rows)
     signed = table("Signed", "By", "At", "What")
     for one in orders:
-        by, what = names.get(one["person_id"], one["person_id"]), Text(_ordered(json.loads(one["payload"])))
+        by, what = names.get(one["person_id"], one["person_id"]), Text(ordered(json.loads(one["payload"])))
         signed.add_row(one["kind"], by, moment(one["accepted_at"]), what)
     if orders:
         console.print(signed)
 
 
-def _ordered(said: JsonValue) -> str:
+def ordered(said: JsonValue) -> str:
     """What an order says, without JSON's brackets."""
     match said:
         case dict():
-            return " ".join(filter(None, map(_ordered, said.values())))
+            return " ".join(filter(None, map(ordered, said.values())))
         case list():
-            return ", ".join(map(_ordered, said))
+            return ", ".join(map(ordered, said))
         case _:
             return str(said)
 

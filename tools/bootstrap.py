@@ -41,11 +41,11 @@ def _make_venv() -> None:
 
 
 def _install() -> None:
-    _say("installing what requirements/dev.txt names, by hash")
+    _say("installing what requirements/dev.txt names, by hash: some seconds, a minute or two over a slow line")
     # The machine's own certificates: a network that inspects TLS is known only to them.
-    install = (str(UV), "pip", "install", "--system-certs", "--python", str(PYTHON))
+    install = (str(UV), "pip", "install", "--quiet", "--system-certs", "--python", str(PYTHON))
     _run(*install, "--require-hashes", "--requirement", "requirements/dev.txt")
-    _run(*install, "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
+    _run(*install, "--no-deps", "--no-build-isolation", "--editable", ".")
 
 
 def _run(*command: str) -> None:
