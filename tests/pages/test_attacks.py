@@ -8,6 +8,7 @@ import pytest
 
 from starter.pages.guard import MOST_BYTES
 from starter.pages.render import case_url, step_url
+from starter.pages.table import MOST_EVIDENCE
 from tests.agency import CLIENT_MAIL, letter
 from tests.pages.town import Town, Visit
 
@@ -164,6 +165,18 @@ async def test_evidence_of_another_kind_is_not_kept(town: Town, name: str, conte
     assert answer.status_code == 422
     assert "evidence" in answer.text
     assert await town.agency.database.value("SELECT count(*) FROM texts WHERE name <> ''") == 0
+
+
+async def test_a_lead_has_so_many_pieces_of_evidence_and_no_more(town: Town) -> None:
+    case_id = await town.opened("L-1001")
+    page, priya = step_url(case_id, "investigate"), await town.signed_in("P-1")
+    kept = [await town.agency.text(f"call {n}") for n in range(MOST_EVIDENCE)]
+    typed = {"verdict:L-1001": "valid", "reason:L-1001": "spam", "text:L-1001": "A robot filled in the form."}
+    fields = await priya.fields(page, "table.save") | typed
+    assert (await priya.post(page, fields | {"evidence:L-1001": kept})).status_code == 303
+    one_more = {"file:L-1001": ("call.txt", b"one more", "text/plain")}
+    answer = await priya.post(page, fields | {"evidence:L-1001": kept}, files=one_more)
+    assert (answer.status_code, f"at most {MOST_EVIDENCE} pieces" in answer.text) == (422, True)
 
 
 async def test_whatever_evidence_holds_a_browser_runs_nothing_of_it(town: Town) -> None:
