@@ -19,7 +19,7 @@ from domain.case import CaseEvent, CaseView, OpenStep
 from domain.department_request import DepartmentAsk, Estimate, RequestOutcome, TaskSeen
 from domain.effects import Effect, Nudge, ReadTask, Receipt, ReceiptState, ResolveOwners, Stage, StageDone
 from domain.explained import Explained
-from domain.messages import ActKind, Fact, FactKind, SignedAct
+from domain.messages import ActKind, ClientMessage, Fact, FactKind, SignedAct
 from domain.owners import OwnersToday, OwnerToday, StepOwner
 from tests.workflows.steps_stand_in import WITHIN
 from workflows.base import CaseWorkflow
@@ -45,6 +45,7 @@ ENDS = {
     "follow-up": ActKind.DONE,
     "could-not": ActKind.RESEND,
     "assign-by-hand": ActKind.DONE,
+    "reply": ActKind.DONE,
 }
 STATES = {"down": ReceiptState.FAILED, "refuses": ReceiptState.FAILED, "lost": ReceiptState.UNKNOWN}
 
@@ -59,6 +60,7 @@ class World:
     vendors: dict[str, str] = field(default_factory=dict[str, str])  # down, refuses (for good), lost (may be done)
     outbound: bool = True
     away: set[str] = field(default_factory=set[str])
+    left: set[str] = field(default_factory=set[str])  # for good: the stand-in has what they had
     unknown_to_board: tuple[str, ...] = ()
     effects: dict[str, Effect] = field(default_factory=dict[str, Effect])
     settled: dict[str, ReceiptState] = field(default_factory=dict[str, ReceiptState])
@@ -151,11 +153,13 @@ class World:
         late = (nudge.chase and not nudge.why) or nudge.passed_on or nudge.key in self.tried
         looked = late and not self.vendors.get(BOARD)
         known = self.over if looked else self.known
-        if known and not nudge.step_id.startswith("could-not"):
+        if known and not nudge.step_id.startswith(("could-not", "reply")):  # these are owed all the same
             self.wrong.append(f"{nudge.key}: somebody was nudged after it was done")
 
     def _owner(self, step: StepOwner) -> OwnerToday:
         usual = step.claimed_by or PEOPLE.get(step.role.partition("/")[0], "")
+        if step.claimed_by in self.left:
+            return OwnerToday(step_id=step.step_id, reassigned_to=STAND_IN)
         return OwnerToday(
             step_id=step.step_id,
             claimed_by=step.claimed_by,
@@ -299,6 +303,10 @@ class Asked:
 
     async def tell(self, kind: FactKind, reference: str = "") -> None:
         await self.handle.signal("event", Fact(event_id=token_hex(6), kind=kind, reference=reference))
+
+    async def writes(self) -> None:
+        """The client writes in the case's thread."""
+        await self.handle.signal("client_replied", ClientMessage(event_id=token_hex(6)))
 
     async def ends(self, step: OpenStep) -> None:
         """Whoever the step belongs to does it."""

@@ -32,7 +32,8 @@ from tests.workflows.department_stand_in import PEOPLE, Asked, Town, ask, workin
 
 OFTEN = {"limit.historyCount.suggestContinueAsNew": 60}
 SKEW = timedelta(seconds=20)  # between the case's time, which is read first, and its view
-STEPS = ("process", "follow-up", "estimate", "could-not", "assign-by-hand")
+STEPS = ("process", "follow-up", "estimate", "could-not", "assign-by-hand", "reply")
+MOVEMENTS = ("away", "back", "others", "left")
 ROUNDS = 40
 DAY = timedelta(days=1)
 MAY_BE_LEFT = {"read-task", "resolve-owners", "nudge", "tell"}  # nobody is told any more once it is done
@@ -50,11 +51,14 @@ moves: SearchStrategy[Move] = st.one_of(
     st.tuples(st.just("teamwork"), st.sampled_from(["complete", "delete", "note", "estimate"])),
     st.tuples(st.just("ticket"), st.sampled_from(["client", "third-party", ""])),
     st.tuples(st.just("hint")),
+    st.tuples(st.just("writes")),
     st.tuples(
         st.just("vendor"), st.sampled_from(["board", "desk", "post"]), st.sampled_from(["down", "refuses", "lost", ""])
     ),
     st.tuples(st.just("outbound"), st.sampled_from(["off", "on"])),
-    st.tuples(st.just("people"), st.sampled_from([*PEOPLE.values()]), st.sampled_from(["away", "back", "others"])),
+    st.tuples(
+        st.just("people"), st.sampled_from([*PEOPLE.values()]), st.sampled_from(["away", "back", "others", "left"])
+    ),
 )
 asks = st.fixed_dictionaries(
     {
@@ -117,6 +121,8 @@ class Play:
                 await case.tell(FactKind.TASK, "ticket")
             case ("hint",):
                 await case.tell(FactKind.TASK, "task")
+            case ("writes",):
+                await case.writes()
             case ("vendor", name, how):
                 world.vendors[name] = how
             case ("outbound", turned):
@@ -125,6 +131,7 @@ class Play:
                     await case.tell(FactKind.RESUMED)
             case ("people", person, how):
                 world.away = world.away | {person} if how == "away" else world.away - {person}
+                world.left = world.left | {person} if how == "left" else world.left
                 steps = [one.step_id for one in (await case.view()).steps] if how == "others" else []
                 await case.tell(FactKind.OWNERS, " ".join(steps))
             case _:
@@ -174,6 +181,7 @@ class Play:
             )
         waits = [one.due for one in clock.values() if one.due > now - SKEW]
         assert waits, "nothing is ever going to happen"
+        self.notes_are_owed(view)
         self.openly_moved(view)
         openly = {*(step.step_id for step in view.steps), *(one.clock_id for one in view.clocks)}
         for name, one in clock.items():
@@ -189,6 +197,14 @@ class Play:
             return now, view, written
         await self.case.settled()
         return await self.shown(again=False)
+
+    def notes_are_owed(self, view: CaseView) -> None:
+        """Until it is known to be done, the CSS's next note is promised within 48 hours of what came before (ID-8)."""
+        if self.case.world.known:
+            return
+        owed = [one for one in view.clocks if one.runs and one.target.clause == "ID-8" and not one.pauses]
+        assert owed, "no note is owed"
+        assert all(one.due - one.since <= timedelta(hours=48) for one in owed)
 
     def openly_moved(self, view: CaseView) -> None:
         """A due date that is another one than before says so itself, or is that of the next reminder."""
