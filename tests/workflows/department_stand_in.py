@@ -333,6 +333,8 @@ async def ask(client: Client, town: Town, queue: str, **given: Any) -> Asked:
     """Opens a request to PPC, whose worker may not be there yet."""
     case_id = f"department-request/{token_hex(8)}"
     world = town.worlds[case_id] = World(unknown_to_board=given.pop("unknown_to_board", ()))
+    if down := given.pop("down", ""):
+        world.vendors[down] = "down"
     config = TimeSkippingConfig(enabled=False, max_session_skip_count=5000, disable_propagation=True)
     skipper = TimeSkipper(client, config=config)
     request = DepartmentAsk(case_id=case_id, client_id="C-1", department="ppc", **given)
