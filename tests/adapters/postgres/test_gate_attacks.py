@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
+from activities.ports import Intent, Settled
 from adapters.postgres.crypto import Vault
 from adapters.postgres.imports import ClientIn, PostgresImports
 from domain.books_check import INVOICED
@@ -17,7 +18,7 @@ from domain.effects import AnswerClient, AuthoriseCreditNote, DraftCreditNote
 from domain.errors import Refused
 from domain.messages import ActBody, ActKind
 from domain.orders import PolicyOrder, StandInOrder, VatBasis
-from domain.return_lead import Authorisation, LeadBilling
+from domain.return_lead import Authorisation, Billing, LeadBilling, Reduction, Withdrawal
 from domain.texts import digest
 from runtime.keys import signed_act
 from tests.adapters.postgres.test_approvals import (
@@ -39,6 +40,7 @@ from tests.adapters.postgres.test_gate import (
     answer,
     authorise,
     carry_out,
+    claim,
     confirm,
     draft,
     insert,
@@ -229,6 +231,45 @@ async def test_a_rate_of_a_day_to_come_does_not_count(agency: Agency) -> None:
     assert await verdicts(agency, billed, confirm()) == ["no-valid-rate"]
 
 
+async def test_a_negative_line_of_one_invoice_makes_no_room_for_another_invoice(agency: Agency) -> None:
+    """900.00 on one invoice and -500.00 on another would come to 400.00, and the second note is never drafted."""
+    billed = [issued("L-1001", "900.00"), issued("L-1002", "-500.00", "inv-2")]
+    for one in billed:
+        await agency.add_lead(one.lead_id)
+    await found(agency, billed)
+    await confirmed(agency)
+    assert await verdicts(agency, billed, confirm()) == ["amount-below-zero"]
+
+
+async def test_what_is_reserved_is_not_freed_by_a_failure_and_a_case_that_ends(agency: Agency) -> None:
+    """Begun, failed, its case closed and a second one filed, then the first one taken up again: one of them goes."""
+    await of_client(agency, "acme", ONE)
+    (one,) = await claim(agency, ONE, confirm())
+    await agency.gate.settle(CASE, [Settled(confirm(), "prepared", code="http-500", attempt=one.attempt)])
+    await agency.sops.execute("UPDATE cases SET status = 'closed'")
+    await agency.sops.execute("UPDATE case_leads SET active = false")
+    second = [issued("L-2001", "300.00", "inv-2")]
+    await of_client(agency, "acme", second, OTHER)
+    assert await verdicts(agency, second, confirm(OTHER), case_id=OTHER) == ["above-the-limit"]
+    assert [again.verdict for again in await claim(agency, ONE, confirm())] == ["go"]
+    assert await granted(agency) == {"L-1001": False}
+
+
+async def test_leads_that_were_changed_between_permit_and_claim_are_not_let_through(agency: Agency) -> None:
+    """The letter was written for what was permitted: what is confirmed anew meanwhile takes a new one."""
+    both = [issued("L-1001", "60.00"), issued("L-1002", "60.00")]
+    await of_client(agency, "acme", both)
+    await agency.prepare(confirm())
+    permits = await agency.gate.plan(CASE, CASE, [confirm().key])
+    gone = Reduction(leads=(Withdrawal(lead_id="L-1002", text_sha256=digest("x")),))
+    await agency.does("bob", ActKind.REDUCE, gone)
+    await confirmed(agency, step_id="confirm.2")
+    intents = [Intent(confirm(), "0" * 64, ("vendor:xero",))]
+    (one,) = await agency.gate.claim(CASE, permits, Billing(leads=tuple(both)), intents)
+    assert (one.verdict, one.code) == ("refused", "lines-changed")
+    assert await granted(agency) == {}
+
+
 # Old and later words --------------------------------------------------------------------------------------------------
 
 
@@ -288,6 +329,17 @@ async def test_a_stand_ins_order_held_back_does_not_replace_the_lower_ceiling_th
     )  # fmt: skip
     await asked(agency)
     await refused(agency, await approval(agency, "otto"), "above-the-ceiling")
+
+
+async def test_a_stand_ins_act_that_races_the_order_which_takes_his_right_away(agency: Agency) -> None:
+    """Judged by rows read before that order was given, stored after it: at the gate it is later than the order."""
+    await stand_in(agency)
+    await asked(agency)
+    seen, act = await about(agency), await approval(agency, "otto")
+    await stand_in(agency, ceiling="0")
+    await insert(agency, act, seen)
+    await confirmed(agency)
+    assert await verdicts(agency, BIG, confirm()) == ["above-the-ceiling"]
 
 
 @pytest.mark.parametrize("kind", [ActKind.REJECT, ActKind.WITHDRAW])
