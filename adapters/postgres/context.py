@@ -71,11 +71,12 @@ _THEIRS = """g.case_id <> $1 AND (g.client_id = $3 OR ($2 <> '' AND (
     g.contact_id = $2 OR g.client_id IN (SELECT client_id FROM clients WHERE contact_id = $2))))"""
 _OURS = f"g.approved_jti = '' AND {_THEIRS}"
 # What was refused, disputed and overturned is settled in a case of its own, of the same request.
-_THIS_REQUEST = """g.case_id IN (WITH RECURSIVE request (case_id) AS (
+_REQUEST = """(WITH RECURSIVE request (case_id) AS (
     SELECT $1::text UNION SELECT near.case_id FROM request r JOIN cases c USING (case_id), LATERAL (
         SELECT case_id FROM cases WHERE case_id = c.linked_to
         UNION ALL SELECT case_id FROM cases WHERE linked_to = c.case_id) near) SELECT case_id FROM request)"""
-_COUNTED = f"({_THIS_MONTH} OR {_THIS_REQUEST})"
+_COUNTED = f"({_THIS_MONTH} OR g.case_id IN {_REQUEST})"
+_BEGAN = f"SELECT min(accepted_at) FROM acts WHERE case_id IN {_REQUEST}"  # noqa: S608 - constants
 # A lead that was promised not to be charged stands on the invoice on which it was credited all the same.
 _GRANTS = "FROM grants g LEFT JOIN promise_credits p USING (lead_id)"
 _INVOICE = "coalesce(nullif(g.invoice_id, ''), p.invoice_id, '')"
@@ -103,8 +104,8 @@ async def limit_of(conn: Connection, case_id: str, trust: Trust | None) -> tuple
     """The limit in GBP that counts for a case, and whether amounts are compared with it with VAT."""
     if trust is None:
         return (await policy.approval_limit(conn)).amount, await policy.vat(conn)
-    # Acts are stamped by the database and can't be taken away: so nobody can move a case's beginning.
-    began = await conn.fetchval("SELECT min(accepted_at) FROM acts WHERE case_id = $1", case_id)
+    # Acts are stamped by the database and can't be taken away: so nobody can move a request's beginning.
+    began = await conn.fetchval(_BEGAN, case_id)
     return await limit_in_force(conn, trust, began), await vat_in_force(conn, trust, began)
 
 

@@ -270,12 +270,20 @@ class _Court:
                 return "already-granted"
             if self.basis.ground and grant is None:
                 return "not-promised"
-            if self.noted.get(lead.lead_id, invoice := getattr(effect, "invoice_id", "")) != invoice and invoice:
+            if self._is_noted_elsewhere(effect, lead.lead_id):
                 return "already-granted"
             billed = self.billed.get(lead.lead_id)
             if code := self.basis.misfit(effect, lead, lines.get(lead.lead_id), billed):
                 return code
         return ""
+
+    def _is_noted_elsewhere(self, effect: Effect, lead_id: str) -> bool:
+        """Whether a promised lead is credited on another invoice by this very case."""
+        match effect:
+            case DraftCreditNote(invoice_id=invoice) | AuthoriseCreditNote(invoice_id=invoice):
+                return self.noted.get(lead_id, invoice) != invoice
+            case _:
+                return False
 
     def _lines(self) -> tuple[SubjectLine, ...]:
         confirmation = self.basis.signed.word.confirmation

@@ -33,6 +33,7 @@ from tests.adapters.postgres.test_approvals import (
     decided,
     found,
     granted,
+    limit,
     refused,
     stand_in,
 )
@@ -179,6 +180,20 @@ async def test_an_import_that_spells_a_contact_otherwise_changes_nothing(agency:
 
 
 # What is counted ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_request_keeps_the_limit_it_began_with_in_a_linked_case_too(agency: Agency) -> None:
+    await of_client(agency, "acme", ONE)
+    await agency.database.shift(timedelta(seconds=5))
+    await agency.order("pia", ActKind.SET_POLICY, limit("1000.00"))
+    await agency.database.shift(timedelta(seconds=10))
+    linked, rest = f"{CASE}/overturned-1", [issued("L-1002", "600.00", "inv-2")]
+    await of_client(agency, "acme", rest, linked)
+    assert await verdicts(agency, rest, confirm(linked), case_id=linked) == ["go"]
+    await agency.database.execute("DELETE FROM grants")
+    await agency.database.execute("UPDATE effects SET state = 'prepared'")
+    await agency.sops.execute("UPDATE cases SET linked_to = $1 WHERE case_id = $2", CASE, linked)
+    assert await verdicts(agency, rest, confirm(linked), case_id=linked) == ["above-the-limit"]
 
 
 @pytest.mark.parametrize("net", ["-400.00", "1.00"])
