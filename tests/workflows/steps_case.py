@@ -1,6 +1,7 @@
 """A small SOP that does what its request says: for tests of the steps an SOP is written with."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio import workflow
@@ -29,8 +30,8 @@ NOTE_AFTER = timedelta(hours=36)
 
 
 class Script(Request):
-    """`moments`, in order: `ask`, `send`, `pair` (two letters, the second after the first), `note`, `grant`, `notes`
-    (two credit notes), `read`.
+    """`moments`, in order: `ask`, `emergency` (urgent, and escalated), `send`, `pair` (two letters, the second after
+    the first), `note`, `grant`, `notes` (two credit notes), `read`.
     """
 
     moments: tuple[str, ...] = ("ask",)
@@ -70,6 +71,9 @@ class Scripted(CaseWorkflow):
                 done = await person(case, asked())
                 self.answered = True
                 self.said.append(done.result.note_sha256)
+            case "emergency":
+                step = replace(asked(), name="emergency", urgent=True, escalate=Role.OPERATIONS)
+                self.said.append((await person(case, step)).result.note_sha256)
             case "send":
                 await stage(case, "send", "RL-9", (letter(case_id, "letter"),))
             case "pair":

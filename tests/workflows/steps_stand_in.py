@@ -36,6 +36,7 @@ class Vendors:
     states: dict[str, list[Receipt]] = field(default_factory=dict[str, list[Receipt]])
     asked: list[str] = field(default_factory=list[str])
     nudges: list[int] = field(default_factory=list[int])
+    urgent: dict[str, bool] = field(default_factory=dict[str, bool])  # of each nudge, by its name and number
     events: list[CaseEvent] = field(default_factory=list[CaseEvent])
     judged: list[Candidate] = field(default_factory=list[Candidate])
     calls: Counter[str] = field(default_factory=Counter[str])
@@ -63,6 +64,8 @@ class Vendors:
 
     def do(self, effects: tuple[Effect, ...]) -> tuple[Receipt, ...]:
         self.nudges += [effect.chase for effect in effects if isinstance(effect, Nudge)]
+        told = [effect for effect in effects if isinstance(effect, Nudge)]
+        self.urgent |= {"/".join(one.key.split("/")[-2:]): one.urgent for one in told}
         return tuple(self.answer(effect.key, effect.kind, effect.clause) for effect in effects)
 
     @activity.defn(name="perform")

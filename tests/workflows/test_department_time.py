@@ -16,7 +16,7 @@ from runtime.connect import connect
 from runtime.settings import Settings
 from runtime.temporal_server import TemporalServer
 from tests.agency import eventually
-from tests.workflows.department_stand_in import Asked, Town, ask, working
+from tests.workflows.department_stand_in import PEOPLE, Asked, Town, ask, working
 
 HOUR, MINUTE, SOON = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=2)
 
@@ -81,10 +81,14 @@ async def test_done_just_after_it_was_due_was_reminded_of_once(client: Client, t
     await done(case)
 
 
+async def fired(case: Asked) -> int:
+    told = (await case.handle.fetch_history()).to_json_dict()["events"]
+    return sum(one["eventType"] == "EVENT_TYPE_TIMER_FIRED" for one in told)
+
+
 async def timer_fired(case: Asked, *, times: int = 1) -> None:
     async def there() -> bool:
-        told = (await case.handle.fetch_history()).to_json_dict()["events"]
-        return sum(one["eventType"] == "EVENT_TYPE_TIMER_FIRED" for one in told) >= times
+        return await fired(case) >= times
 
     await eventually(there, "no timer fired")
 
@@ -205,6 +209,72 @@ async def test_the_manager_s_answer_at_the_instant_of_its_reminder_is_taken_and_
             await passing
         assert reminded(case) == []
         assert case.world.wrong == []
+
+
+@pytest.mark.clause("ID-5")
+@pytest.mark.clause("ID-8")
+@pytest.mark.parametrize("first", ["act", "timer"])
+@pytest.mark.parametrize("name", ["estimate", "follow-up"])
+async def test_an_answer_at_the_instant_of_its_reminder_is_taken_in_either_order(
+    client: Client, town: Town, queue: str, name: str, first: str
+) -> None:
+    async with working(client, town, queue):
+        case = await ask(client, town, queue, unsure=name == "estimate", due_after=240 * HOUR)
+        await case.step("process")
+        await case.settled()
+        if name == "follow-up":
+            await case.forward(37 * HOUR)
+        step = await case.step(name)
+        due = (await case.now() + SOON).isoformat()
+        await case.act(step.step_id, ActKind.MOVE.value, PEOPLE[step.role], {}, due=due)
+        await case.settled()
+        before = await fired(case)
+    if first == "timer":
+        await timer_fired(case, times=before + 1)
+    await case.ends(step)
+    await timer_fired(case, times=before + 1)
+    async with working(client, town, queue):
+        await case.settled()
+        assert [one.name for one in (await case.view()).steps] == ["process"]
+        assert reminded(case) == []
+        await case.ends(await case.step("process"))
+        await case.result()
+    await done(case)
+
+
+@pytest.mark.clause("ID-5")
+@pytest.mark.usefixtures("at_work")
+@pytest.mark.parametrize(("at", "reminders"), [(24 * HOUR - MINUTE, []), (24 * HOUR + MINUTE, ["estimate 1"])])
+async def test_an_estimate_is_reminded_of_and_its_promise_broken_only_after_24_hours(
+    client: Client, town: Town, queue: str, at: timedelta, reminders: list[str]
+) -> None:
+    case = await ask(client, town, queue, unsure=True, due_after=240 * HOUR)
+    step = await case.step("estimate")
+    await case.settled()
+    await case.forward_to(step.asked_at + at)
+    assert reminded(case) == reminders
+    await case.ends(step)
+    await until_moved(case)
+    assert reminded(case) == reminders
+    assert len(broken(case, "solution-proposed")) == len(reminders)
+
+
+def broken(case: Asked, clock: str) -> list[EventKind]:
+    told = [one for one in case.world.events if one.kind is EventKind.BREACHED and one.data.get("clock") == clock]
+    return [one.kind for one in told]
+
+
+@pytest.mark.clause("ID-6")
+@pytest.mark.usefixtures("at_work")
+@pytest.mark.parametrize(("at", "late"), [(4 * HOUR - MINUTE, 0), (4 * HOUR + MINUTE, 1)])
+async def test_what_stands_on_no_task_is_a_broken_promise_after_four_hours_and_not_before(
+    client: Client, town: Town, queue: str, at: timedelta, late: int
+) -> None:
+    case = await ask(client, town, queue, down="board")
+    opened = (await case.step("process")).asked_at
+    await case.settled()
+    await case.forward_to(opened + at)
+    assert len(broken(case, "acknowledge")) == late
 
 
 @pytest.mark.clause("ID-8")

@@ -61,6 +61,29 @@ async def test_an_answer_ends_the_step_and_the_case(client: Client) -> None:
         await case.replayed()
 
 
+async def test_an_emergency_is_one_through_its_reminders_escalations_and_whoever_it_is_passed_on_to(
+    client: Client,
+) -> None:
+    async with scripted(client, {"moments": ("ask", "emergency"), "chase_every": HOURS_48}) as case:
+        await case.waits_for("ask")
+        await case.do("ask")
+        await case.waits_for("emergency")
+        await case.forward(DUE + A_BIT)
+        await case.forward(HOURS_48)
+        await case.until(lambda view: bool(view.steps) and view.steps[0].chased == 2)
+        moved = OwnersToday(owners=(OwnerToday(step_id="emergency", covered_by="P-9"),)).model_dump(mode="json")
+        case.vendors.will("owners", ReceiptState.SENT)
+        case.vendors.states["owners"] = [case.vendors.states["owners"][0].model_copy(update={"data": moved})]
+        await case.handle.signal("event", fact(FactKind.OWNERS))
+        await case.until(lambda view: view.steps[0].owner == "P-9")
+        await case.do("emergency")
+        await case.result()
+        told = {name.rpartition("/")[0]: urgent for name, urgent in case.vendors.urgent.items()}
+        assert told.pop("nudge-ask") is False
+        assert told == {"nudge-emergency": True, "escalate-emergency": True, "passed-on-emergency": True}
+        assert case.vendors.urgent["nudge-emergency/2"]
+
+
 async def test_a_step_is_chased_until_it_is_done_however_often_the_case_continues(client: Client) -> None:
     async with scripted(client, {"chase_every": HOURS_48}) as case:
         await case.waits_for("ask")
