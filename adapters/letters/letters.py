@@ -119,7 +119,7 @@ class PostgresLetters:
     async def words(self, case_id: str, effect: Worded, brief: Brief | None = None) -> Words:
         try:
             writer = _Writer(await read_case(self._pool, self._vault, self.trust, case_id), self._settings)
-            return writer.words(effect, brief)
+            return writer.words(effect, brief, await self._names())
         except Refused as error:
             raise Permanent("letters", error.code, str(error)) from error
 
@@ -283,11 +283,13 @@ class _Writer:
             raise Permanent("letters", "not-answered", "what was granted is told after the client has been answered")
         return template
 
-    def words(self, effect: Worded, brief: Brief | None) -> Words:
+    def words(self, effect: Worded, brief: Brief | None, names: Mapping[str, str]) -> Words:
         """What is said on the task, on the ticket or in a message; the brief has whom it concerns by now."""
         name = effect.words if isinstance(effect, OpenRequest) else effect.template
         step_id = getattr(effect, "step_id", "")
+        slug = str(self.facts.request.get("department", ""))
         values = self.values() | {"brief": brief, "said": self.facts.notes.get(step_id, ""), "step_id": step_id}
+        values |= {"department": names.get(f"department:{slug}", slug)}
         template = self._plain(name)
         return Words(subject=subject_line(template.subject, values), text=fill_in(template.text, values))
 

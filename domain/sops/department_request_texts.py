@@ -75,7 +75,7 @@ TICKET_ASSIGNED = Template(  # ID-8
     internal=True,
     subject="With the department",
     text="""\
-This ticket is with {{ found.department or 'a department' }} now: {{ asked.title }}
+This ticket is with {{ department or 'a department' }} now: {{ asked.title }}
 {% if brief.task_url %}
 The task in Teamwork: {{ brief.task_url }}
 {% endif %}

@@ -1,6 +1,7 @@
 """Cases: who must act, by when and why then; everything that happened, by clause; what people signed, and its proof."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,16 +14,18 @@ from adapters.postgres.audit import verify
 from adapters.postgres.correspondence import read_case
 from adapters.postgres.page_reader import ShownAct
 from adapters.postgres.pool import transaction
+from adapters.postgres.reader import Line
 from domain.department_request import DEPARTMENT_REQUEST
 from domain.errors import Refused
 from domain.explained import lines
 from domain.mail import IncomingMail
+from domain.messages import ActKind
 from domain.subject import Subject
 from starter.evidence_types import KNOWN_TYPES
 from starter.mime import parse
 from starter.pages.house import House
 from starter.pages.render import LONDON, page
-from starter.pages.visitor import Who
+from starter.pages.visitor import Visitor, Who
 from starter.story import told
 
 pages = APIRouter()
@@ -146,7 +149,7 @@ async def show(who: Who, case_id: str, act: str = "") -> Response:
         "acts": acts,
         "said": next((one for one in acts if one.row.jti == act), None),
         "waits": bool(act) and all(one.row.jti != act for one in acts),
-        "timeline": [(line, told(line, names)) for line in reversed(await who.client.timeline(case_id))],
+        "timeline": await _timeline(who, case_id, names),
         "letters_in": await came_in(house, case_id),
         "request": await house.requests.of(case_id) if detail.row.kind == DEPARTMENT_REQUEST else None,
         "asked": facts.asked,
@@ -155,6 +158,26 @@ async def show(who: Who, case_id: str, act: str = "") -> Response:
         "temporal": _temporal(house, detail.row.workflow_id),
     }
     return page("case.html", who, **values)
+
+
+async def _timeline(who: Visitor, case_id: str, names: Mapping[str, str]) -> list[tuple[Line, str]]:
+    """The latest first; where somebody moved a deadline, with the reason they gave."""
+    story = await who.client.timeline(case_id)
+    reasons = await who.house.pages.texts(case_id, filter(None, map(_reason, story)))
+    return [(line, told(line, names) + _because(reasons.get(_reason(line), ""))) for line in reversed(story)]
+
+
+def _reason(line: Line) -> str:
+    """The SHA-256 of the reason why a deadline was moved, "" of all else."""
+    match line.data:
+        case {"kind": ActKind.MOVE, "result": {"reason_sha256": str(sha)}}:
+            return sha
+        case _:
+            return ""
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
 
 
 _OPENS = {"open-linked", "open-request"}

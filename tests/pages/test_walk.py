@@ -1,12 +1,13 @@
 import re
 from dataclasses import replace
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from html import unescape
 
 import pytest
 
 from domain.messages import ActKind
-from starter.pages.render import case_url, step_url
+from starter.pages.render import LONDON, case_url, step_url
 from tests.agency import CLIENT_MAIL, Agency, letter
 from tests.pages.town import Town, open_town
 
@@ -35,6 +36,20 @@ async def test_a_case_explains_its_deadlines_stretch_by_stretch(town: Town) -> N
     shown = (await visit.get(f"/cases/{case_id}")).text
     assert "Deadlines, explained" in shown
     assert "48 h run</li>" in shown
+
+
+async def test_a_moved_deadline_says_by_whom_to_when_and_why(town: Town) -> None:
+    case_id = await town.opened("L-1001")
+    step = f"/cases/{case_id}/steps/investigate"
+    priya = await town.signed_in("P-1")
+    await priya.act(step, "step.claim")
+    due = datetime.now(LONDON) + timedelta(days=5)
+    moved = await priya.act(step, "step.move", due=f"{due:%Y-%m-%dT09:00}", reason="The client is away until then.")
+    assert moved.status_code == 303, moved.text
+    shown = (await priya.get(f"/cases/{case_id}")).text
+    then = f"{due:%a %d %b %Y}, 09:00 London time"
+    assert f"moved the deadline to {then}: The client is away until then." in shown
+    assert f"to {then} by P" in shown  # why it is due then
 
 
 async def test_a_return_is_settled_on_the_pages(town: Town) -> None:

@@ -295,9 +295,10 @@ def opened(**changes: object) -> dict[str, object]:
 
 @pytest.mark.clause("RL-1")
 async def test_a_request_opened_by_hand_files_a_copy_and_answers_the_clients_address(desk: Reception) -> None:
-    accepted = await desk.door.open_return(opened(recipients=["boss@acme.example"]))
+    accepted = await desk.door.open_return(opened(recipients=["boss@acme.example"]), by="otto (local)")
     request = await desk.request(accepted.inbox_id)
     assert (request["file_copy"], request["loop_in"], request["doubt"]) == (True, "none", "")
+    assert request["opened_by"] == "otto (local)"
     assert [one["lead_id"] for one in request["claims"]] == ["L-1001", "L-1002"]
     thread = await desk.thread(accepted.case_id)
     assert (thread.sender, thread.cc, thread.message_id) == (CLIENT, ("boss@acme.example",), "")

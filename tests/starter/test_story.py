@@ -55,7 +55,7 @@ def test_an_event_is_told_by_names(one: Line, words: str) -> None:
 @pytest.mark.parametrize(
     ("said", "read"),
     [
-        (f"Promised resolved by {NOVEMBER} 04:45 UTC.", f"Promised resolved by {NOVEMBER}, 04:45 London time."),
+        (f"Promise: resolved by {NOVEMBER} 04:45 UTC.", f"Promise: resolved by {NOVEMBER}, 04:45 London time."),
         ("Due 2026-07-01 04:45 UTC and not done.", f"Due {JULY}, 05:45 London time and not done."),
         (f"moved from {JULY}, 23:30 UTC to 2026-07-02", "moved from Thu 02 Jul 2026, 00:30 London time to 2026-07-02"),
         ("99 Xyz 2026 04:45 UTC", "99 Xyz 2026 04:45 UTC"),

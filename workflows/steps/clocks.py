@@ -77,7 +77,7 @@ def _begin(case: Case, clock: Clock) -> None:
     case.clock_changes += 1
     case.done[f"clock-{clock.clock_id}"] = clock.promised.isoformat()
     versions = _versions(clock, clock.calendar or case.request.calendar)
-    _note(case, EventKind.PROMISED, clock, f"Promised {clock.in_words} by {_utc(clock.promised)}.", **versions)
+    _note(case, EventKind.PROMISED, clock, f"Promise: {clock.in_words} by {_utc(clock.promised)}.", **versions)
 
 
 def pause(case: Case, name: str, cause: Cause, by: str = "", until: datetime | None = None) -> None:
