@@ -14,8 +14,9 @@ from domain.messages import ActKind
 from domain.people import Role
 from domain.subject import Asking, Subject
 from starter.cli_cases import print_steps
-from starter.cli_steps import answered, helped
-from starter.cli_world import As, Case, Json, Office, agreed, console, office, plain, run, show, table, who
+from starter.cli_steps import helped, said
+from starter.cli_world import As, Case, Json, agreed, console, office, plain, run, show, signed_in, table
+from starter.client import Client, every_step
 
 approvals = typer.Typer(no_args_is_help=True, help="What is above the limit: look, approve, reject or ask back.")
 Step = Annotated[str, typer.Option("--step", metavar="STEP", help="Which approval, if the case had several.")]
@@ -29,8 +30,9 @@ def list_approvals(as_json: Json = False) -> None:
 
 async def _list(*, as_json: bool) -> None:
     async with office() as here:
-        found = await here.reader.open_steps(roles=[Role.APPROVER.value])
-        changes, names = await recent_changes(here.pool), await here.reader.names()
+        client = here.client()
+        found, names = await every_step(client, role=Role.APPROVER), await client.names()
+        changes = await recent_changes(here.pool)
     show(found, as_json=as_json, human=lambda: _print_list(found, changes, names))
 
 
@@ -55,11 +57,11 @@ def show_approval(case: Case, step: Step = "", as_json: Json = False) -> None:
 
 
 async def _show(case: str, step: str, *, as_json: bool) -> None:
-    async with office() as here:
-        case_id = await here.reader.find_case(case)
+    async with signed_in(None) as here:
+        case_id = await here.find_case(case)
         step_id = step or await _latest(here, case_id)
-        about = await (await here.gateway()).about(case_id, step_id, ActKind.APPROVE)
-        names = await here.reader.names()
+        about = (await here.show(case_id, step_id, ActKind.APPROVE)).subject
+        names = await here.names()
     data = {"step_id": step_id, "sha256": about.sha256, "subject": plain(about)}
     show(data, as_json=as_json, human=lambda: _print_subject(step_id, about, names))
 
@@ -91,24 +93,23 @@ def decide(  # noqa: PLR0917 - what a command line can say
 
 
 async def _decide(case: str, step: str, kind: ActKind, reason: str, person: str, *, yes: bool, as_json: bool) -> None:
-    by = who(person)
-    async with office() as here:
-        case_id, gateway = await here.reader.find_case(case), await here.gateway()
+    async with signed_in(person) as here:
+        case_id = await here.find_case(case)
         step_id = step or await _latest(here, case_id)
-        about = await gateway.about(case_id, step_id, kind)
+        about = (await here.show(case_id, step_id, kind)).subject
         if not as_json and kind is not ActKind.WITHDRAW:
-            _print_subject(step_id, about, await here.reader.names())
+            _print_subject(step_id, about, await here.names())
         question = f"Do you {kind.value.removeprefix('return.').replace('_', ' ')} this, with your name?"
         if not yes and not agreed(question):
             raise Refused("not-decided", "nothing was decided: answer y, or give --yes")
-        async with helped(here.reader, case_id, step_id):
-            answer = await gateway.complete(case_id, step_id, kind, {"reason": reason}, by, shown=about.sha256)
-    answered(answer, case_id, as_json=as_json)
+        async with helped(here, case_id, step_id):
+            done = await here.act(case_id, step_id, kind, {"reason": reason}, shown=about.sha256)
+    said(done, case_id, as_json=as_json)
 
 
-async def _latest(here: Office, case_id: str) -> str:
+async def _latest(here: Client, case_id: str) -> str:
     """The case's latest approval, open or done. Raises Refused."""
-    steps = [row.step for row in (await here.reader.case(case_id)).steps if ActKind.APPROVE.value in row.step.kinds]
+    steps = [row.step for row in (await here.case(case_id)).steps if ActKind.APPROVE.value in row.step.kinds]
     if not steps:
         raise Refused("no-approval", "nothing in this case was put to an approver")
     return max(steps, key=lambda one: one.asked_at).step_id

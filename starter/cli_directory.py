@@ -16,6 +16,7 @@ from adapters.postgres.imports import PostgresImports
 from adapters.postgres.reader import StepRow
 from adapters.temporal.owners import TemporalMovements
 from domain.errors import Refused
+from domain.messages import ActKind
 from domain.people import Topic, department_role
 from domain.rules.routing import Contact
 from starter.cli_world import (
@@ -31,10 +32,10 @@ from starter.cli_world import (
     plain,
     run,
     show,
+    signed_in,
     table,
-    who,
 )
-from starter.gateway import Gateway, LocalLogin
+from starter.client import Client
 from starter.imports import import_file
 
 directory = typer.Typer(no_args_is_help=True, help="Whom to contact in each department (ID-1), since when, by whom.")
@@ -330,17 +331,15 @@ def reassign(
     As that person, or as a manager of the team asked. The same again finds what is left. Steps that a department asks
     follow the directory: `holdfast directory set`.
     """
-    run(_reassign(giver, to, case, who(person), dry_run=dry_run, as_json=as_json))
+    run(_reassign(giver, to, case, person, dry_run=dry_run, as_json=as_json))
 
 
-async def _reassign(giver: str, to: str, case: str, by: LocalLogin, *, dry_run: bool, as_json: bool) -> None:
-    async with office() as here:
-        case_id = await here.reader.find_case(case) if case else ""
-        found = await here.reader.held_by(giver, case_id)
+async def _reassign(giver: str, to: str, case: str, person: str, *, dry_run: bool, as_json: bool) -> None:
+    async with signed_in(person) as here:
+        found = await here.held_by(giver, await here.find_case(case) if case else "")
         done = [_line(one, "would be given") for one in found]
         if not dry_run:
-            gateway = await here.gateway()
-            done = [await _give(gateway, one, to, by, as_json=as_json) for one in found]
+            done = [await _give(here, one, to, as_json=as_json) for one in found]
     refused = [one for one in done if one["state"] == "refused"]
     summary = f"{len(done) - len(refused)} of {len(done)} open steps of {giver} {_ENDED[dry_run]} {to}"
     if dry_run and not as_json:
@@ -353,11 +352,11 @@ async def _reassign(giver: str, to: str, case: str, by: LocalLogin, *, dry_run: 
 _ENDED = {True: "would be given to", False: "were given to"}
 
 
-async def _give(gateway: Gateway, one: StepRow, to: str, by: LocalLogin, *, as_json: bool) -> dict[str, str]:
+async def _give(here: Client, one: StepRow, to: str, *, as_json: bool) -> dict[str, str]:
     """One act; what is refused is said and keeps nothing else back."""
     try:
-        outcome = (await gateway.reassign(one.case_id, one.step.step_id, to, by)).outcome
-        line = _line(one, outcome.state, outcome.code, outcome.sentence)
+        done = await here.act(one.case_id, one.step.step_id, ActKind.REASSIGN, {"to": to})
+        line = _line(one, done.state, done.code, done.sentence)
     except Refused as refused:
         line = _line(one, "refused", refused.code, str(refused))
     if not as_json:

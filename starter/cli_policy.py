@@ -16,9 +16,8 @@ from adapters.postgres.orders import read_orders, read_settings
 from domain.errors import Refused
 from domain.messages import ActKind
 from domain.orders import APPROVAL_LIMIT, VAT_BASIS
-from domain.people import Identity
 from starter.cli_data import imports
-from starter.cli_world import As, Json, Office, console, moment, office, run, show, table, who
+from starter.cli_world import As, Json, console, moment, office, run, show, signed_in, table
 from starter.tables import read_table
 
 policy = typer.Typer(no_args_is_help=True, help="Limits of the rules and who stands in: versions, each signed.")
@@ -33,7 +32,7 @@ def show_policy(as_json: Json = False) -> None:
 async def _show(*, as_json: bool) -> None:
     async with office() as here:
         settings, orders = await read_settings(here.pool), await read_orders(here.pool)
-        names = await here.reader.names()
+        names = await here.client().names()
     data = {"settings": settings, "orders": orders}
     show(data, as_json=as_json, human=lambda: _print(settings, orders, names))
 
@@ -105,8 +104,8 @@ def stand_in(  # noqa: PLR0917 - what a command line can say
 async def _stand_in(
     people: tuple[str, str], days: tuple[date, date], ceiling: str, person: str, *, as_json: bool
 ) -> None:
-    async with office() as here:
-        approver, stands_in = [await _identity(here, one) for one in people]
+    async with signed_in(None) as here:
+        approver, stands_in = [(await here.person(one)).identity for one in people]
     payload = {
         "approver": approver.model_dump(),
         "stand_in": stands_in.model_dump(),
@@ -115,10 +114,6 @@ async def _stand_in(
         "ceiling_gbp": ceiling,
     }
     await _order(ActKind.SET_STAND_IN, payload, person, as_json=as_json)
-
-
-async def _identity(here: Office, person_id: str) -> Identity:
-    return (await (await here.gateway()).person(person_id)).identity
 
 
 def _day(text: str) -> date:
@@ -155,7 +150,6 @@ def import_prices(
 
 
 async def _order(kind: ActKind, payload: dict[str, Any], person: str, *, as_json: bool) -> None:
-    by = who(person)
-    async with office() as here:
-        jti = await (await here.gateway()).order(kind, payload, by)
+    async with signed_in(person) as here:
+        jti = await here.order(kind, payload)
     show({"jti": jti}, as_json=as_json, human=lambda: console.print("Done, and signed: it holds from now on."))

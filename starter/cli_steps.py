@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from adapters.postgres.correspondence import read_case
-from adapters.postgres.reader import CaseReader, StepFilters, StepRow
+from adapters.postgres.reader import StepFilters, StepRow
 from domain.errors import Refused
 from domain.mail import IncomingMail
 from domain.messages import ActKind
@@ -33,12 +33,12 @@ from starter.cli_world import (
     plain,
     run,
     show,
+    signed_in,
     who,
 )
-from starter.client import Acted, Client, acted, every_step
+from starter.client import Acted, Client, DirectClient, every_step
 from starter.evidence import with_evidence
 from starter.findings import parse_findings_csv, parse_findings_json
-from starter.gateway import Answer, Gateway, LocalLogin
 from starter.mime import parse
 from starter.tables import read_table
 
@@ -91,12 +91,12 @@ def show_step(case: Case, step: Step, as_json: Json = False) -> None:
 
 async def _show(case: str, step: str, *, as_json: bool) -> None:
     async with office() as here:
-        data = await _everything(here, await here.reader.find_case(case), step)
+        data = await _everything(here, await here.client().find_case(case), step)
     show(data, as_json=as_json, human=lambda: _print_step(data))
 
 
 async def _everything(here: Office, case_id: str, step_id: str) -> dict[str, Any]:
-    detail = await here.reader.case(case_id)
+    detail = await here.client().case(case_id)
     row = next((one for one in detail.steps if one.step.step_id == step_id), None)
     if row is None:
         known = ", ".join(one.step.step_id for one in detail.steps) or "none"
@@ -319,58 +319,56 @@ async def _act(case: str, step: str, kind: ActKind, payload: dict[str, Any], per
 
 
 async def _findings(case: str, step: str, file: Path, person: str, *, as_json: bool) -> None:
-    by = who(person)
     read = parse_findings_json if file.suffix.lower() == ".json" else parse_findings_csv
     rows = read(_bytes(file))
-    async with office() as here:
-        case_id, gateway = await here.reader.find_case(case), await here.gateway()
-        async with helped(here.reader, case_id, step):
-            ready = await with_evidence(gateway, (case_id, step), rows, file.parent, by)
-            answer = await gateway.findings(case_id, step, ready, by)
-    answered(answer, case_id, as_json=as_json)
+    async with signed_in(person) as here:
+        case_id = await here.find_case(case)
+        async with helped(here, case_id, step):
+            ready = await with_evidence(here, (case_id, step), rows, file.parent)
+            done = await here.act(case_id, step, ActKind.FINDINGS, {"findings": ready})
+    said(done, case_id, as_json=as_json)
 
 
 async def _one_finding(case: str, step: str, finding: dict[str, Any], person: str, *, as_json: bool) -> None:
-    by = who(person)
-    async with office() as here:
-        case_id, gateway = await here.reader.find_case(case), await here.gateway()
-        async with helped(here.reader, case_id, step):
-            (ready,) = await with_evidence(gateway, (case_id, step), [finding], Path(), by)
-            answer = await _put_down(gateway, case_id, step, ready, by, as_json=as_json)
-    if answer:
-        answered(answer, case_id, as_json=as_json)
+    async with signed_in(person) as here:
+        case_id = await here.find_case(case)
+        async with helped(here, case_id, step):
+            (ready,) = await with_evidence(here, (case_id, step), [finding], Path())
+            done = await _put_down(here, case_id, step, ready, as_json=as_json)
+    if done:
+        said(done, case_id, as_json=as_json)
 
 
 async def _put_down(
-    gateway: Gateway, case_id: str, step: str, finding: dict[str, Any], by: LocalLogin, *, as_json: bool
-) -> Answer | None:
-    so_far, of = await gateway.put_down(case_id, step, finding, by)
+    here: DirectClient, case_id: str, step: str, finding: dict[str, Any], *, as_json: bool
+) -> Acted | None:
+    so_far, of = await here.put_down(case_id, step, finding)
     if so_far < of:
         line = f"Put down: {so_far} of {of} leads. The step is done with the last one."
         show({"put_down": so_far, "of": of}, as_json=as_json, human=lambda: console.print(line))
         return None
-    return await gateway.complete_drafted(case_id, step, by)
+    return await here.hand_in(case_id, step)
 
 
 async def _confirm(case: str, step: str, person: str, *, yes: bool, as_json: bool) -> None:
     """Shows what is confirmed before asking; what is signed names exactly that preview."""
-    by = who(person)
+    who(person)
     async with office() as here:
-        case_id = await here.reader.find_case(case)
+        client = here.client(person)
+        case_id = await client.find_case(case)
         preview = await here.letters.preview(case_id)
         if not as_json:
             console.print(Text("The answer to the client, as it will read:\n", style="bold"))
             console.print(Text(preview.text))
         if not yes and not agreed("Do you confirm this, with your name?"):
             raise Refused("not-confirmed", "nothing was confirmed: answer y, or give --yes")
-        gateway = await here.gateway()
-        async with helped(here.reader, case_id, step):
-            answer = await gateway.complete(case_id, step, ActKind.CONFIRM, {"preview_sha256": preview.sha256}, by)
-    answered(answer, case_id, as_json=as_json)
+        async with helped(client, case_id, step):
+            done = await client.act(case_id, step, ActKind.CONFIRM, {"preview_sha256": preview.sha256})
+    said(done, case_id, as_json=as_json)
 
 
 @asynccontextmanager
-async def helped(asked: Client | CaseReader, case_id: str, step_id: str) -> AsyncGenerator[None]:
+async def helped(asked: Client, case_id: str, step_id: str) -> AsyncGenerator[None]:
     """A refusal within says also whom the step asks, or which steps there are."""
     try:
         yield
@@ -378,7 +376,7 @@ async def helped(asked: Client | CaseReader, case_id: str, step_id: str) -> Asyn
         raise Refused(error.code, f"{error}{await _more(asked, error.code, case_id, step_id)}") from None
 
 
-async def _more(asked: Client | CaseReader, code: str, case_id: str, step_id: str) -> str:
+async def _more(asked: Client, code: str, case_id: str, step_id: str) -> str:
     if code == "kind-not-asked":
         return f" What it asks for: holdfast step show {case_id} {step_id}"
     if code not in _ABOUT_STEPS:
@@ -393,13 +391,8 @@ async def _more(asked: Client | CaseReader, code: str, case_id: str, step_id: st
 _ABOUT_STEPS = {"unknown-step", "not-asked", "belongs-to-another"}
 
 
-def answered(answer: Answer, case_id: str, *, as_json: bool) -> None:
-    """Says what became of an act; refused: exit code 2."""
-    said(acted(answer), case_id, as_json=as_json)
-
-
 def said(done: Acted, case_id: str, *, as_json: bool) -> None:
-    """As `answered`, of whoever was asked."""
+    """Says what became of an act; refused: exit code 2."""
     lines = {
         "accepted": f"Done: signed, checked and stored. What comes next: holdfast case show {case_id}",
         "waiting": "Signed and sent. It is judged as soon as the worker is back; `holdfast step list` shows it then.",
@@ -435,8 +428,7 @@ def sign(
 
 
 async def _sign(case: str, step: str, kind: str, payload: str, person: str) -> None:
-    by, data = who(person), parse_json(payload)
-    async with office() as here:
-        case_id = await here.reader.find_case(case)
-        signed = await (await here.gateway()).sign(case_id, step, kind, data, by)
-    console.print_json(signed.act.model_dump_json())
+    data = parse_json(payload)
+    async with signed_in(person) as here:
+        act = await here.sign(await here.find_case(case), step, kind, data)
+    console.print_json(act.model_dump_json())

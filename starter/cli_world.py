@@ -27,7 +27,6 @@ from adapters.postgres import pool as database
 from adapters.postgres.crypto import Vault, load_master
 from adapters.postgres.operations import Operations
 from adapters.postgres.pool import DatabaseError, DatabaseGoneError, Pool
-from adapters.postgres.reader import CaseReader
 from domain.errors import HoldfastError, Refused
 from domain.messages import Auth
 from runtime.connect import connect
@@ -61,10 +60,6 @@ class Office:
     vault: Vault
 
     @property
-    def reader(self) -> CaseReader:
-        return CaseReader(self.pool, self.vault)
-
-    @property
     def operations(self) -> Operations:
         return Operations(self.pool, self.vault)
 
@@ -76,7 +71,15 @@ class Office:
         """A client that is connected. Raises RuntimeError."""
         return await connect(self.settings)
 
-    async def gateway(self) -> Gateway:
+    def client(self, person: str | None = None) -> DirectClient:
+        """Holdfast as `person` asks it, None: somebody who signs nothing. Raises Refused for one without a name."""
+        by = None if person is None else who(person)
+        opener = "" if by else f"{operator('')} ({Auth.LOCAL})"
+        return DirectClient(
+            self.pool, self.vault, self.settings, self._gateway, by=by, opener=opener, handover=self.temporal
+        )
+
+    async def _gateway(self) -> Gateway:
         return Gateway(self.pool, self.vault, await self.temporal(), self.settings)
 
 
@@ -108,12 +111,17 @@ async def holdfast(person: str | None = None) -> AsyncGenerator[HoldfastClient]:
         finally:
             await there.close()
         return
-    by = None if person is None else who(person)
+    async with signed_in(person) as here:
+        yield here
+
+
+@asynccontextmanager
+async def signed_in(person: str | None) -> AsyncGenerator[DirectClient]:
+    """The tables here, where `person` signs; None: nobody does. Raises Refused where a server elsewhere was named."""
+    if person is not None:
+        who(person)  # says so before anything is opened
     async with office() as here:
-        opener = "" if by else f"{operator('')} ({Auth.LOCAL})"
-        yield DirectClient(
-            here.pool, here.vault, here.settings, here.gateway, by=by, opener=opener, handover=here.temporal
-        )
+        yield here.client(person)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """One way to Holdfast, whoever asks: the command line, the API and the pages beside the tables, others over HTTP.
 
-Both ways give the same values and refuse with the same codes.
+Both ways give the same values and refuse with the same codes. What only a person signs has no form over HTTP, and so no
+method there: `DirectClient` has it for whoever signed in.
 """
 
 import json
@@ -31,7 +32,10 @@ from adapters.postgres.reader import (
 )
 from domain.errors import HoldfastError, Refused
 from domain.explained import Explained
-from domain.messages import Auth, SignedAct
+from domain.messages import ActKind, Auth, SignedAct
+from domain.people import Person
+from domain.rules.acts import sentence
+from domain.subject import Subject
 from domain.texts import canonical, digest
 from runtime.settings import Settings
 from starter.gateway import Answer, Gateway, LocalLogin, Login, Signed
@@ -73,8 +77,25 @@ class Acted:
     replayed: bool = False
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What an act of a kind would be about, and why it would be refused now ("" if nothing speaks against it).
+
+    `sha256` is the subject's: given to `act` as `shown`, it has exactly this signed, or nothing.
+    """
+
+    kind: str
+    sha256: str
+    subject: Subject
+    code: str = ""
+    sentence: str = ""
+
+
 class Client(Protocol):
-    """Each raises Refused with the code of the door, and DatabaseError or NotReachedError if nobody could be asked."""
+    """What every door can do.
+
+    Each raises Refused with the code of the door, and DatabaseError or NotReachedError if nobody could be asked.
+    """
 
     async def start(self, slug: str, request: object, *, once: str = "") -> Started: ...
 
@@ -88,8 +109,10 @@ class Client(Protocol):
 
     async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage: ...
 
+    async def show(self, case_id: str, step_id: str, kind: str) -> Shown: ...
+
     async def act(
-        self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any], *, once: str = ""
+        self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any], *, once: str = "", shown: str = ""
     ) -> Acted: ...
 
     async def find_case(self, name: str) -> str: ...
@@ -161,14 +184,33 @@ class DirectClient:
     async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage:
         return await self._reader.list_steps(cursor=cursor, limit=limit, **filters)
 
-    async def act(self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any], *, once: str = "") -> Acted:
-        """`once` counts for API keys alone."""
+    async def held_by(self, person: str, case_id: str = "") -> tuple[StepRow, ...]:
+        """Open steps that the person claimed or was given, whoever covers for them today."""
+        return await self._reader.held_by(person, case_id)
+
+    async def show(self, case_id: str, step_id: str, kind: str) -> Shown:
+        """`who-are-you` where nobody signs; the subject is the same."""
+        gateway = await self._gateway()
         if self._by is None:
-            raise Refused("who-are-you", "say who you are: --as PERSON, or set HOLDFAST_AS")
-        wanted, gateway = _Wanted(case_id, step_id, kind, payload, self._by), await self._gateway()
+            about = await gateway.about(case_id, step_id, kind)
+            return Shown(kind, about.sha256, about, "who-are-you", _NOBODY)
+        found = await gateway.prepare(case_id, step_id, kind, self._by)
+        return Shown(kind, found.subject.sha256, found.subject, found.code, sentence(found.code) if found.code else "")
+
+    async def act(
+        self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any], *, once: str = "", shown: str = ""
+    ) -> Acted:
+        """`once` counts for API keys alone. `shown`: see `Shown`."""
+        by, gateway = self._signs(), await self._gateway()
+        wanted = _Wanted(case_id, step_id, kind, payload, by, shown)
         if not (self._key and once):
             return await wanted.done(gateway)
         return await self._act_once(wanted, gateway, Once(self._key, once, wanted.sha256))
+
+    def _signs(self) -> LocalLogin | Login:
+        if self._by is None:
+            raise Refused("who-are-you", _NOBODY)
+        return self._by
 
     async def _act_once(self, wanted: "_Wanted", gateway: Gateway, once: Once) -> Acted:
         """What was signed first under this name is the act, also where the answer to it was never heard."""
@@ -189,6 +231,39 @@ class DirectClient:
 
     async def names(self) -> Mapping[str, str]:
         return await self._reader.names()
+
+    # What only a person signs ----------------------------------------------------------------------------------------
+
+    async def sign(self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any]) -> SignedAct:
+        """An act that is not sent: whoever has it may send it as the signal `act`."""
+        return (await (await self._gateway()).sign(case_id, step_id, kind, payload, self._signs())).act
+
+    async def order(self, kind: ActKind, payload: Mapping[str, Any]) -> str:
+        """Something about the deployment itself: limits, prices, rates, stand-ins. Returns its number."""
+        return await (await self._gateway()).order(kind, payload, self._signs())
+
+    async def person(self, person_id: str) -> Person:
+        """Raises Refused `unknown-person`."""
+        return await (await self._gateway()).person(person_id)
+
+    async def keep_evidence(self, case_id: str, step_id: str, content: bytes, *, name: str) -> str:
+        """Kept, sealed; returns the SHA-256 by which findings name it. Raises Refused, such as `evidence-type`."""
+        return await (await self._gateway()).keep_evidence(case_id, step_id, content, self._signs(), name=name)
+
+    async def drafted(self, case_id: str, step_id: str) -> dict[str, dict[str, JsonValue]]:
+        """The findings put down so far, by lead id."""
+        return await (await self._gateway()).drafted(case_id, step_id)
+
+    async def put_down(self, case_id: str, step_id: str, finding: Mapping[str, Any]) -> tuple[int, int]:
+        """One lead's finding for later: how many there are now, out of how many. Nothing is signed yet."""
+        return await (await self._gateway()).put_down(case_id, step_id, finding, self._signs())
+
+    async def hand_in(self, case_id: str, step_id: str) -> Acted:
+        """Signs the findings that were put down. Raises Refused `leads-do-not-fit` while some are missing."""
+        return acted(await (await self._gateway()).complete_drafted(case_id, step_id, self._signs()))
+
+
+_NOBODY = "say who you are: --as PERSON, or set HOLDFAST_AS"
 
 
 def _called(by: LocalLogin | Login | None, key: str) -> str:
@@ -211,16 +286,19 @@ class _Wanted:
     kind: str
     payload: Mapping[str, Any]
     by: LocalLogin | Login
+    shown: str
 
     @property
     def sha256(self) -> str:
-        return digest(canonical({"act": [self.case_id, self.step_id, self.kind, self.payload]}))
+        said = [self.case_id, self.step_id, self.kind, self.payload, *([self.shown] if self.shown else [])]
+        return digest(canonical({"act": said}))
 
     async def signed(self, gateway: Gateway) -> Signed:
-        return await gateway.sign(self.case_id, self.step_id, self.kind, self.payload, self.by)
+        return await gateway.sign(self.case_id, self.step_id, self.kind, self.payload, self.by, self.shown)
 
     async def done(self, gateway: Gateway) -> Acted:
-        return acted(await gateway.complete(self.case_id, self.step_id, self.kind, self.payload, self.by))
+        given = (self.case_id, self.step_id, self.kind, self.payload, self.by)
+        return acted(await gateway.complete(*given, shown=self.shown))
 
     async def again(self, gateway: Gateway, act: SignedAct) -> Acted:
         jti, outcome = await gateway.resume(self.case_id, self.step_id, act)
@@ -258,10 +336,14 @@ class HttpClient:
     async def steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage:
         return await self._ask(StepPage, "GET", "/steps", _query(filters, cursor, limit))
 
-    async def act(self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any], *, once: str = "") -> Acted:
-        path = f"{_case(case_id)}/steps/{quote(step_id, safe='')}/acts"
-        body = {"kind": kind, "payload": dict(payload)}
-        return await self._ask(Acted, "POST", path, body=body, headers=_named(once))
+    async def show(self, case_id: str, step_id: str, kind: str) -> Shown:
+        return await self._ask(Shown, "GET", f"{_acts(case_id, step_id)}/{quote(kind, safe='')}")
+
+    async def act(
+        self, case_id: str, step_id: str, kind: str, payload: Mapping[str, Any], *, once: str = "", shown: str = ""
+    ) -> Acted:
+        body = {"kind": kind, "payload": dict(payload)} | ({"shown": shown} if shown else {})
+        return await self._ask(Acted, "POST", _acts(case_id, step_id), body=body, headers=_named(once))
 
     async def find_case(self, name: str) -> str:
         return (await self._ask(dict[str, str], "GET", "/find-case", {"name": name}))["case_id"]
@@ -318,6 +400,10 @@ def case_path(case_id: str) -> str:
 
 def _case(case_id: str) -> str:
     return f"/cases/{case_path(case_id)}"
+
+
+def _acts(case_id: str, step_id: str) -> str:
+    return f"{_case(case_id)}/steps/{quote(step_id, safe='')}/acts"
 
 
 def _read(model: type[T], content: bytes) -> T:

@@ -39,12 +39,10 @@ from starter.demo_stage import (
     say,
     show_audit,
     signed,
-    told,
     waits_for,
 )
 from starter.evidence import with_evidence
 from starter.findings import parse_findings_csv
-from starter.gateway import LocalLogin
 
 CASE_WITHIN = 20.0
 CLIENT = "brightsmile.example"
@@ -87,7 +85,7 @@ async def send_request(settings: Settings) -> None:
 async def the_case(here: Office) -> str:
     """The case that the e-mail opened."""
     end = time.monotonic() + CASE_WITHIN
-    while not (rows := (await here.reader.list_cases()).rows):
+    while not (rows := (await here.client().cases()).rows):
         if time.monotonic() > end:
             raise HoldfastError("the e-mail did not become a case: see .holdfast/demo/logs/inbox.log")
         await asyncio.sleep(0.1)
@@ -144,13 +142,12 @@ async def settled(here: Office, client: Client, case_id: str) -> None:
     await fast_forward(client, case_id, timedelta(hours=48, minutes=1))
     await waits_for(here, case_id, "investigate", chased=1)
     headline("5. The Return Lead Team investigates, lead by lead (RL-4)")
-    gateway = await here.gateway()
     command(f"step claim {case_id} investigate --as ivan")
-    told(await gateway.claim(case_id, "investigate", LocalLogin("ivan")), "ivan")
+    await signed(here, case_id, "investigate", ActKind.CLAIM, {}, "ivan")
     command(f"step complete {case_id} investigate --findings samples/findings.csv --as ivan")
     listed = parse_findings_csv((SAMPLES / "findings.csv").read_bytes())
-    found = await with_evidence(gateway, (case_id, "investigate"), listed, SAMPLES, LocalLogin("ivan"))
-    told(await gateway.findings(case_id, "investigate", found, LocalLogin("ivan")), "ivan")
+    found = await with_evidence(here.client("ivan"), (case_id, "investigate"), listed, SAMPLES)
+    await signed(here, case_id, "investigate", ActKind.FINDINGS, {"findings": found}, "ivan")
     await waits_for(here, case_id, "confirm")
     headline("6. A named team member confirms the settlement and the reply (RL-12, RL-13)")
     preview = await here.letters.preview(case_id)
@@ -172,7 +169,7 @@ async def above_the_limit(here: Office, client: Client) -> None:
     headline("9. Above GBP 500.00: nothing is promised before Shobhit Patil decides (RL-14)")
     command("import leads samples/large_leads.csv")
     command("return-lead open samples/large_request.json")
-    case_id = await open_large_request(here, client)
+    case_id = await open_large_request(here)
     await waits_for(here, case_id, "investigate")
     await investigated(here, case_id)
     await waits_for(here, case_id, "approval")
@@ -193,8 +190,8 @@ async def above_the_limit(here: Office, client: Client) -> None:
     outcome = await asyncio.wait_for(client.get_workflow_handle(case_id).result(), STEP_WITHIN)
     say(f"  closed: {outcome['valid']} leads returned, {outcome['refused']} not")
     say("\n  All that was asked of him, and all that came in his name:")
-    asked = [line for line in await here.reader.timeline(case_id) if line.clause == "RL-14"]
-    print_timeline(asked, await here.reader.names(), moved=True)
+    asked = [line for line in await here.client().timeline(case_id) if line.clause == "RL-14"]
+    print_timeline(asked, await here.client().names(), moved=True)
 
 
 async def walk(settings: Settings) -> None:
@@ -211,7 +208,7 @@ async def walk(settings: Settings) -> None:
         await above_the_limit(here, client)
         headline("10. What happened in the first case, by clause (RL-15)")
         say(OTHER_CLOCK)
-        print_timeline(await here.reader.timeline(case_id), await here.reader.names(), moved=True)
+        print_timeline(await here.client().timeline(case_id), await here.client().names(), moved=True)
         headline("11. The e-mails")
         await show_mails(settings)
         headline("12. The books, the sheet and the audit trail")

@@ -13,10 +13,7 @@ from domain.case import EventKind
 from domain.errors import HoldfastError
 from domain.messages import ActKind
 from starter.cli_world import Office
-from starter.gateway import LocalLogin
-from starter.handover import Handover
 from starter.imports import import_file
-from starter.intake import Door
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 APPROVER, CLOSED_WITHIN = "shobhit", 30.0
@@ -24,13 +21,11 @@ FOUND = "The form was filled in by a robot: the same text five times, from one a
 Say = Callable[[str], None]
 
 
-async def open_large_request(here: Office, client: Client) -> str:
+async def open_large_request(here: Office) -> str:
     """Five leads at GBP 110.00, opened by hand; returns the case."""
     await import_file(PostgresImports(here.pool, here.vault), "leads", SAMPLES / "large_leads.csv", "demo")
-    door = Door(here.pool, here.vault, here.settings)
-    accepted = await door.open_return(json.loads((SAMPLES / "large_request.json").read_text()))
-    await Handover(door.intake, client).run_once()
-    return accepted.case_id
+    request = json.loads((SAMPLES / "large_request.json").read_text())
+    return (await here.client().start("return-leads", request)).case_id
 
 
 async def investigated(here: Office, case_id: str) -> None:
@@ -39,14 +34,14 @@ async def investigated(here: Office, case_id: str) -> None:
     rows: list[dict[str, Any]] = [
         {"lead_id": lead, "verdict": "valid", "reason": "spam", "text": FOUND, "evidence": []} for lead in leads
     ]
-    answer = await (await here.gateway()).findings(case_id, "investigate", rows, LocalLogin("ivan"))
-    _accepted(answer.outcome.accepted, "the findings")
+    done = await here.client("ivan").act(case_id, "investigate", ActKind.FINDINGS, {"findings": rows})
+    _accepted(done.state, "the findings")
 
 
 async def forged(here: Office, client: Client, case_id: str, step_id: str = "approval") -> None:
     """An approval in Shobhit's name, sent straight to Temporal, with a signature that is not the gateway's."""
-    good = await (await here.gateway()).sign(case_id, step_id, ActKind.APPROVE, {}, LocalLogin(APPROVER))
-    false = good.act.model_copy(update={"signature": good.act.signature[::-1]})
+    good = await here.client(APPROVER).sign(case_id, step_id, ActKind.APPROVE, {})
+    false = good.model_copy(update={"signature": good.signature[::-1]})
     handle = client.get_workflow_handle(case_id)
     await handle.signal("act", false)
     await _until(lambda: _refused_of(handle), "the forged approval was not refused")
@@ -58,18 +53,18 @@ async def _refused_of(handle: Any) -> bool:
 
 async def refused(here: Office, case_id: str) -> str:
     """Why, in the words of the case's own record."""
-    lines = [line for line in await here.reader.timeline(case_id) if line.kind == EventKind.ACT_REFUSED]
+    lines = [line for line in await here.client().timeline(case_id) if line.kind == EventKind.ACT_REFUSED]
     return lines[-1].text
 
 
 async def approved(here: Office, case_id: str) -> None:
     """The good one."""
-    answer = await (await here.gateway()).complete(case_id, "approval", ActKind.APPROVE, {}, LocalLogin(APPROVER))
-    _accepted(answer.outcome.accepted, "the approval")
+    done = await here.client(APPROVER).act(case_id, "approval", ActKind.APPROVE, {})
+    _accepted(done.state, "the approval")
 
 
-def _accepted(accepted: bool, what: str) -> None:
-    if not accepted:
+def _accepted(state: str, what: str) -> None:
+    if state != "accepted":
         raise HoldfastError(f"{what} was not accepted")
 
 

@@ -21,7 +21,7 @@ from domain.messages import ActKind
 from runtime.settings import Settings
 from starter.cli_cases import print_deadlines, print_timeline
 from starter.cli_world import Office, office
-from starter.client import DirectClient
+from starter.client import every_step
 from starter.demo_stage import (
     OTHER_CLOCK,
     SAMPLES,
@@ -114,8 +114,7 @@ async def asked(here: Office, request: Mapping[str, Any]) -> str:
     command(
         f'request open {request["department"]} {" ".join(options)} --title "{request["title"]}" --details "..."{unsure}'
     )
-    door = DirectClient(here.pool, here.vault, here.settings, here.gateway, handover=here.temporal)
-    started = await door.start("department-requests", dict(request))
+    started = await here.client().start("department-requests", dict(request))
     say(f"  opened {started.case_id}")
     await until(lambda: told(here, started.case_id), f"{started.case_id} told nobody: {_LOG}")
     await waits_for(here, started.case_id, "process")
@@ -200,7 +199,7 @@ async def forged(here: Office, outside: Outside, case_id: str) -> None:
     async with httpx2.AsyncClient() as http:
         url = f"{here.settings.web_url}/webhooks/teamwork"
         answer = await http.post(url, json={"task": {"id": task["id"]}}, headers=headers)
-    if answer.status_code != _REFUSED or (await here.reader.case(case_id)).row.status != "open":
+    if answer.status_code != _REFUSED or (await here.client().case(case_id)).row.status != "open":
         raise HoldfastError(f"a forged webhook was answered {answer.status_code}")
     say(f"    answered {answer.status_code} ({answer.json()['code']}); the case goes on waiting")
 
@@ -217,7 +216,7 @@ async def followed_up(here: Office, client: Client, outside: Outside, case_id: s
         return any(NOTE in one for one in said)
 
     async def over() -> bool:
-        return all(one.step.step_id != "follow-up" for one in await here.reader.open_steps(case_id=case_id))
+        return all(one.step.step_id != "follow-up" for one in await every_step(here.client(), case_id=case_id))
 
     await until(noted, f"{case_id} did not note the follow-up: {_LOG}")
     await until(over, f"{case_id} still asks for the follow-up: {_LOG}")
@@ -301,11 +300,11 @@ async def walk(settings: Settings) -> None:
         headline("6. Another request, and Slack says that it is down: the contact's next channel is used (ID-11)")
         await while_slack_is_down(here, outside)
         headline("7. Where the first one stands: every deadline explained")
-        print_deadlines(await here.reader.clocks(case_id), await here.reader.names())
+        print_deadlines(await here.client().clocks(case_id), await here.client().names())
         headline("8. The department does it (ID-3)")
         await done(here, client, outside, case_id)
         headline("9. What happened in the first case, by clause")
         say(OTHER_CLOCK)
-        print_timeline(await here.reader.timeline(case_id), await here.reader.names(), moved=True)
+        print_timeline(await here.client().timeline(case_id), await here.client().names(), moved=True)
         headline("10. The audit trail")
         await show_audit(here)

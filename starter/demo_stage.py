@@ -24,7 +24,7 @@ from runtime.local import down, local_services, up
 from runtime.processes import free_port
 from runtime.settings import Role, Settings
 from starter.cli_world import Office, console
-from starter.gateway import Answer, LocalLogin
+from starter.client import every_step
 from starter.imports import Kind, import_file
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
@@ -109,13 +109,13 @@ async def waits_for(here: Office, case_id: str, step_id: str, chased: int = 0) -
     """Waits until the step is asked (and was chased so often), and says who must act, by when and why then."""
     end = time.monotonic() + STEP_WITHIN
     while True:
-        found = [row for row in await here.reader.open_steps(case_id=case_id) if row.step.step_id == step_id]
+        found = [row for row in await every_step(here.client(), case_id=case_id) if row.step.step_id == step_id]
         if found and found[0].step.chased >= chased:
             break
         if time.monotonic() > end:
             raise HoldfastError(f"{case_id} never waited for {step_id}: see .holdfast/demo/logs/worker-sops.log")
         await asyncio.sleep(0.05)
-    step, names = found[0].step, await here.reader.names()
+    step, names = found[0].step, await here.client().names()
     reminded = f" (reminded {step.chased}x)" if step.chased else ""
     say(f"  {names.get(step.owner, step.owner)} must act: {step.waiting_for} [{step.step_id}]{reminded}")
     say(f"    by {in_zone(step.deadline.due)}; {step.deadline.why(names=names)}")
@@ -131,13 +131,9 @@ async def until(met: Callable[[], Awaitable[bool]], otherwise: str) -> None:
 
 
 async def signed(here: Office, case_id: str, step_id: str, kind: ActKind, payload: dict[str, Any], who: str) -> None:
-    gateway = await here.gateway()
-    told(await gateway.complete(case_id, step_id, kind, payload, LocalLogin(who)), who)
-
-
-def told(answer: Answer, who: str) -> None:
-    if not answer.outcome.accepted:
-        raise HoldfastError(f"{who}'s act was not accepted: {answer.outcome}")
+    done = await here.client(who).act(case_id, step_id, kind, payload)
+    if done.state != "accepted":
+        raise HoldfastError(f"{who}'s act was not accepted: {done}")
     say(f"    signed by {who}, checked and stored")
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from domain.errors import Refused
-from starter.gateway import Gateway, LocalLogin, Login
+from starter.client import DirectClient
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 async def with_evidence(
-    gateway: Gateway, step: tuple[str, str], found: Sequence[Mapping[str, Any]], folder: Path, by: LocalLogin | Login
+    client: DirectClient, step: tuple[str, str], found: Sequence[Mapping[str, Any]], folder: Path
 ) -> list[dict[str, Any]]:
     """The findings with each evidence file (a path from `folder`) kept and replaced by its SHA-256.
 
@@ -23,7 +23,7 @@ async def with_evidence(
     contents = {name: await asyncio.to_thread(_content, folder, name) for name in files}
     kept: dict[str, str] = {}
     for name, content in contents.items():
-        kept[name] = await gateway.keep_evidence(*step, content, by, name=Path(name).name)
+        kept[name] = await client.keep_evidence(*step, content, name=Path(name).name)
     return [{**one, "evidence": [kept.get(name, name) for name in _names(one)]} for one in found]
 
 

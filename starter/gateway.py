@@ -4,7 +4,7 @@ The only holder of the private key. What is signed comes from the tables, never 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -186,22 +186,6 @@ class Gateway:
         body = self._signed_by(wanted, login, now).model_copy(update={"subject_sha256": present.sha256})
         return await self._orders.record(signed_act(self._signer, body, given.result))
 
-    async def claim(self, case_id: str, step_id: str, by: LocalLogin | Login) -> Answer:
-        return await self.complete(case_id, step_id, ActKind.CLAIM, {}, by)
-
-    async def release(self, case_id: str, step_id: str, by: LocalLogin | Login) -> Answer:
-        return await self.complete(case_id, step_id, ActKind.RELEASE, {}, by)
-
-    async def reassign(self, case_id: str, step_id: str, to: str, by: LocalLogin | Login) -> Answer:
-        return await self.complete(case_id, step_id, ActKind.REASSIGN, {"to": to}, by)
-
-    async def findings(
-        self, case_id: str, step_id: str, found: Sequence[Mapping[str, Any]], by: LocalLogin | Login
-    ) -> Answer:
-        """All findings in one go, as `parse_findings_csv` and `parse_findings_json` give them (RL-4)."""
-        payload = {"findings": [dict(one) for one in found]}
-        return await self.complete(case_id, step_id, ActKind.FINDINGS, payload, by)
-
     async def put_down(
         self, case_id: str, step_id: str, finding: Mapping[str, Any], by: LocalLogin | Login
     ) -> tuple[int, int]:
@@ -221,7 +205,8 @@ class Gateway:
 
     async def complete_drafted(self, case_id: str, step_id: str, by: LocalLogin | Login) -> Answer:
         """Signs the findings put down lead by lead. Raises Refused `leads-do-not-fit` while some are missing."""
-        return await self.findings(case_id, step_id, list((await self.drafted(case_id, step_id)).values()), by)
+        found = list((await self.drafted(case_id, step_id)).values())
+        return await self.complete(case_id, step_id, ActKind.FINDINGS, {"findings": found}, by)
 
     async def keep_evidence(
         self, case_id: str, step_id: str, content: bytes, by: LocalLogin | Login, *, name: str

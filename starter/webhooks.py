@@ -4,7 +4,8 @@ A webhook is a hint. Nothing of what it says is acted on: the case, or the door,
 signs nothing, opens no address that it names, and comes nowhere near money.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -39,6 +40,10 @@ KEEPERS = "intake-and-operations"
 A_WHILE = timedelta(minutes=10)
 """So long whoever made a task has to put people and a day on it, before Holdfast looks."""
 AT_ONCE = timedelta(0)
+WITHIN = {"teamwork": 4.0, "tickets": 8.0, "slack": 2.5, "whatsapp": 4.0}
+"""How long each vendor is let wait, in seconds: Teamwork gives up after 5, Zendesk after 10, Slack after 3, and Meta
+is said to after 5. Whoever was told to come again does; whoever gave up may not.
+"""
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _STATUS = {
     WebhookDoubt.NO_SECRET: 403,
@@ -67,16 +72,20 @@ class Webhooks:
     def __init__(self, house: House) -> None:
         self._settings, self._hints = house.settings, PostgresHints(house.pool, house.vault)
         self._requests = house.request_door
+        self._under_way: set[asyncio.Task[Response]] = set()
 
     def taking(
         self, vendor: str, most: int, take: Callable[[Request, bytes], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
-        """What every door does: the size first, then whose it is, and an answer only after the commit."""
+        """What every door does: the size first, then whose it is; an answer after the commit, in the vendor's time."""
+
+        async def taken(request: Request) -> Response:
+            raw = await _body(request, most)
+            return await take(request, raw) if raw is not None else _answer(413, "too-large")
 
         async def endpoint(request: Request) -> Response:
             try:
-                raw = await _body(request, most)
-                return await take(request, raw) if raw is not None else _answer(413, "too-large")
+                return await self._in_time(vendor, taken(request))
             except ClientDisconnect:
                 return _answer(400, "cut-short")
             except DatabaseError as error:
@@ -84,6 +93,23 @@ class Webhooks:
                 return _answer(503, "unavailable", {"Retry-After": "30"})
 
         return endpoint
+
+    async def _in_time(self, vendor: str, work: Coroutine[None, None, Response]) -> Response:
+        """What takes too long is given up and comes again; a commit that was under way makes that a repetition."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        await asyncio.wait({task}, timeout=WITHIN[vendor])
+        if task.done():
+            return task.result()
+        task.cancel()
+        log.warning("a webhook could not be taken in its vendor's time", vendor=vendor)
+        return _answer(503, "too-slow", {"Retry-After": "30"})
+
+    def _ended(self, task: asyncio.Task[Response]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # of what was given up, nobody asks
 
     async def teamwork(self, request: Request, raw: bytes) -> Response:
         event = read_teamwork(request.headers, raw, self._settings.webhook_secrets("teamwork"))

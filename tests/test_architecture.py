@@ -41,6 +41,22 @@ def test_functions_are_short() -> None:
     assert lengths[int(len(lengths) * 0.9)] <= 30
 
 
+def test_doors_ask_the_gateway_by_the_one_client() -> None:
+    """Whoever acts, opens or reads a case does so by `starter/client.py`; two modules beside it make what it needs."""
+    made = {"client.py", "cli_world.py", "pages/house.py"}
+    using = {
+        path.relative_to(ROOT / "starter").as_posix(): names
+        for path in (ROOT / "starter").rglob("*.py")
+        if (names := _imported(path) & {"starter.gateway.Gateway", "adapters.postgres.reader.CaseReader"})
+    }
+    assert set(using) == made, using
+
+
+def _imported(path: Path) -> set[str]:
+    nodes = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom))
+    return {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+
+
 def test_package_inits_are_empty() -> None:
     """A re-exporting package would run its siblings again inside every workflow sandbox."""
     full = [str(path) for room in PRODUCT for path in (ROOT / room).rglob("__init__.py") if path.read_text().strip()]

@@ -1,7 +1,7 @@
 """Read models for the CLI and pages: lists of cases and steps, and one case's timeline, opened for who may see it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -173,13 +173,6 @@ class CaseReader:
             effects = await _effects(conn, case_id)
         return CaseDetail(_case(row), view, tuple(map(_step, steps)), tuple(map(_lead, leads)), effects)
 
-    async def open_steps(
-        self, *, roles: Sequence[str] = (), person: str = "", case_id: str = ""
-    ) -> tuple[StepRow, ...]:
-        """Open steps, the first due first: of any of the roles' queues, or owned by the person; no filter: all."""
-        async with transaction(self._pool, reading=True) as conn:
-            return tuple(_step(row) for row in await conn.fetch(_OPEN_STEPS, list(roles), person, case_id))
-
     async def list_steps(self, *, cursor: str = "", limit: int = 50, **filters: Unpack[StepFilters]) -> StepPage:
         """Open steps that match every filter given, the first due first. Raises Refused `bad-cursor`."""
         listed = ("steps", *_asked(filters))
@@ -246,9 +239,6 @@ _CASES = (
 _STEPS = "SELECT s.case_id, c.client_id, s.view, s.state FROM case_steps s JOIN cases c USING (case_id)"
 _HELD_BY = f"""{_STEPS} WHERE s.state = 'open' AND ($2 = '' OR s.case_id = $2)
     AND (s.claimed_by = $1 OR (s.claimed_by = '' AND s.view ->> 'reassigned_to' = $1))
-    ORDER BY s.due_at, s.case_id, s.step_id"""
-_OPEN_STEPS = f"""{_STEPS} WHERE s.state = 'open' AND ($3 = '' OR s.case_id = $3)
-    AND ((cardinality($1::text[]) = 0 AND $2 = '') OR s.role = ANY($1) OR ($2 <> '' AND s.owner = $2))
     ORDER BY s.due_at, s.case_id, s.step_id"""
 
 

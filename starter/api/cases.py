@@ -22,7 +22,7 @@ from domain.rules.acts import refuse
 from domain.rules.authority import ACT_RULES
 from starter.api.caller import Acts, Reads, Starts
 from starter.api.problems import ProblemError
-from starter.client import API, MOST_ROWS, Acted, Started, case_path
+from starter.client import API, MOST_ROWS, Acted, Shown, Started, case_path
 from starter.openings import MisreadError, Opening, faults
 
 
@@ -74,6 +74,7 @@ CaseId = Annotated[
     ),
 ]
 StepId = Annotated[str, Path(min_length=1, max_length=200, description="A step's id.", examples=["investigate"])]
+Kind = Annotated[str, Path(min_length=1, max_length=100, description="A kind of act.", examples=["step.claim"])]
 
 
 class _Page(BaseModel):
@@ -109,6 +110,11 @@ class ActIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     kind: str = Field(min_length=1, max_length=100, examples=["step.done"])
     payload: dict[str, Any] = Field(default_factory=dict[str, Any], examples=[{"note": "The page is live."}])
+    shown: str = Field(
+        default="",
+        pattern="^([0-9a-f]{64})?$",
+        description="The `sha256` of what the act is about, as it was shown: if that has changed, nothing is signed.",
+    )
 
 
 class FoundCase(BaseModel):
@@ -176,6 +182,16 @@ async def list_steps(caller: Reads, query: Annotated[StepQuery, Query()]) -> Ste
     )  # fmt: skip
 
 
+@routes.get(
+    "/cases/{case_id:case}/steps/{step_id}/acts/{kind}",
+    summary="What an act would be about, and why it would be refused now",
+)
+async def show_act(caller: Reads, case_id: CaseId, step_id: StepId, kind: Kind) -> Shown:
+    """Of the kinds that a key may sign; `code` is "" if nothing speaks against it."""
+    _without_money(kind)
+    return await caller.client.show(_id(case_id), step_id, kind)
+
+
 @routes.post(
     "/cases/{case_id:case}/steps/{step_id}/acts",
     summary="Do what a step asks for, or take it, give it back, hand it on",
@@ -187,12 +203,17 @@ async def act(caller: Acts, case_id: CaseId, step_id: StepId, request: Request) 
     """Never with money in it: that is refused with `money-needs-a-person`, whatever the key's scopes."""
     once = idempotency_key(request) if IDEMPOTENCY in request.headers else ""
     given = read_body(ActIn, await request.body())
-    if given.kind in ACT_RULES and ACT_RULES[ActKind(given.kind)].money:
-        raise refuse("money-needs-a-person")
-    done = await caller.client.act(_id(case_id), step_id, given.kind, given.payload, once=once)
+    _without_money(given.kind)
+    done = await caller.client.act(_id(case_id), step_id, given.kind, given.payload, once=once, shown=given.shown)
     if done.state == "refused":
         raise Refused(done.code, done.sentence)
     return _answer(Acted, done, 202 if done.state == "waiting" else 200, _replayed(done))
+
+
+def _without_money(kind: str) -> None:
+    """Raises Refused `money-needs-a-person`."""
+    if kind in ACT_RULES and ACT_RULES[ActKind(kind)].money:
+        raise refuse("money-needs-a-person")
 
 
 def starts(opening: Opening[BaseModel]) -> APIRouter:

@@ -16,7 +16,6 @@ from adapters.postgres.my_work import MyWork
 from adapters.postgres.operations import Operations
 from adapters.postgres.page_reader import PageReader
 from adapters.postgres.pool import Pool
-from adapters.postgres.reader import CaseReader
 from adapters.postgres.request_view import RequestViews
 from adapters.postgres.web_sessions import WebSessions
 from runtime.settings import Settings
@@ -39,21 +38,20 @@ class House:
     def gateway(self) -> Gateway:
         return Gateway(self.pool, self.vault, self.client, self.settings)
 
-    def client_for(self, by: Login, key: str = "") -> DirectClient:
-        """Holdfast as somebody who has signed in asks it; `key`: the API key's name, if it is one."""
+    def client_for(self, by: Login, key: str = "", opener: str = "") -> DirectClient:
+        """Holdfast as somebody who has signed in asks it; `key`: the API key's name, if it is one.
+
+        `opener`: what the audit trail calls whoever opens a case.
+        """
 
         async def gateway() -> Gateway:
             return self.gateway
 
-        return DirectClient(self.pool, self.vault, self.settings, gateway, by=by, key=key)
+        return DirectClient(self.pool, self.vault, self.settings, gateway, by=by, key=key, opener=opener)
 
     @cached_property
     def letters(self) -> PostgresLetters:
         return PostgresLetters(self.pool, self.vault, self.settings)
-
-    @cached_property
-    def cases(self) -> CaseReader:
-        return CaseReader(self.pool, self.vault)
 
     @cached_property
     def pages(self) -> PageReader:

@@ -41,14 +41,13 @@ async def open_request(who: Who, sent: Form) -> Response:
     """The same form sent twice is one request: a hidden reference names it."""
     given = {name: text_of(sent, name) for name in (*_FIELDS, "reference")}
     try:
-        by = f"{who.person_id} ({who.login.auth})"
-        accepted = await who.house.request_door.open(_request(who, given), by=by)
+        started = await who.client.start("department-requests", _request(who, given))
     except ValidationError as error:
         return await _form(who, given, _problems(error))
     except Refused as error:
         problem = {_FIELD_OF.get(error.code, ""): _WORDS.get(error.code, _sentence(str(error)))}
         return await _form(who, given, problem)
-    return RedirectResponse(case_url(accepted.case_id), 303)
+    return RedirectResponse(case_url(started.case_id), 303)
 
 
 def _request(who: Visitor, given: Mapping[str, str]) -> OpenRequest:

@@ -26,8 +26,8 @@ from domain.rules.answer import valid_leads
 from domain.sops.texts import INSTRUCTIONS
 from domain.subject import Subject, SubjectLine
 from domain.texts import digest
+from starter.client import Acted
 from starter.evidence_types import ACCEPTED
-from starter.gateway import Answer
 from starter.pages import table
 from starter.pages.cases import came_in
 from starter.pages.instructions import Instructions, read_instructions
@@ -120,10 +120,10 @@ async def desk(who: Visitor, case_id: str, step_id: str) -> Desk:
     text = await house.letters.instructions(case_id, step_id) if known else row.step.waiting_for
     made = Desk(who, detail, row, facts, read_instructions(text))
     for kind in (*row.step.kinds, ActKind.CLAIM.value):
-        prepared = await house.gateway.prepare(case_id, step_id, kind, who.login)
-        made.subjects[kind] = prepared.subject
+        shown = await who.client.show(case_id, step_id, kind)
+        made.subjects[kind] = shown.subject
         if kind in row.step.kinds:
-            made.barred[kind] = prepared.code
+            made.barred[kind] = shown.code
     return made
 
 
@@ -266,7 +266,7 @@ def worth(lines: Sequence[SubjectLine]) -> str:
 
 async def _rows(made: Desk) -> list[table.Row]:
     lines = made.subjects[ActKind.FINDINGS].lines
-    draft = await made.who.house.gateway.drafted(made.case_id, made.step_id)
+    draft = await made.who.client.drafted(made.case_id, made.step_id)
     return table.drafted_rows(lines, draft, await made.who.house.pages.chats([line.lead_id for line in lines]))
 
 
@@ -303,24 +303,22 @@ async def _hand_in(made: Desk, rows: Sequence[table.Row]) -> Response:
     if made.who.must_sign_in_again(ActKind.FINDINGS):
         return _sign_in_first(made)
     try:
-        answer = await made.who.house.gateway.complete_drafted(made.case_id, made.step_id, made.who.login)
+        done = await made.who.client.hand_in(made.case_id, made.step_id)
     except Refused as error:
         return await render(made, status=409, rows=rows, complaint=str(error))
-    return _answered(made, ActKind.FINDINGS, answer)
+    return _answered(made, ActKind.FINDINGS, done)
 
 
-async def _decide(made: Desk, kind: str, sent: FormData) -> Answer:
+async def _decide(made: Desk, kind: str, sent: FormData) -> Acted:
     """Signs what was shown, or nothing: if it was changed since, it is shown again."""
     if kind not in {*made.kinds, *OWNERSHIP}:
         raise refuse("kind-not-asked")
     if kind == ActKind.CONFIRM:
         await _as_shown(made, sent)
-    gateway = made.who.house.gateway
-    signed = await gateway.sign(made.case_id, made.step_id, kind, _payload(made, kind, sent), made.who.login)
-    if kind not in OWNERSHIP and signed.subject.sha256 != text_of(sent, "subject"):
+    shown = "" if kind in OWNERSHIP else text_of(sent, "subject")
+    if not shown and kind not in OWNERSHIP:
         raise refuse("subject-changed")
-    await gateway.send(signed)
-    return Answer(signed, await gateway.outcome(signed))
+    return await made.who.client.act(made.case_id, made.step_id, kind, _payload(made, kind, sent), shown=shown)
 
 
 async def _as_shown(made: Desk, sent: FormData) -> None:
@@ -409,17 +407,17 @@ def _due(given: str) -> str:
         raise Refused("bad-moment", "Choose the new day and time.") from None
 
 
-def _answered(made: Desk, kind: str, answer: Answer, back: str = "") -> Response:
+def _answered(made: Desk, kind: str, done: Acted, back: str = "") -> Response:
     """After a POST always another page, so that a reload sends nothing again. `back` "work": to My work."""
-    if answer.outcome.state == "refused":
-        raise Refused(answer.outcome.code, answer.outcome.sentence)
-    here, jti = case_url(made.case_id), answer.signed.jti
+    if done.state == "refused":
+        raise Refused(done.code, done.sentence)
+    here, jti = case_url(made.case_id), done.jti
     if back == "work":
-        done = f"?case={quote(made.case_id, safe='')}&act={jti}"
-        return RedirectResponse("/" if kind in OWNERSHIP else f"/{done}", 303)
+        said = f"?case={quote(made.case_id, safe='')}&act={jti}"
+        return RedirectResponse("/" if kind in OWNERSHIP else f"/{said}", 303)
     if kind in OWNERSHIP:
         return RedirectResponse(made.url, 303)
-    proof = kind in _SHOWS_PROOF and answer.outcome.accepted
+    proof = kind in _SHOWS_PROOF and done.state == "accepted"
     return RedirectResponse(f"{here}/acts/{jti}" if proof else f"{here}?act={jti}", 303)
 
 

@@ -92,7 +92,7 @@ def posted_rows(rows: Sequence[Row], sent: FormData) -> None:
 
 async def keep_rows(who: Visitor, case_id: str, step_id: str, rows: Sequence[Row]) -> None:
     """Uploads what is new and puts down every row that changed; what is wrong is said beside its lead."""
-    draft = await who.house.gateway.drafted(case_id, step_id)
+    draft = await who.client.drafted(case_id, step_id)
     for row in rows:
         try:
             await _upload(who, case_id, step_id, row)
@@ -107,14 +107,14 @@ async def _upload(who: Visitor, case_id: str, step_id: str, row: Row) -> None:
         raise Refused("evidence-size", f"A lead has at most {MOST_EVIDENCE} pieces of evidence.")
     while row.files:
         found = await read_upload(row.files.pop(0))
-        sha = await who.house.gateway.keep_evidence(case_id, step_id, found.content, who.login, name=found.name)
+        sha = await who.client.keep_evidence(case_id, step_id, found.content, name=found.name)
         row.evidence = list(dict.fromkeys([*row.evidence, sha]))
 
 
 async def _keep(who: Visitor, case_id: str, step_id: str, row: Row) -> None:
     if not row.verdict or not row.reason:
         raise Refused("unfinished", "Choose a verdict and a reason, so that this can be kept.")
-    await who.house.gateway.put_down(case_id, step_id, row.finding, who.login)
+    await who.client.put_down(case_id, step_id, row.finding)
 
 
 def read_csv(content: bytes, rows: Sequence[Row]) -> None:

@@ -47,7 +47,7 @@ class Visitor:
 
     @property
     def client(self) -> DirectClient:
-        return self.house.client_for(self.login)
+        return self.house.client_for(self.login, opener=f"{self.person_id} ({Auth.OIDC})")
 
     @property
     def person_id(self) -> str:

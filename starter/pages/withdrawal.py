@@ -10,7 +10,7 @@ from domain.errors import Refused
 from domain.messages import ActKind
 from domain.rules.acts import refuse
 from domain.subject import Subject
-from starter.gateway import Answer, Prepared
+from starter.client import Acted
 from starter.pages.render import case_url, page, step_url
 from starter.pages.visitor import Form, Visitor, Who, sign_in_url, text_of
 
@@ -28,35 +28,34 @@ async def withdraw(who: Who, sent: Form, case_id: str, step_id: str) -> Response
     if who.must_sign_in_again(ActKind.WITHDRAW):
         return page("again.html", who, 401, target=here, link=sign_in_url(here, again=True))
     try:
-        answer = await _signed(who, case_id, step_id, text_of(sent, "reason"), text_of(sent, "approval"))
+        done = await _signed(who, case_id, step_id, text_of(sent, "reason"), text_of(sent, "approval"))
     except Refused as error:
         return await _render(who, case_id, step_id, 409, complaint=str(error), reason=text_of(sent, "reason"))
-    jti = answer.signed.jti
-    return RedirectResponse(f"{case_url(case_id)}/acts/{jti}" if answer.outcome.accepted else case_url(case_id), 303)
+    accepted = done.state == "accepted"
+    return RedirectResponse(f"{case_url(case_id)}/acts/{done.jti}" if accepted else case_url(case_id), 303)
 
 
 def withdraw_url(case_id: str, step_id: str) -> str:
     return f"{step_url(case_id, step_id)}/withdraw"
 
 
-async def _signed(who: Visitor, case_id: str, step_id: str, reason: str, shown: str) -> Answer:
+async def _signed(who: Visitor, case_id: str, step_id: str, reason: str, shown: str) -> Acted:
     """Takes back the approval that was shown, or nothing."""
     approval = await approval_of(who, case_id, step_id)
     if approval is None or approval.row.jti != shown:
         raise refuse("nothing-to-withdraw")
-    gateway = who.house.gateway
-    answer = await gateway.complete(case_id, step_id, ActKind.WITHDRAW, {"reason": reason}, who.login)
-    if answer.outcome.state == "refused":
-        raise Refused(answer.outcome.code, answer.outcome.sentence)
-    return answer
+    done = await who.client.act(case_id, step_id, ActKind.WITHDRAW, {"reason": reason})
+    if done.state == "refused":
+        raise Refused(done.code, done.sentence)
+    return done
 
 
 async def _render(who: Visitor, case_id: str, step_id: str, status: int = 200, **more: Any) -> Response:
     """Raises Refused `unknown-case` or `unknown-step`."""
-    prepared: Prepared = await who.house.gateway.prepare(case_id, step_id, ActKind.WITHDRAW, who.login)
+    code = (await who.client.show(case_id, step_id, ActKind.WITHDRAW)).code
     approval = await approval_of(who, case_id, step_id)
     values: dict[str, Any] = {"complaint": "", "reason": ""} | more
-    values["code"] = prepared.code or ("" if approval else "nothing-to-withdraw")
+    values["code"] = code or ("" if approval else "nothing-to-withdraw")
     values["approval"], values["stale"] = approval, who.must_sign_in_again(ActKind.WITHDRAW)
     values["subject"] = Subject.model_validate_json(approval.row.subject) if approval else None
     values["detail"] = await who.client.case(case_id)

@@ -120,10 +120,10 @@ async def test_a_signed_act_is_accepted_and_answered(agency: Agency, gateway: St
 
 
 async def test_claim_release_and_reassign(agency: Agency, gateway: StraightGateway) -> None:
-    assert (await gateway.claim(CASE, "investigate", ANN)).outcome.accepted
+    assert (await gateway.complete(CASE, "investigate", "step.claim", {}, ANN)).outcome.accepted
     await refused("belongs-to-another", gateway.complete(CASE, "investigate", "return.findings", GOOD, BOB))
-    assert (await gateway.release(CASE, "investigate", ANN)).outcome.accepted
-    assert (await gateway.reassign(CASE, "investigate", "bob", ANN)).outcome.accepted
+    assert (await gateway.complete(CASE, "investigate", "step.release", {}, ANN)).outcome.accepted
+    assert (await gateway.complete(CASE, "investigate", "step.reassign", {"to": "bob"}, ANN)).outcome.accepted
     assert (await gateway.complete(CASE, "investigate", "return.findings", GOOD, BOB)).outcome.accepted
 
 

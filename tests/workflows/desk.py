@@ -10,7 +10,6 @@ from temporalio.client import WorkflowHandle
 
 from adapters.postgres.crypto import DEPLOYMENT, Vault, load_master
 from adapters.postgres.pool import transaction
-from adapters.postgres.reader import CaseReader
 from domain.department_request import RequestOutcome, Source
 from domain.messages import Fact, FactKind
 from starter.requests import OpenRequest, RequestDoor
@@ -109,14 +108,16 @@ class Desk:
             "title": "Pause the brand campaign",
             **more,
         }
-        accepted = await self.door.open(OpenRequest.model_validate(given), source)
+        if source is Source.PERSON:
+            case_id = (await self.agency.asks().start("department-requests", given)).case_id
+        else:
+            case_id = (await self.door.open(OpenRequest.model_validate(given), source)).case_id
         await self.agency.take_in()
-        return accepted.case_id
+        return case_id
 
     async def lines(self, case_id: str) -> list[str]:
         """What the case's timeline says, in order."""
-        vault = Vault(load_master(self.agency.settings.keys_dir))
-        return [line.text for line in await CaseReader(self.agency.door_pool, vault).timeline(case_id)]
+        return [line.text for line in await self.agency.asks().timeline(case_id)]
 
     def handle(self, case_id: str) -> WorkflowHandle[DepartmentRequest, RequestOutcome]:
         return self.agency.client.get_workflow_handle_for(DepartmentRequest.run, case_id)

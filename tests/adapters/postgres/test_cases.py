@@ -1,13 +1,14 @@
 import asyncio
 import json
 from datetime import timedelta
+from typing import Unpack
 
 import pytest
 
 from adapters.postgres.cases import PostgresCases
 from adapters.postgres.crypto import Vault
 from adapters.postgres.pool import Pool, transaction
-from adapters.postgres.reader import CaseReader
+from adapters.postgres.reader import CaseReader, StepFilters
 from domain.case import CaseEvent, CaseStatus, EventKind
 from domain.errors import Permanent, Refused
 from domain.return_lead import Billing, BillingState, ClaimProblem, LeadBilling, LeadClaim, Triage
@@ -55,7 +56,7 @@ async def test_a_step_that_a_view_does_not_name_is_done(cases: PostgresCases, re
     shown = await reader.case(CASE)
     assert [one.state for one in shown.steps] == ["done"]
     assert (shown.row.owner, shown.row.waiting_for, shown.row.due_at) == ("holdfast", "settling", None)
-    assert await reader.open_steps() == ()
+    assert (await reader.list_steps()).rows == ()
 
 
 async def test_an_older_view_that_comes_late_changes_nothing_but_its_events_are_told(
@@ -64,7 +65,7 @@ async def test_an_older_view_that_comes_late_changes_nothing_but_its_events_are_
     await cases.record(view(step(), version=1), [event("one")])
     await cases.record(view(step("confirm"), version=3), [event("three", minutes=3)])
     await cases.record(view(step(), version=2), [event("two", minutes=2)])
-    assert [one.step.step_id for one in await reader.open_steps()] == ["confirm"]
+    assert [one.step.step_id for one in (await reader.list_steps()).rows] == ["confirm"]
     assert [line.text for line in await reader.timeline(CASE)] == ["one", "three", "two"]
 
 
@@ -73,7 +74,7 @@ async def test_views_in_any_order_end_as_the_newest(cases: PostgresCases, reader
     shuffled = sorted(views, key=lambda one: one.version * 7 % 12)
     await cases.record(view(step("step.0"), version=0), [])  # whoever writes a view finds the case that a door took in
     await asyncio.gather(*(cases.record(one, [event(f"{one.version}")]) for one in shuffled))
-    assert [one.step.step_id for one in await reader.open_steps()] == ["step.12"]
+    assert [one.step.step_id for one in (await reader.list_steps()).rows] == ["step.12"]
     assert len(await reader.timeline(CASE)) == 12
 
 
@@ -81,9 +82,9 @@ async def test_a_done_step_comes_back_only_when_it_is_asked_anew(cases: Postgres
     await cases.record(view(step(), version=1), [])
     await cases.record(view(version=2), [])
     await cases.record(view(step(), version=3), [])
-    assert await reader.open_steps() == ()
+    assert (await reader.list_steps()).rows == ()
     await cases.record(view(step(asked_at=NOW + timedelta(hours=1)), version=4), [])
-    assert [one.step.step_id for one in await reader.open_steps()] == ["investigate"]
+    assert [one.step.step_id for one in (await reader.list_steps()).rows] == ["investigate"]
 
 
 async def test_recording_the_same_again_tells_it_once(cases: PostgresCases, reader: CaseReader) -> None:
@@ -291,13 +292,13 @@ async def test_lists_filter_and_page(cases: PostgresCases, reader: CaseReader) -
 async def test_open_steps_of_a_queue_or_a_person(cases: PostgresCases, reader: CaseReader) -> None:
     await cases.record(view(step(hours=72), step("mine", hours=24, claimed_by="p-1")), [])
 
-    async def ids(**wanted: object) -> list[str]:
-        return [one.step.step_id for one in await reader.open_steps(**wanted)]  # type: ignore[arg-type]
+    async def ids(**wanted: Unpack[StepFilters]) -> list[str]:
+        return [one.step.step_id for one in (await reader.list_steps(**wanted)).rows]
 
     assert await ids() == ["mine", "investigate"]
-    assert await ids(person="p-1") == ["mine"]
-    assert await ids(roles=["team:return-leads"]) == ["mine", "investigate"]
-    assert await ids(roles=["team:accounts"]) == []
+    assert await ids(owner="p-1") == ["mine"]
+    assert await ids(role="team:return-leads") == ["mine", "investigate"]
+    assert await ids(role="team:accounts") == []
     assert await ids(case_id="another") == []
 
 

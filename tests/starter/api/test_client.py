@@ -10,25 +10,15 @@ import pytest
 from domain.errors import HoldfastError, Refused
 from runtime.processes import free_port
 from runtime.settings import Settings
-from starter.client import Client, DirectClient, HttpClient, NotReachedError, every_step
-from starter.gateway import Gateway, LocalLogin
-from tests.agency import CLIENT, Agency
+from starter.client import Client, HttpClient, NotReachedError, every_step
+from tests.agency import CLIENT
 from tests.starter.api.office import ApiOffice
 from tests.starter.api.test_cases import opened
 from tests.starter.cli import Said, holdfast
 
 
-def beside_the_tables(agency: Agency, person: str = "P-1") -> DirectClient:
-    vault = agency.door.intake._vault
-
-    async def gateway() -> Gateway:
-        return Gateway(agency.door_pool, vault, agency.client, agency.settings)
-
-    return DirectClient(agency.door_pool, vault, agency.settings, gateway, by=LocalLogin(person))
-
-
 async def both(api: ApiOffice) -> tuple[Client, Client]:
-    return beside_the_tables(api.agency), await api.client("P-1")
+    return api.agency.asks("P-1"), await api.client("P-1")
 
 
 async def code_of(work: Any) -> str:
@@ -98,6 +88,43 @@ async def test_who_is_not_there_is_told_so(api: ApiOffice) -> None:
     with pytest.raises(HoldfastError, match="not as Holdfast does"):
         await elsewhere.cases()
     await elsewhere.close()
+
+
+async def test_both_ways_show_what_an_act_is_about_and_sign_that_or_nothing(api: ApiOffice) -> None:
+    case_id = await opened(api, "L-1001")
+    here, there = await both(api)
+    shown = await here.show(case_id, "investigate", "step.claim")
+    assert await there.show(case_id, "investigate", "step.claim") == shown
+    assert (shown.code, shown.subject.step_id, shown.sha256) == ("", "investigate", shown.subject.sha256)
+    told = await there.show(case_id, "investigate", "step.waive")
+    assert (told.code, bool(told.sentence)) == ("auth-not-allowed", True)
+    for client in (here, there):
+        other = client.act(case_id, "investigate", "step.claim", {}, shown="0" * 64)
+        assert await code_of(other) == "subject-changed"
+        assert await code_of(client.show(case_id, "nothing", "step.claim")) == "unknown-step"
+        assert await code_of(client.show(case_id, "investigate", "step.dance")) == "unknown-kind"
+        assert (await client.act(case_id, "investigate", "step.claim", {}, shown=shown.sha256)).state == "accepted"
+        await client.act(case_id, "investigate", "step.release", {})
+    assert await code_of(there.show(case_id, "investigate", "return.findings")) == "money-needs-a-person"
+    nobody = await api.agency.asks().show(case_id, "investigate", "return.findings")
+    assert (nobody.code, nobody.subject.lead_ids) == ("who-are-you", ("L-1001",))
+
+
+async def test_what_only_a_person_signs_is_not_there_over_http(api: ApiOffice) -> None:
+    case_id = await opened(api, "L-1001", "L-1002")
+    here, there = await both(api)
+    robot = {"verdict": "valid", "reason": "spam", "text": "A robot filled in the form."}
+    for method in ("sign", "order", "keep_evidence", "drafted", "put_down", "hand_in"):
+        assert not hasattr(there, method)
+        assert hasattr(here, method)
+    desk = api.agency.asks("P-1")
+    assert await desk.put_down(case_id, "investigate", {"lead_id": "L-1001", **robot}) == (1, 2)
+    assert await code_of(desk.hand_in(case_id, "investigate")) == "leads-do-not-fit"
+    assert await desk.put_down(case_id, "investigate", {"lead_id": "L-1002", **robot}) == (2, 2)
+    assert set(await desk.drafted(case_id, "investigate")) == {"L-1001", "L-1002"}
+    assert (await desk.hand_in(case_id, "investigate")).state == "accepted"
+    assert await desk.drafted(case_id, "investigate") == {}
+    assert await code_of(api.agency.asks().hand_in(case_id, "investigate")) == "who-are-you"
 
 
 # The command line -----------------------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
 """Webhooks through the real process: what the vendors' stand-ins send, and what nobody but them would."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
+import random
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -14,11 +16,13 @@ from typing import Any
 import httpx2
 import pytest
 
+from adapters.postgres.pool import transaction
 from adapters.postgres.windows import PostgresWindows
 from domain import ids
 from domain.messages import ActKind
 from domain.rules.authority import ACT_RULES
 from simulators.webhooks import Hook
+from starter import webhooks
 from tests.starter.api.office import ApiOffice
 from tests.workflows.desk import LIST, Desk, furnish
 
@@ -242,6 +246,71 @@ async def test_three_hundred_repeats_at_once_are_one_and_a_flood_of_changes_tell
     assert {row[1] for row in rows} == {"task-changed", "coalesced"}
 
 
+VENDORS = ("teamwork", "tickets", "slack", "whatsapp")
+Sent = tuple[str, bytes, dict[str, str]]
+
+
+async def test_what_every_vendor_repeats_and_reorders_is_kept_once_each(desk: Desk, api: ApiOffice) -> None:
+    """Six events of each, each five times, all at once and in no order."""
+    events = [one for number in range(6) for one in _from_everyone(desk, api, {"number": number})]
+    sent = events * 5
+    random.Random(7).shuffle(sent)  # noqa: S311 - the same order every time
+    answers = await asyncio.gather(*(post(api, *one) for one in sent))
+    assert {one.status_code for one in answers} == {200}
+    for vendor in VENDORS:
+        assert len(await inbox(desk, vendor)) == 6, vendor
+    assert await desk.agency.database.value("SELECT count(*) FROM cases") == 0
+
+
+@pytest.mark.clause("ID-3")
+async def test_webhooks_that_come_late_repeated_and_in_the_wrong_order_tell_no_lie(desk: Desk) -> None:
+    """Completed and opened again, told the other way round: what counts is how the task is found."""
+    case_id = await desk.open()
+    await desk.agency.parked(case_id, "process")
+    task, hooks = desk.tasks()[0]["id"], desk.agency.outside.teamwork.hooks
+    hooks.set(hold=True, order="reversed", repeat=3)
+    desk.does("complete", task=task)
+    desk.does("reopen", task=task)
+    hooks.set(hold=False)
+    await hooks.idle()
+    await desk.agency.take_in()
+    await desk.agency.parked(case_id, "process")
+    assert (await desk.agency.view(case_id)).status == "open"
+    desk.does("complete", task=task)
+    await hooks.idle()
+    await desk.agency.take_in()
+    assert (await desk.result(case_id)).status == "done-in-teamwork"
+
+
+async def test_every_vendor_is_answered_in_its_time_however_slow_the_database_is(
+    desk: Desk, api: ApiOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = {"teamwork": 5, "tickets": 10, "slack": 3, "whatsapp": 5}
+    assert all(webhooks.WITHIN[vendor] < seconds for vendor, seconds in patient.items())
+    assert set(webhooks.WITHIN) == set(VENDORS)
+    sent = _from_everyone(desk, api, {})
+    with monkeypatch.context() as hurried:
+        hurried.setattr(webhooks, "WITHIN", dict.fromkeys(VENDORS, 0.3))
+        async with transaction(await desk.agency.database.pool("owner")) as conn:
+            await conn.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            answers = await asyncio.wait_for(asyncio.gather(*(post(api, *one) for one in sent)), 10)
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (503, "too-slow")
+        assert answer.headers["retry-after"]
+    assert [(await post(api, *one)).status_code for one in sent] == [200] * 4
+    assert [len(await inbox(desk, vendor)) for vendor in VENDORS] == [1] * 4
+
+
+async def test_a_body_that_drips_is_not_waited_for(desk: Desk, api: ApiOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "WITHIN", dict.fromkeys(VENDORS, 0.2))
+    host, _, port = api.address.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /webhooks/slack HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    await writer.drain()
+    assert b" 503 " in await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
+
+
 async def test_a_change_after_the_case_was_told_is_told_again(desk: Desk, api: ApiOffice) -> None:
     case_id = await desk.open()
     await desk.agency.parked(case_id, "process")
@@ -256,22 +325,33 @@ async def test_a_change_after_the_case_was_told_is_told_again(desk: Desk, api: A
     assert codes == ["task-changed", "task-changed"]
 
 
-NOT_TEAMWORKS: tuple[tuple[dict[str, Any], int, str], ...] = (
-    ({"x-projects-signature": ""}, 401, "unsigned"),
-    ({"x-projects-signature": "0" * 64}, 401, "bad-signature"),
-    ({"body": b'{"task": {"id": 8}}'}, 401, "bad-signature"),
-    ({"body": b"x" * 1_000_001}, 413, "too-large"),
-)
+SIGNATURE = {
+    "teamwork": ("x-projects-signature", "0" * 64),
+    "tickets": ("x-zendesk-webhook-signature", base64.b64encode(bytes(32)).decode()),
+    "slack": ("x-slack-signature", "v0=" + "0" * 64),
+    "whatsapp": ("x-hub-signature-256", "sha256=" + "0" * 64),
+}
 
 
-async def test_what_is_not_teamworks_is_refused_and_not_kept(desk: Desk, api: ApiOffice) -> None:
-    """Without a signature, with a bad one, with another body than the one that was signed, and larger than any is."""
-    good, headers = teamwork("7")
-    for changes, status, code in NOT_TEAMWORKS:
-        changed = {name: value for name, value in changes.items() if name != "body"}
-        answer = await post(api, "teamwork", changes.get("body", good), headers | changed)
-        assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert await inbox(desk, "teamwork") == []
+async def test_what_is_not_the_vendors_is_refused_and_not_kept(desk: Desk, api: ApiOffice) -> None:
+    """Without a signature, with a bad one, with a byte more than was signed, with another vendor's, and too large."""
+    for vendor, body, headers in _from_everyone(desk, api, {}):
+        name, wrong = SIGNATURE[vendor]
+        sent = {key.lower(): value for key, value in headers.items()}
+        without = {key: value for key, value in sent.items() if key != name}
+        large = b"x" * ((3_500_000 if vendor == "whatsapp" else 1_000_000) + 1)
+        for given, named, status, code in (
+            (body, without, 401, "unsigned"),
+            (body, sent | {name: wrong}, 401, "bad-signature"),
+            (body + b" ", sent, 401, "bad-signature"),
+            (body.replace(b'"', b' "', 1), sent, 401, "bad-signature"),
+            (large, sent, 413, "too-large"),
+        ):
+            answer = await post(api, vendor, given, named)
+            assert (answer.status_code, answer.json()["code"]) == (status, code), vendor
+        for other in set(VENDORS) - {vendor}:
+            assert (await post(api, other, body, sent)).status_code == 401, (vendor, other)
+    assert await desk.agency.database.value("SELECT count(*) FROM inbox") == 0
 
 
 async def test_signed_nonsense_is_refused(desk: Desk, api: ApiOffice) -> None:
@@ -319,8 +399,18 @@ async def test_no_address_that_a_webhook_names_is_opened(desk: Desk, api: ApiOff
         image = {"id": "wamid.I", "from": "1", "timestamp": "1", "type": "image", "image": {"link": address, "id": "1"}}
         meta = _meta(api, messages=[image])
         assert (await post(api, "whatsapp", meta, _meta_signed(meta))).status_code == 200
+        ticket = {"detail": {"id": "8", "url": address, "description": address}, "callback_url": address}
+        assert (await post(api, *_ticket(desk, "created", **ticket))).status_code == 200
         await desk.agency.take_in()
+        await desk.agency.database.execute("UPDATE looks SET next_at = now()")
+        assert await desk.agency.boards.look() == 2  # the task and the ticket, by their numbers at the vendors' address
         assert calls == []
+
+
+def _ticket(desk: Desk, what: str, **more: object) -> Sent:
+    body = json.dumps({"id": token_hex(4), "type": f"zen:event-type:ticket.{what}", "detail": {"id": "8"}} | more)
+    hook = Hook(f"zen:event-type:ticket.{what}", token_hex(4), body.encode())
+    return "tickets", hook.body, dict(desk.agency.outside.tickets.signed(hook, SECRET, datetime.now(UTC)))
 
 
 @asynccontextmanager
@@ -354,22 +444,17 @@ async def test_no_webhook_makes_an_act(desk: Desk, api: ApiOffice) -> None:
         assert (await post(api, vendor, b"{}", {})).status_code in {401, 404}
 
 
-def _from_everyone(desk: Desk, api: ApiOffice, act: dict[str, Any]) -> list[tuple[str, bytes, dict[str, str]]]:
+def _from_everyone(desk: Desk, api: ApiOffice, act: dict[str, Any]) -> list[Sent]:
     body, headers = teamwork("7", act=act, signal="act")
     text = json.dumps(act)
     slack = _slack_body({"type": "message", "channel": "C1", "user": "U1", "text": text, "act": act, "ts": "1.0"})
     message = {"id": f"wamid.{token_hex(4)}", "from": "1", "timestamp": "1", "type": "text", "text": {"body": text}}
     meta = _meta(api, messages=[message | {"act": act}])
-    ticket = json.dumps(
-        {"id": token_hex(4), "type": "zen:event-type:ticket.comment_added", "detail": {"id": "8"}, "act": act}
-    ).encode()
-    hook = Hook("zen:event-type:ticket.comment_added", token_hex(4), ticket)
-    signed = dict(desk.agency.outside.tickets.signed(hook, SECRET, datetime.now(UTC)))
     return [
         ("teamwork", body, headers),
         ("slack", slack, _slack_signed(slack)),
         ("whatsapp", meta, _meta_signed(meta)),
-        ("tickets", ticket, signed),
+        _ticket(desk, "comment_added", act=act),
     ]
 
 
