@@ -6,11 +6,14 @@ State lives in a JSON file (replaced atomically), the ledger beside it in `FILE.
 
 import argparse
 import asyncio
+import re
 import socket
 import struct
 import sys
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +33,7 @@ from runtime import exact_json
 TOKEN = "simulator"  # noqa: S105 - the stand-in's token is no secret
 LOOPBACK = "127.0.0.1"
 
+_MINUTE = 60
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 _LEDGER_HEADERS = ("content-type", "idempotency-key", "xero-tenant-id", "x-region")
 
@@ -79,6 +83,19 @@ class Answer:
         return Response(raw, self.status, dict(self.headers), media_type)
 
 
+Routes = Sequence[tuple[str, str, Callable[..., Answer]]]
+"""Method, a pattern of the path, and what answers, given the call and the groups of the pattern."""
+
+
+def routed(call: Call, routes: Routes) -> Answer | None:
+    """What the first route that fits makes of a call; None if none does."""
+    for method, pattern, work in routes:
+        found = re.fullmatch(pattern, call.path)
+        if found is not None and method == call.method:
+            return work(call, *found.groups())
+    return None
+
+
 class Fault(BaseModel):
     """A switch: the next `times` calls that match misbehave (None: until switched off).
 
@@ -110,13 +127,18 @@ class Fault(BaseModel):
 
 
 class Simulator(ABC):
-    """A vendor on loopback. Subclasses say what it answers; everything here may be read and switched in process too."""
+    """A vendor on loopback. Subclasses say what it answers; everything here may be read and switched in process too.
+
+    `rate_limit` is calls per minute, None: any number.
+    """
 
     name: str = "vendor"
 
-    def __init__(self, *, state_file: Path | None = None, token: str = TOKEN) -> None:
+    def __init__(self, *, state_file: Path | None = None, token: str = TOKEN, rate_limit: int | None = None) -> None:
         self.url = ""
         self.token = token
+        self.rate_limit = rate_limit
+        self._calls: deque[float] = deque()
         self.faults: list[Fault] = []
         self.closing = asyncio.Event()
         self.connections: dict[tuple[str, int], asyncio.Transport] = {}
@@ -148,6 +170,21 @@ class Simulator(ABC):
         """Has webhooks sent to an address on this machine. Raises BadSwitchError if the vendor sends none."""
         del secret
         raise BadSwitchError(f"{self.name} sends no webhooks, to {url} neither")
+
+    def over_limit(self) -> bool:
+        """Whether this call is one too many; it counts if it isn't."""
+        now = time.monotonic()
+        while self._calls and self._calls[0] <= now - _MINUTE:
+            self._calls.popleft()
+        if self.rate_limit is not None and len(self._calls) >= self.rate_limit:
+            return True
+        self._calls.append(now)
+        return False
+
+    @property
+    def wait(self) -> int:
+        """Seconds until there is room for a call again, 1 or more."""
+        return max(1, round(self._calls[0] + _MINUTE - time.monotonic())) if self._calls else 1
 
     async def aclose(self) -> None:
         """Ends what still runs when the server has ended."""

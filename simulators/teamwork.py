@@ -5,12 +5,9 @@
 
 import hashlib
 import hmac
-import re
 import sys
-import time
 from base64 import b64decode
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +18,10 @@ from pydantic import BaseModel, ValidationError
 
 from runtime import exact_json
 from simulators import teamwork_rules as rules
-from simulators.base import TOKEN, Answer, BadSwitchError, Call, main, serving
+from simulators.base import TOKEN, Answer, BadSwitchError, Call, Routes, main, routed, serving
 from simulators.webhooks import Hook, HookingSimulator
 
 _V3 = "/projects/api/v3"
-_MINUTE = 60
 _MOST_PER_PAGE = 500
 _ME = 1
 _WORDS = {"name": "name", "description": "description", "dueAt": "due_at", "priority": "priority"}
@@ -50,11 +46,6 @@ class TeamworkSimulator(HookingSimulator):
     """
 
     name = "Teamwork"
-
-    def __init__(self, *, state_file: Path | None = None, token: str = TOKEN, rate_limit: int | None = None) -> None:
-        super().__init__(state_file=state_file, token=token)
-        self.rate_limit = rate_limit
-        self._calls: deque[float] = deque()
 
     def fresh(self) -> dict[str, Any]:
         me = {"id": _ME, "firstName": "Holdfast", "lastName": "", "email": "holdfast@commversion.com", "deleted": False}
@@ -166,21 +157,12 @@ class TeamworkSimulator(HookingSimulator):
     def _refusal(self, call: Call) -> Answer | None:
         if _key_of(call) != self.token:
             return _error(call, 401, "Unauthorized")
-        if self._over_limit():
+        if self.over_limit():
             return self.failure(429)
         return _error(call, 400, "the body is no JSON") if call.malformed else None
 
-    def _over_limit(self) -> bool:
-        now = time.monotonic()
-        while self._calls and self._calls[0] <= now - _MINUTE:
-            self._calls.popleft()
-        if self.rate_limit is not None and len(self._calls) >= self.rate_limit:
-            return True
-        self._calls.append(now)
-        return False
-
     def _routed(self, call: Call) -> Answer:
-        routes: list[tuple[str, str, Callable[..., Answer]]] = [
+        routes: Routes = [
             ("POST", rf"{_V3}/tasklists/(\d+)/tasks\.json", self._create),
             ("PATCH", rf"{_V3}/tasks/(\d+)\.json", self._update),
             ("PUT", rf"{_V3}/tasks/(\d+)\.json", self._update),
@@ -193,11 +175,9 @@ class TeamworkSimulator(HookingSimulator):
             ("PUT", r"/tasks/(\d+)/complete\.json", self._complete),
             ("PUT", r"/tasks/(\d+)/uncomplete\.json", self._uncomplete),
         ]
-        for method, pattern, work in routes:
-            found = re.fullmatch(pattern, call.path)
-            if found is not None and method == call.method:
-                return work(call, *found.groups())
-        raise RefusedError(404, "no such endpoint")
+        if (answer := routed(call, routes)) is None:
+            raise RefusedError(404, "no such endpoint")
+        return answer
 
     def _create(self, call: Call, list_id: str) -> Answer:
         if list_id not in self.state["tasklists"]:

@@ -5,12 +5,9 @@
 
 import hashlib
 import hmac
-import re
 import sys
-import time
 from base64 import b64decode, b64encode
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +17,10 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runtime import exact_json
-from simulators.base import TOKEN, Answer, BadSwitchError, Call, main, serving
+from simulators.base import TOKEN, Answer, BadSwitchError, Call, Routes, main, routed, serving
 from simulators.webhooks import Hook, HookingSimulator
 
 _API = "/api/v2"
-_MINUTE = 60
 _MOST_PER_PAGE = 100
 _ME = 1
 _UNSETTLED = {"new", "open", "pending", "hold"}
@@ -90,11 +86,6 @@ class TicketsSimulator(HookingSimulator):
     """
 
     name = "Tickets"
-
-    def __init__(self, *, state_file: Path | None = None, token: str = TOKEN, rate_limit: int | None = None) -> None:
-        super().__init__(state_file=state_file, token=token)
-        self.rate_limit = rate_limit
-        self._calls: deque[float] = deque()
 
     def fresh(self) -> dict[str, Any]:
         me = {"id": _ME, "name": "Holdfast", "email": "holdfast@commversion.com", "role": "agent"}
@@ -202,23 +193,14 @@ class TicketsSimulator(HookingSimulator):
     def _refusal(self, call: Call) -> Answer | None:
         if _token_of(call) != self.token:
             return Answer(401, {"error": "Couldn't authenticate you"})
-        if self._over_limit():
+        if self.over_limit():
             return Answer(429, b"Number of allowed API requests per minute exceeded", headers={"retry-after": "7"})
         if call.malformed:
             return Answer(400, {"error": "Unprocessable", "description": "the body is no JSON"})
         return None
 
-    def _over_limit(self) -> bool:
-        now = time.monotonic()
-        while self._calls and self._calls[0] <= now - _MINUTE:
-            self._calls.popleft()
-        if self.rate_limit is not None and len(self._calls) >= self.rate_limit:
-            return True
-        self._calls.append(now)
-        return False
-
     def _routed(self, call: Call) -> Answer:
-        routes: list[tuple[str, str, Callable[..., Answer]]] = [
+        routes: Routes = [
             ("GET", rf"{_API}/tickets\.json", self._all),
             ("GET", rf"{_API}/tickets/(\d+)\.json", self._one),
             ("PUT", rf"{_API}/tickets/(\d+)\.json", self._update),
@@ -227,11 +209,9 @@ class TicketsSimulator(HookingSimulator):
             ("GET", rf"{_API}/search/export", self._searched),
             ("GET", rf"{_API}/users/show_many\.json", self._users),
         ]
-        for method, pattern, work in routes:
-            found = re.fullmatch(pattern, call.path)
-            if found is not None and method == call.method:
-                return work(call, *found.groups())
-        raise RefusedError(404, "InvalidEndpoint", "Not found")
+        if (answer := routed(call, routes)) is None:
+            raise RefusedError(404, "InvalidEndpoint", "Not found")
+        return answer
 
     def _one(self, _: Call, ticket_id: str) -> Answer:
         return Answer(200, {"ticket": self._shown(self._ticket(ticket_id))}, "read")

@@ -198,8 +198,8 @@ class Hooks:
 class HookingSimulator(Simulator):
     """A vendor that tells of its changes."""
 
-    def __init__(self, *, state_file: Path | None = None, token: str = TOKEN) -> None:
-        super().__init__(state_file=state_file, token=token)
+    def __init__(self, *, state_file: Path | None = None, token: str = TOKEN, rate_limit: int | None = None) -> None:
+        super().__init__(state_file=state_file, token=token, rate_limit=rate_limit)
         self.hooks = Hooks(self.signed)
 
     @abstractmethod

@@ -6,8 +6,6 @@
 import hashlib
 import re
 import sys
-import time
-from collections import deque
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,9 +53,7 @@ class XeroSimulator(Simulator):
         self, *, state_file: Path | None = None, token: str = TOKEN, tenant: str = TENANT, rate_limit: int | None = None
     ) -> None:
         self.tenant = tenant
-        self.rate_limit = rate_limit
-        self._calls: deque[float] = deque()
-        super().__init__(state_file=state_file, token=token)
+        super().__init__(state_file=state_file, token=token, rate_limit=rate_limit)
 
     def fresh(self) -> dict[str, Any]:
         return {"contacts": {}, "Invoices": {}, "CreditNotes": {}, "idempotency": {}}
@@ -138,23 +134,11 @@ class XeroSimulator(Simulator):
             return _unauthorised(401, "Unauthorized", "AuthenticationUnsuccessful")
         if call.headers.get("xero-tenant-id") != self.tenant:
             return _unauthorised(403, "Forbidden", "AuthenticationUnsuccessful")
-        if self._over_limit():
-            return Answer(429, headers={"retry-after": str(self._wait()), "x-rate-limit-problem": "minute"})
+        if self.over_limit():
+            return Answer(429, headers={"retry-after": str(self.wait), "x-rate-limit-problem": "minute"})
         if call.malformed:
             return Answer(400, {"ErrorNumber": 14, "Type": "PostDataInvalidException", "Message": "JSON was invalid"})
         return None
-
-    def _over_limit(self) -> bool:
-        now = time.monotonic()
-        while self._calls and self._calls[0] <= now - 60:
-            self._calls.popleft()
-        if self.rate_limit is not None and len(self._calls) >= self.rate_limit:
-            return True
-        self._calls.append(now)
-        return False
-
-    def _wait(self) -> int:
-        return max(1, round(self._calls[0] + 60 - time.monotonic())) if self._calls else 1
 
     def _idempotent(self, call: Call) -> Answer:
         key = call.headers.get("idempotency-key")

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from asyncpg import Record
 
 from adapters.postgres.calendars import snapshot, targets
-from adapters.postgres.crypto import DEPLOYMENT, Vault
-from adapters.postgres.intake import Arrival
+from adapters.postgres.crypto import Vault
+from adapters.postgres.intake import Arrival, decide_arrival, keep_arrival
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.starts import stamp
 from adapters.postgres.windows import PostgresWindows
@@ -18,7 +18,6 @@ from domain.intake import Handover, Signal, start_of
 from domain.messages import Fact, FactKind
 from domain.rules.calendar import Calendar, round_to_end_of_day
 from domain.rules.clock import TargetName
-from domain.texts import digest
 
 AT_ONCE = timedelta(0)
 SEEN = "seen"
@@ -187,14 +186,11 @@ class PostgresHints:
 
     async def _once(self, arrival: Arrival, then: Then) -> Taken:
         async with transaction(self._pool) as conn:
-            sealed = await self._vault.seal(conn, DEPLOYMENT, arrival.content)
-            values = (arrival.provider, arrival.event_id, digest(arrival.content), sealed)
-            inbox_id = await conn.fetchval(_INSERT, *values)
+            inbox_id = await keep_arrival(conn, self._vault, arrival, "ignored")
             if inbox_id is None:
                 return Taken("handed", "repeated", repeated=True)
             taken, handover = await then(conn, inbox_id)
-            shown = handover.model_dump(mode="json")
-            await conn.execute(_DECIDED, inbox_id, taken.state, shown, taken.case_id, taken.code)
+            await decide_arrival(conn, inbox_id, taken.state, handover, taken.case_id, taken.code)
             return taken
 
 
@@ -261,10 +257,6 @@ def _case(row: Record) -> OfCase:
     return OfCase(**{name: row[name] for name in names})
 
 
-_INSERT = """INSERT INTO inbox (provider, event_id, sha256, content_ct, state) VALUES ($1, $2, $3, $4, 'ignored')
-    ON CONFLICT (provider, event_id) DO NOTHING RETURNING inbox_id"""
-_DECIDED = """UPDATE inbox SET state = $2, action = $3, case_id = $4, code = $5, next_at = holdfast_now()
-    WHERE inbox_id = $1"""
 _NEWEST = "ORDER BY (status = 'open') DESC, opened_at DESC, case_id LIMIT 1"
 _OF_TASK = f"""
     SELECT c.* FROM cases c JOIN (

@@ -98,8 +98,7 @@ class PostgresIntake:
     async def _accept(
         self, conn: Connection, arrival: Arrival, sought: Sought, decide: Callable[[Known], Decision]
     ) -> Acceptance:
-        sealed = await self._vault.seal(conn, DEPLOYMENT, arrival.content)
-        inbox_id = await conn.fetchval(_INSERT, arrival.provider, arrival.event_id, digest(arrival.content), sealed)
+        inbox_id = await keep_arrival(conn, self._vault, arrival)
         if inbox_id is None:
             return await arrived_before(conn, arrival)
         await _alone(conn, sought.original_id or sought.message_id or arrival.event_id)
@@ -129,7 +128,7 @@ class PostgresIntake:
         else:
             case_id, handover, state = "", Handover(), "ignored"
         code = "coalesced" if state == "handed" else decision.code
-        await conn.execute(_DECIDED, inbox_id, state, handover.model_dump(mode="json"), case_id, code)
+        await decide_arrival(conn, inbox_id, state, handover, case_id, code)
         return Acceptance(inbox_id=inbox_id, state=state, code=code, case_id=case_id)
 
     async def open_case(self, conn: Connection, event_id: str, case: NewCase) -> tuple[str, Handover]:
@@ -216,7 +215,7 @@ class PostgresIntake:
                 case_id=case_id, workflow_id=row["workflow_id"], client_id=row["client_id"], is_open=False
             )
             linked, handover = await self.open_case(conn, event_id, opens(ended))
-            await conn.execute(_DECIDED, inbox_id, "accepted", handover.model_dump(mode="json"), linked, "case-ended")
+            await decide_arrival(conn, inbox_id, "accepted", handover, linked, "case-ended")
             return linked
 
     async def revive(self, inbox_id: int) -> bool:
@@ -237,7 +236,7 @@ class PostgresIntake:
 
 
 _KEPT = {"doubt", "loop_in", "leads", "problems", "reference", "note"}
-_INSERT = """INSERT INTO inbox (provider, event_id, sha256, content_ct, state) VALUES ($1, $2, $3, $4, 'accepted')
+_INSERT = """INSERT INTO inbox (provider, event_id, sha256, content_ct, state) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (provider, event_id) DO NOTHING RETURNING inbox_id"""
 _PROVIDER, _REPEATED = "api", "repeated"
 _ONCE = """INSERT INTO inbox (provider, event_id, sha256, state, content_ct) VALUES ($1, $2, $3, 'handed', $4)
@@ -293,6 +292,20 @@ async def _account_managers(conn: Connection, case: NewCase) -> list[str]:
     addresses = [one.lower() for one in (*case.thread.to, *case.thread.cc)]
     roles = [Role.ACCOUNT_MANAGER.value, Role.CSM.value]
     return [row["person_id"] for row in await conn.fetch(query, addresses, roles)]
+
+
+async def keep_arrival(conn: Connection, vault: Vault, arrival: Arrival, state: str = "accepted") -> int | None:
+    """The row of the inbox of something new, sealed; None if it came before. What becomes of it is yet to be said."""
+    sealed = await vault.seal(conn, DEPLOYMENT, arrival.content)
+    named = (arrival.provider, arrival.event_id, digest(arrival.content))
+    return await conn.fetchval(_INSERT, *named, sealed, state)
+
+
+async def decide_arrival(
+    conn: Connection, inbox_id: int, state: str, handover: Handover, case_id: str, code: str = ""
+) -> None:
+    """What became of a row, and what Temporal is to be told."""
+    await conn.execute(_DECIDED, inbox_id, state, handover.model_dump(mode="json"), case_id, code)
 
 
 async def once_only(conn: Connection, once: Once | None, accept: Callable[[], Awaitable[Acceptance]]) -> Acceptance:

@@ -4,14 +4,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from adapters.postgres.crypto import DEPLOYMENT, Vault
-from adapters.postgres.intake import Arrival, LostRowError, Once, arrived_before, once_only
+from adapters.postgres.crypto import Vault
+from adapters.postgres.intake import (
+    Arrival,
+    LostRowError,
+    Once,
+    arrived_before,
+    decide_arrival,
+    keep_arrival,
+    once_only,
+)
 from adapters.postgres.pool import Connection, Pool, transaction
 from adapters.postgres.starts import stamp
 from adapters.postgres.texts import keep_texts
 from domain.case import Request
 from domain.intake import Acceptance, Handover, start_of
-from domain.texts import digest
 
 R = TypeVar("R", bound=Request)
 
@@ -48,19 +55,16 @@ class PostgresOpenings:
 
     async def accept_in(self, conn: Connection, arrival: Arrival, make: Make[R]) -> Acceptance:
         """As `accept`, in a transaction of the caller's."""
-        sealed = await self._vault.seal(conn, DEPLOYMENT, arrival.content)
-        row = (arrival.provider, arrival.event_id, digest(arrival.content), sealed)
-        inbox_id = await conn.fetchval(_INBOX, *row)
+        inbox_id = await keep_arrival(conn, self._vault, arrival)
         if inbox_id is None:
             return await arrived_before(conn, arrival)
         opened = await make(conn)
         case_id = opened.request.case_id
         if not await self._insert(conn, opened):
-            await conn.execute(_DECIDED, inbox_id, "ignored", {}, case_id, "opened-before")
+            await decide_arrival(conn, inbox_id, "ignored", Handover(), case_id, "opened-before")
             return Acceptance(inbox_id=inbox_id, state="ignored", code="opened-before", case_id=case_id, repeated=True)
         start = start_of(opened.kind, opened.request, opened.summary)
-        handover = Handover(steps=(start,)).model_dump(mode="json")
-        await conn.execute(_DECIDED, inbox_id, "accepted", handover, case_id, "")
+        await decide_arrival(conn, inbox_id, "accepted", Handover(steps=(start,)), case_id)
         return Acceptance(inbox_id=inbox_id, state="accepted", case_id=case_id)
 
     async def started(self, case_id: str) -> dict[str, object]:
@@ -82,10 +86,6 @@ class PostgresOpenings:
         return True
 
 
-_INBOX = """INSERT INTO inbox (provider, event_id, sha256, content_ct, state) VALUES ($1, $2, $3, $4, 'accepted')
-    ON CONFLICT (provider, event_id) DO NOTHING RETURNING inbox_id"""
-_DECIDED = """UPDATE inbox SET state = $2, action = $3, case_id = $4, code = $5, next_at = holdfast_now()
-    WHERE inbox_id = $1"""
 _CASE = """
     INSERT INTO cases (case_id, workflow_id, kind, client_id, status, owner, waiting_for, request, linked_to, csm_id)
     VALUES ($1, $1, $2, $3, 'open', 'holdfast', 'starting', $4, $5, $6)

@@ -12,7 +12,6 @@ from starlette.responses import Response
 from adapters.postgres.my_work import Work, WorkRow
 from domain.texts import canonical, digest
 from starter.pages.render import LONDON, case_url, page
-from starter.pages.steps import IN_PLACE
 from starter.pages.visitor import Visitor, Who
 
 pages = APIRouter()
@@ -21,13 +20,12 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 
 @dataclass(frozen=True)
 class Card:
-    """A step on the page. `late`: it is overdue; `simple`: it is done here, without its own page."""
+    """A step on the page. `late`: it is overdue."""
 
     row: WorkRow
     whose: str  # mine, free, or a colleague's person id
     late: bool
     today: bool
-    simple: bool
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def _card(row: WorkRow, person_id: str, now: datetime) -> Card:
     step, due = row.step, row.step.deadline.due
     whose = "mine" if step.owner == person_id else "free" if step.owner == step.role else step.owner
     today = due.astimezone(LONDON).date() <= now.astimezone(LONDON).date()
-    return Card(row, whose, row.breached_at is not None or due < now, today, IN_PLACE.issuperset(step.kinds))
+    return Card(row, whose, row.breached_at is not None or due < now, today)
 
 
 def _seen(rows: Sequence[WorkRow]) -> str:

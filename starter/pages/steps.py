@@ -37,9 +37,7 @@ from starter.pages.visitor import Form, Visitor, Who, sign_in_url, text_of
 pages = APIRouter()
 _DECISIONS = {ActKind.APPROVE, ActKind.REJECT, ActKind.ASK_BACK}
 _SHOWS_PROOF = _DECISIONS | {ActKind.CONFIRM, ActKind.AUTHORISE, ActKind.DECLINE}
-_NOTED = {ActKind.DONE, ActKind.WAIVE, ActKind.RESEND, ActKind.PROCESSED, ActKind.TAKEN_OFF, ActKind.ALLOCATED}
-IN_PLACE = _NOTED | {ActKind.ROUTED, ActKind.ESTIMATED, ActKind.MARK}
-"""What is so simple that it is done where it is listed."""
+MOST_IN_PLACE = 20
 
 
 @dataclass
@@ -73,7 +71,8 @@ class Desk:
 
     @property
     def in_place(self) -> bool:
-        return IN_PLACE.issuperset(self.kinds)
+        """Whether it is done on My work, too: all but a long table."""
+        return ActKind.FINDINGS not in self.kinds or len(self.subject.lines) <= MOST_IN_PLACE
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -142,9 +141,10 @@ async def show(who: Who, case_id: str, step_id: str, saved: str = "") -> Respons
 
 @pages.get("/cases/{case_id:path}/steps/{step_id}/panel")
 async def panel(who: Who, case_id: str, step_id: str) -> Response:
-    """What My work shows below a step: the instructions, why it is due then, and what is simple is done there."""
+    """What My work shows below a step: the instructions, why it is due then, and there it is done."""
     made = await desk(who, case_id, step_id)
-    return page("panel.html", who, desk=made, back="work", **_BLANK, **await _shown(made))
+    shown = await _extras(made, {"rows": None}) if made.in_place else await _shown(made)
+    return page("panel.html", who, desk=made, back="work", **_BLANK, **shown)
 
 
 @pages.post("/cases/{case_id:path}/steps/{step_id}")
@@ -283,7 +283,7 @@ async def _table(made: Desk, sent: FormData, what: str) -> Response:
     if what == "preview" and not wrong:
         return await render(made, rows=rows, reply=await _reply(made, rows))
     if what == "hand-in" and not wrong:
-        return await _hand_in(made, rows)
+        return await _hand_in(made, rows, text_of(sent, "back"))
     if wrong:
         words = "Some rows could not be kept; each says why."
         return await render(made, status=422, rows=rows, complaint=words)
@@ -296,7 +296,7 @@ async def _reply(made: Desk, rows: Sequence[table.Row]) -> str:
     return await made.who.house.letters.drafted(made.case_id, findings, texts) if findings.findings else ""
 
 
-async def _hand_in(made: Desk, rows: Sequence[table.Row]) -> Response:
+async def _hand_in(made: Desk, rows: Sequence[table.Row], back: str) -> Response:
     if missing := [row.lead_id for row in rows if not row.done]:
         words = f"Not yet: {', '.join(missing)} {'has' if len(missing) == 1 else 'have'} no verdict and reason."
         return await render(made, status=422, rows=rows, complaint=words)
@@ -306,7 +306,7 @@ async def _hand_in(made: Desk, rows: Sequence[table.Row]) -> Response:
         done = await made.who.client.hand_in(made.case_id, made.step_id)
     except Refused as error:
         return await render(made, status=409, rows=rows, complaint=str(error))
-    return _answered(made, ActKind.FINDINGS, done)
+    return _answered(made, ActKind.FINDINGS, done, back)
 
 
 async def _decide(made: Desk, kind: str, sent: FormData) -> Acted:

@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from urllib.parse import quote
 
+import httpx2
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from starter.pages.render import case_url, step_url
-from tests.agency import CLIENT
+from tests.agency import CLIENT, add_lead, invoice
 from tests.pages.browser import PHONE, Screen, chromium, screen
 from tests.pages.town import Town, Visit
 from tests.standing import STRETCHES, stood_still
@@ -178,6 +180,63 @@ async def test_my_work_is_good_on_a_phone_and_a_step_is_done_there(desk: Desk, t
         await window.click("It is done")
         await expect(window.page.get_by_text("It was signed and sent")).to_be_visible()
         await expect(window.page.get_by_text("Call tracking on the new number")).to_be_hidden()
+
+
+async def _in_place(visit: Visit, case_id: str, step_id: str, kind: str, **given: str) -> httpx2.Response:
+    """As My work's panel of a step sends it; after it one is back there."""
+    assert case_id in (await visit.get("/")).text
+    page = step_url(case_id, step_id)
+    panel = f"{page}/panel?part=yes"
+    assert "How to do it" in (await visit.get(panel)).text
+    fields = await visit.fields(panel, kind)
+    assert fields["back"] == "work"
+    answer = await visit.post(page, fields | given)
+    assert answer.status_code == 303, answer.text
+    assert answer.headers["location"].startswith(f"/?case={quote(case_id, safe='')}&act=")
+    return answer
+
+
+async def test_a_return_is_investigated_approved_confirmed_and_authorised_on_my_work(
+    town: Town, browser: Browser
+) -> None:
+    leads = ("L-2001", "L-2002", "L-2003")
+    for lead in leads:
+        await add_lead(town.agency.database, town.agency.outside, lead, "200.00")
+    town.agency.outside.xero.seed(invoices=[invoice("INV-9", range(2001, 2004), net="166.67")])
+    case_id = await town.opened(*leads)
+    found = {f"{name}:{lead}": value for lead in leads for name, value in ROBOT.items()}
+    await _in_place(await town.signed_in("P-1"), case_id, "investigate", "table.hand-in", **found)
+    await town.agency.parked(case_id, "approval")
+    async with screen(browser, town.url, size=PHONE) as window:
+        await _signed_in(window, "Shobhit Patil")
+        await expect(window.page.get_by_text("What is approved")).to_be_visible()
+        for lead in leads:
+            await expect(window.page.get_by_role("row", name=lead)).to_be_visible()
+        await window.shoot("phone-my-work-approval")
+        await window.page.get_by_role("button", name="Approve £600").click()
+        await expect(window.page.get_by_text("It was signed and sent")).to_be_visible()
+    assert await town.acts(case_id, "return.approve") == 1
+    await town.agency.parked(case_id, "confirm")
+    await _in_place(await town.signed_in("P-2"), case_id, "confirm", "return.confirm")
+    await town.agency.parked(case_id, "authorise")
+    await _in_place(await town.signed_in("P-3"), case_id, "authorise", "return.authorise")
+    assert (await town.agency.result(case_id)).valid == 3
+
+
+ROBOT = {"verdict": "valid", "reason": "spam", "text": "A robot filled in the form."}
+
+
+async def test_what_was_refused_in_place_is_shown_on_the_steps_own_page(town: Town) -> None:
+    """An old sign-in signs nothing for money, there neither; another subject is shown anew."""
+    case_id, page = await town.investigated("L-1001", "L-1002")
+    tom = await town.signed_in("P-2")
+    fields = await tom.fields(f"{page}/panel?part=yes", "return.confirm")
+    other = await tom.post(page, fields | {"subject": "0" * 64})
+    assert (other.status_code, 'name="back" value="work"' in other.text) == (409, True)
+    await town.agency.database.shift(timedelta(minutes=16))
+    assert (await tom.post(page, fields)).status_code == 401
+    assert "/login/again?next=/" in (await tom.get(f"{page}/panel?part=yes")).text
+    assert await town.acts(case_id, "return.confirm") == 0
 
 
 async def test_without_javascript_every_step_is_a_link(desk: Desk, town: Town, browser: Browser) -> None:

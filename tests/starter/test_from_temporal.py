@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from domain.messages import ActKind, FactKind
+from domain.messages import ActKind, ClientMessage, Fact, FactKind, SignedAct
 from runtime.temporal_server import TemporalServer
 from starter.requests import OpenRequest
 from tests.agency import CLIENT, Agency
@@ -99,29 +99,68 @@ async def test_a_return_request_is_started_signalled_and_asked_the_same_way(agen
     assert await wire.attribute(case_id, "ClientId") == CLIENT
 
 
-async def test_the_start_that_the_documentation_shows_is_one(desk: Desk, wire: Wire) -> None:
+SHOWN = (ROOT / "docs" / "temporal.md").read_text()
+
+
+@pytest.mark.parametrize(("kind", "waits_for"), [("DepartmentRequest", "process"), ("ReturnLead", "investigate")])
+async def test_the_start_that_the_documentation_shows_is_one(desk: Desk, wire: Wire, kind: str, waits_for: str) -> None:
     """To the letter, but for the two names that its shell puts in."""
-    shown = (ROOT / "docs" / "temporal.md").read_text()
-    given = shown.partition("--input '")[2].partition("}}'")[0] + "}}"
+    given = SHOWN.partition(f"start --type {kind} ")[2].partition("--input '")[2].partition("}}'")[0] + "}}"
     reference = f"raw-{token_hex(4)}"
-    case_id = named("department-request", reference)
+    case_id = named("return-lead" if kind == "ReturnLead" else "department-request", reference)
     for word, value in (("CASE", case_id), ("REFERENCE", reference)):
         given = given.replace(f"""'"${word}"'""", value)
     given = given.replace('"brightsmile"', json.dumps(CLIENT))  # a client of the demo's
-    await wire.start("DepartmentRequest", case_id, json.loads(given))
-    await desk.agency.parked(case_id, "process")
+    await wire.start(kind, case_id, json.loads(given))
+    await desk.agency.parked(case_id, waits_for)
     assert (await wire.query(case_id, "view"))["client_id"] == CLIENT
 
 
+ARGUMENTS = {"act": SignedAct, "client_replied": ClientMessage, "event": Fact}
+
+
+def shown_argument(signal: str) -> dict[str, Any]:
+    """What the table of signals gives as the argument of one."""
+    (given,) = re.findall(rf"^\| `{signal}` \| `(\{{[^`]*\}})`", SHOWN, re.MULTILINE)
+    return json.loads(given)
+
+
+def test_the_arguments_of_signals_are_documented_exactly() -> None:
+    for signal, model in ARGUMENTS.items():
+        assert set(shown_argument(signal)) == set(model.model_fields), signal
+    for signal in ("client_replied", "event"):
+        ARGUMENTS[signal].model_validate(shown_argument(signal))
+
+
+async def test_what_the_documentation_shows_of_queries_and_signals_is_so(agency: Agency, wire: Wire) -> None:
+    """Each of the three signals as it is shown, and every name that is shown of the answer to a query."""
+    reference = f"raw-{token_hex(4)}"
+    case_id = named("return-lead", reference)
+    await wire.start("ReturnLead", case_id, started(case_id, returned(reference)))
+    await agency.parked(case_id, "investigate")
+    for signal in ARGUMENTS:
+        await wire.signal(case_id, signal, shown_argument(signal))
+
+    async def refused() -> bool:
+        return (await wire.query(case_id, "view"))["refused"] == 1  # the act "..." alone
+
+    await agency.eventually(refused, "the unsigned act was not refused")
+    view, shown = await wire.query(case_id, "view"), SHOWN.partition("`view` answers, shortened:")[2]
+    example = json.loads(shown.partition("## ")[0])
+    assert set(example) <= set(view)
+    assert set(example["steps"][0]) <= set(view["steps"][0])
+    assert set(example["steps"][0]["deadline"]) <= set(view["steps"][0]["deadline"])
+    assert view["status"] == "open"
+
+
 def test_every_workflow_activity_query_and_fact_stands_in_the_documentation() -> None:
-    shown = (ROOT / "docs" / "temporal.md").read_text()
     workflows = "".join(one.read_text() for one in sorted((ROOT / "workflows").glob("*.py")))
     activities = "".join(one.read_text() for one in sorted((ROOT / "activities").glob("*.py")))
     names = re.findall(r"@workflow\.defn[^\n]*\nclass (\w+)", workflows)
     names += re.findall(r"@workflow\.query[^\n]*\n    def (\w+)", workflows)
     names += re.findall(r"@activity\.defn[^\n]*\n    async def (\w+)", activities)
     assert {"ReturnLead", "MorningDigest", "view", "clock", "grant", "admit"} <= set(names)
-    missing = [one for one in (*names, *FactKind) if f"`{one}`" not in shown]
+    missing = [one for one in (*names, *FactKind) if f"`{one}`" not in SHOWN]
     assert missing == []
 
 

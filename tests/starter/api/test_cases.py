@@ -114,6 +114,7 @@ NOT_UNDERSTOOD: tuple[tuple[dict[str, Any], str], ...] = (
     ({"leads": ["L-1001"], "client_id": 7, "reference": "R"}, "/client_id"),
     ({"leads": "L-1001", "client_id": CLIENT, "reference": "R"}, "/leads"),
     ({"leads": ["L-1001"], "client_id": CLIENT, "reference": "R", "jane@acme.example": 1}, ""),
+    ({"leads": ["L-1001"], "client_id": CLIENT, "reference": "R", "callback_url": "http://127.0.0.1:9/"}, ""),
     ({"leads": ["L-1001"] * 501, "client_id": CLIENT, "reference": "R"}, "/leads"),
 )
 

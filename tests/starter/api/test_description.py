@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,12 @@ def test_every_way_to_start_and_every_error_is_described() -> None:
         assert said["components"]["schemas"][opening.request.__name__]["additionalProperties"] is False
         assert {"200", "201", "400", "401", "403", "409", "413", "415", "422", "429", "503"} <= set(start["responses"])
     assert "HTTPValidationError" not in json.dumps(said)
+
+
+def test_every_sop_that_is_documented_is_started_over_http() -> None:
+    told = {page.stem for page in (ROOT / "docs" / "sops").glob("*.md")}
+    assert told == {re.sub(r"(?<!^)(?=[A-Z])", "-", one.kind).lower() for one in OPENINGS.values()}
+    assert {f"/api/v1/cases/{slug}" for slug in OPENINGS} <= set(document()["paths"])
 
 
 def operations() -> int:
