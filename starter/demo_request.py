@@ -229,7 +229,7 @@ async def while_slack_is_down(here: Office, outside: Outside) -> str:
     down = {"op": "fail", "method": "chat.postMessage", "error": "service_unavailable", "times": 1, "done": False}
     await outside.switch("slack", "edit", down)
     case_id = await asked(here, HOURS)
-    names = await here.reader.names()
+    names = await here.client().names()
     for one in await tried(here, case_id):
         say(f"    {names.get(one['person'], one['person'])} by {one['channel']}: {_WORDS[Tried(str(one['ended']))]}")
     await show_mail(here.settings, str(HOURS["title"]))
@@ -276,7 +276,7 @@ async def done(here: Office, client: Client, outside: Outside, case_id: str) -> 
     say("\n  Barb completes the task in Teamwork.")
     await heard(here, outside, "TASK.COMPLETED", case_id)
     outcome = await asyncio.wait_for(client.get_workflow_handle(case_id).result(), STEP_WITHIN)
-    names = await here.reader.names()
+    names = await here.client().names()
     by = names.get(outcome["by"], outcome["by"])
     say(f"  The case read the task. Closed: completed in Teamwork by {by}; nobody is reminded any more.")
 
