@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from runtime.settings import Settings
 from starter.cli_ops import print_up
 from starter.cli_policy import ordered
-from starter.cli_world import plain, several
+from starter.cli_world import explain, plain, several
 
 
 def test_one_is_not_several() -> None:
@@ -31,6 +31,11 @@ def test_whoever_starts_without_a_list_of_money_people_is_told_what_follows(
     assert "nobody may sign for Accounts" in capsys.readouterr().out
     print_up(settings.model_copy(update={"money_people": tmp_path / "people.toml"}))
     assert "nobody may sign" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), OSError(), RuntimeError(), ValueError("x")])
+def test_nothing_that_goes_wrong_is_told_by_an_empty_line(error: Exception) -> None:
+    assert explain(error).strip()
 
 
 def test_an_order_is_said_without_the_brackets_of_json() -> None:
