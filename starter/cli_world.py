@@ -179,13 +179,18 @@ def explain(error: BaseException) -> str:
             return f"Temporal answered {error.status.name}: {error.message}. `holdfast doctor` looks further."
         case RuntimeError() if "connect" in str(error).lower():
             return "Temporal can't be reached. Start everything with `holdfast up`, or check TEMPORAL_ADDRESS."
-        case TimeoutError():
-            return "that took longer than it should: is this machine busy? Try again; `holdfast doctor` looks further."
         case OSError():
-            return f"{error.strerror or str(error) or type(error).__name__}{f': {error.filename}' if error.filename else ''}"
+            return _of_the_system(error)
         case _:
             name = type(error).__name__
             return f"something unexpected went wrong ({name}). HOLDFAST_DEBUG=1 shows where; `holdfast doctor` checks."
+
+
+def _of_the_system(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "that took longer than it should: is this machine busy? Try again; `holdfast doctor` looks further."
+    said = error.strerror or str(error) or type(error).__name__
+    return f"{said}: {error.filename}" if error.filename else said
 
 
 def who(person: str) -> LocalLogin:
