@@ -47,6 +47,8 @@ async def test_the_directory_is_brought_in_shown_changed_and_confirmed(run: Run,
     ]  # fmt: skip
     assert "al (operational), cath (client)" in shown.out
     assert "cath is the CSS of andy" in shown.out
+    (sales,) = (await run("directory", "show", "sales", "--json")).data["departments"]
+    assert (sales["contacts"], sales["principal"]) == (["ada", "cristianna"], "josh")
     tomorrow = (date.today() + timedelta(days=2)).isoformat()  # noqa: DTZ011 - a day well ahead
     change = ("directory", "set", "content", "--contact", "barb", "--since", tomorrow, "--as", "nicole", "--json")
     assert [(await run(*change)).data["changed"] for _ in "12"] == [True, False]

@@ -128,9 +128,10 @@ async def test_whoever_lets_it_pass_is_reminded_and_the_manager_is_told(desk: De
     await desk.agency.chased(case_id, "process", 1)
     assert len(reminders(desk, "barb")) == 1
     assert desk.tasks()[0]["id"] in linked_tasks(desk)
+    await desk.now_asked("ppc", "nicole")  # and nobody tells the case: whom a chase goes to is looked up
     await desk.pass_time(case_id, 48 * HOURS)
     await desk.agency.chased(case_id, "process", 2)
-    assert len(reminders(desk, "pete")) == 1
+    assert [len(reminders(desk, one)) for one in ("barb", "nicole", "pete")] == [1, 1, 1]
     breaches = await desk.agency.database.value(
         "SELECT count(*) FROM case_events WHERE kind = 'breached' AND step_id = 'process'"
     )
