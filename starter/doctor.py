@@ -36,7 +36,7 @@ from runtime import local
 from runtime.connect import connect
 from runtime.settings import Settings
 from starter import schedules
-from starter.cli_world import Office, explain, office, several
+from starter.cli.world import Office, explain, office, several
 
 MOST_CASES = 500
 AT_ONCE = 10

@@ -17,7 +17,7 @@ from domain.texts import canonical, clean, digest
 from domain.thread import CaseThread
 from runtime.settings import Settings
 from starter.intake_rules import decide, sought
-from starter.mime import parse
+from starter.mime.message import parse
 
 MOST_LEADS = 500
 _UNTRUSTED = {Doubt.SENDER_UNKNOWN, Doubt.SENDER_UNAUTHENTICATED, Doubt.ORIGINAL_UNREADABLE}

@@ -43,7 +43,7 @@ def test_functions_are_short() -> None:
 
 def test_doors_ask_the_gateway_by_the_one_client() -> None:
     """Whoever acts, opens or reads a case does so by `starter/client.py`; two modules beside it make what it needs."""
-    made = {"client.py", "cli_world.py", "pages/house.py"}
+    made = {"client.py", "cli/world.py", "pages/house.py"}
     using = {
         path.relative_to(ROOT / "starter").as_posix(): names
         for path in (ROOT / "starter").rglob("*.py")

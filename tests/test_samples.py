@@ -14,7 +14,7 @@ from simulators.tickets import TicketsSimulator
 from simulators.xero import xero_simulator
 from starter.findings import parse_findings_csv
 from starter.intake import read_request
-from starter.mime import parse
+from starter.mime.message import parse
 from starter.tables import read_table
 
 SAMPLES = Path(__file__).parents[1] / "samples"

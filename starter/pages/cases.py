@@ -22,7 +22,7 @@ from domain.mail import IncomingMail
 from domain.messages import ActKind
 from domain.subject import Subject
 from starter.evidence_types import KNOWN_TYPES
-from starter.mime import parse
+from starter.mime.message import parse
 from starter.pages.house import House
 from starter.pages.render import LONDON, page
 from starter.pages.visitor import Visitor, Who

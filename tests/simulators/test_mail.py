@@ -12,7 +12,7 @@ import pytest
 
 from simulators.mail import MailServer, mail_server
 from simulators.mail_store import Accepted, Fault, FaultKind
-from starter.mime import parse
+from starter.mime.message import parse
 
 STAFF = frozenset({"commversion.com"})
 INBOX = "returnleads@commversion.com"

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from runtime.local import environment
 from runtime.processes import free_port
 from runtime.settings import Settings
-from starter.cli import app
-from starter.cli_world import explain
+from starter.cli.app import app
+from starter.cli.world import explain
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., Awaitable["Said"]]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from domain.errors import Refused
 from runtime.local import environment
 from runtime.settings import Settings
-from starter.cli import app
+from starter.cli.app import app
 from tests.conftest import Database
 
 Run = Callable[..., Awaitable[str]]

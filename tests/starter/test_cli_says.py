@@ -8,9 +8,9 @@ import pytest
 from pydantic import JsonValue
 
 from runtime.settings import Settings
-from starter.cli_ops import print_up
-from starter.cli_policy import ordered
-from starter.cli_world import explain, plain, several
+from starter.cli.ops import print_up
+from starter.cli.policy import ordered
+from starter.cli.world import explain, plain, several
 
 
 def test_one_is_not_several() -> None:

@@ -8,8 +8,8 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from starter.cli import app
-from starter.cli_words import in_words
+from starter.cli.app import app
+from starter.cli.words import in_words
 
 
 def every(command: Any, *path: str) -> Iterator[tuple[str, Any]]:

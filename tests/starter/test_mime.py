@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.errors import Refused
 from domain.mail import IncomingMail, lead_ids_in, readable, says_looped_in
-from starter.mime import LARGEST, parse
+from starter.mime.message import LARGEST, parse
 
 FIXTURES = Path(__file__).parent.parent / "mail_fixtures"
 OURS = "mail.holdfast.local"

@@ -11,7 +11,7 @@ from typer.main import get_command
 from domain.sops import department_request_texts as department_request
 from domain.sops import return_lead_texts as return_lead
 from runtime.settings import Settings
-from starter.cli import app
+from starter.cli.app import app
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PAGES = [_ROOT / "README.md", _ROOT / "ARCHITECTURE.md", *sorted((_ROOT / "docs").rglob("*.md"))]

@@ -14,7 +14,7 @@ from domain.errors import Permanent, Retryable
 from domain.mail import OutgoingMail, RawMail
 from simulators.mail import MailServer, mail_server
 from simulators.mail_dovecot import dovecot_server
-from starter.mime import parse
+from starter.mime.message import parse
 from tests.adapters.mail.servers import Proxy, certificate, listening
 
 INBOX = "returnleads@commversion.com"

@@ -16,7 +16,7 @@ from domain.errors import Permanent, Refused, Retryable, Unclear, VendorError
 from domain.mail import OutgoingMail
 from simulators.mail import MailServer, mail_server
 from simulators.mail_store import FaultKind
-from starter.mime import parse
+from starter.mime.message import parse
 from tests.adapters.mail.servers import Proxy, certificate, listening
 
 INBOX = "returnleads@commversion.com"

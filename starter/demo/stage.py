@@ -23,7 +23,7 @@ from domain.rules.hours import in_zone
 from runtime.local import down, local_services, up
 from runtime.processes import free_port
 from runtime.settings import Role, Settings
-from starter.cli_world import Office, console
+from starter.cli.world import Office, console
 from starter.client import every_step
 from starter.imports import Kind, import_file
 

@@ -19,7 +19,7 @@ from domain.errors import Refused
 from domain.messages import ActKind
 from domain.people import Topic, department_role
 from domain.rules.routing import Contact
-from starter.cli_world import (
+from starter.cli.world import (
     MISTAKE,
     As,
     Json,

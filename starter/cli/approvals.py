@@ -13,9 +13,9 @@ from domain.errors import Refused
 from domain.messages import ActKind
 from domain.people import Role
 from domain.subject import Asking, Subject
-from starter.cli_cases import print_steps
-from starter.cli_steps import helped, said
-from starter.cli_world import As, Case, Json, agreed, console, office, plain, run, show, signed_in, table
+from starter.cli.cases import print_steps
+from starter.cli.steps import helped, said
+from starter.cli.world import As, Case, Json, agreed, console, office, plain, run, show, signed_in, table
 from starter.client import Client, every_step
 
 approvals = typer.Typer(no_args_is_help=True, help="What is above the limit: look, approve, reject or ask back.")

@@ -7,8 +7,8 @@ from uuid import uuid4
 import typer
 
 from domain.errors import Refused
-from starter.cli_cases import start
-from starter.cli_world import As, Json, run
+from starter.cli.cases import start
+from starter.cli.world import As, Json, run
 
 requests = typer.Typer(no_args_is_help=True, help="Requests to a department, followed up until they are done.")
 

@@ -23,11 +23,11 @@ from adapters.postgres.pool import transaction
 from domain.errors import HoldfastError
 from domain.messages import ActKind
 from runtime.settings import Settings
-from starter import demo_request
-from starter.cli_cases import print_timeline
-from starter.cli_world import Office, office
-from starter.demo_approval import approved, forged, investigated, open_large_request, refused
-from starter.demo_stage import (
+from starter.cli.cases import print_timeline
+from starter.cli.world import Office, office
+from starter.demo import department_request as demo_request
+from starter.demo.approval import approved, forged, investigated, open_large_request, refused
+from starter.demo.stage import (
     OTHER_CLOCK,
     SAMPLES,
     STEP_WITHIN,

@@ -8,7 +8,7 @@ import nh3
 from mailparser_reply.constants import MAIL_LANGUAGES
 
 from domain.mail import readable
-from starter.mime_headers import AnyMessage
+from starter.mime.headers import AnyMessage
 
 LONGEST = 200_000  # characters of text that are read
 _LONGEST_ATTRIBUTION = 300

@@ -15,7 +15,7 @@ from domain.case import OpenStep
 from domain.errors import Refused
 from domain.explained import Explained, lines
 from domain.rules.hours import duration_in_words
-from starter.cli_world import LONDON, As, Case, Json, console, file_text, holdfast, moment, run, show, table
+from starter.cli.world import LONDON, As, Case, Json, console, file_text, holdfast, moment, run, show, table
 from starter.openings import OPENINGS
 from starter.story import kind_in_words, told, who_did
 

@@ -5,20 +5,20 @@ from typing import Annotated
 
 import typer
 
-from starter import cli_ops
-from starter.cli_approvals import approvals
-from starter.cli_audit import audit
-from starter.cli_books import billing, schedules
-from starter.cli_cases import cases
-from starter.cli_clocks import calendar, targets
-from starter.cli_data import imports, returns
-from starter.cli_directory import directory, people, reassign
-from starter.cli_keys import keys
-from starter.cli_policy import policy
-from starter.cli_requests import requests
-from starter.cli_steps import acts, steps
-from starter.cli_words import in_words
-from starter.cli_world import guarded, use_server
+from starter.cli import ops as cli_ops
+from starter.cli.approvals import approvals
+from starter.cli.audit import audit
+from starter.cli.books import billing, schedules
+from starter.cli.cases import cases
+from starter.cli.clocks import calendar, targets
+from starter.cli.data import imports, returns
+from starter.cli.directory import directory, people, reassign
+from starter.cli.keys import keys
+from starter.cli.policy import policy
+from starter.cli.requests import requests
+from starter.cli.steps import acts, steps
+from starter.cli.words import in_words
+from starter.cli.world import guarded, use_server
 
 
 class DemoName(StrEnum):
@@ -78,14 +78,10 @@ def demo(
     sop: Annotated[DemoName, typer.Argument(help="Which SOP.")] = DemoName.RETURN_LEAD,
 ) -> None:
     """Run an SOP on real input and show it happening. Ends by itself."""
-    from starter.demo import main as run_demo  # noqa: PLC0415 - brings servers along that nothing else needs
+    from starter.demo.return_lead import main as run_demo  # noqa: PLC0415 - brings servers along that nothing else needs
 
     run_demo(sop.value)
 
 
 def main() -> None:
     guarded(in_words(typer.main.get_command(app)))
-
-
-if __name__ == "__main__":
-    main()

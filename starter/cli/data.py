@@ -10,9 +10,9 @@ import typer
 
 from adapters.postgres.imports import PostgresImports
 from domain.errors import Refused
-from starter.cli_cases import start
-from starter.cli_directory import tell_cases
-from starter.cli_world import As, Json, console, file_text, office, operator, run, show
+from starter.cli.cases import start
+from starter.cli.directory import tell_cases
+from starter.cli.world import As, Json, console, file_text, office, operator, run, show
 from starter.imports import KINDS, Kind, import_file
 
 imports = typer.Typer(no_args_is_help=True, help="Bring in who and what there is from files: all rows or none.")

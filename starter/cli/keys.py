@@ -10,7 +10,7 @@ from adapters.postgres.api_keys import ApiKeys
 from domain.api_keys import ApiKey, Scope
 from domain.errors import Refused
 from domain.people import department_role
-from starter.cli_world import As, Json, console, moment, office, operator, run, show, table
+from starter.cli.world import As, Json, console, moment, office, operator, run, show, table
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: made, rotated, revoked. None of them reaches money.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The key's name, such as ppc-website.")]

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta, timezone, tzinfo
 
 from domain.errors import Refused
 from domain.mail import OriginalMessage
-from starter.mime_headers import date, message_ids, people, sender
-from starter.mime_headers import text as header_text
-from starter.mime_parts import Parts
-from starter.mime_text import label, starts_block, unquoted
+from starter.mime.headers import date, message_ids, people, sender
+from starter.mime.headers import text as header_text
+from starter.mime.parts import Parts
+from starter.mime.text import label, starts_block, unquoted
 
 _DEEPEST = 4
 _MAILTO = re.compile(r"[<\[]mailto:[^>\]\s]*[>\]]", re.IGNORECASE)

@@ -16,8 +16,8 @@ from adapters.postgres.orders import read_orders, read_settings
 from domain.errors import Refused
 from domain.messages import ActKind
 from domain.orders import APPROVAL_LIMIT, VAT_BASIS
-from starter.cli_data import imports
-from starter.cli_world import As, Json, console, moment, office, run, show, signed_in, table
+from starter.cli.data import imports
+from starter.cli.world import As, Json, console, moment, office, run, show, signed_in, table
 from starter.tables import read_table
 
 policy = typer.Typer(no_args_is_help=True, help="Limits of the rules and who stands in: versions, each signed.")

@@ -19,10 +19,10 @@ from domain.chat import Tried
 from domain.errors import HoldfastError
 from domain.messages import ActKind
 from runtime.settings import Settings
-from starter.cli_cases import print_deadlines, print_timeline
-from starter.cli_world import Office, office
+from starter.cli.cases import print_deadlines, print_timeline
+from starter.cli.world import Office, office
 from starter.client import every_step
-from starter.demo_stage import (
+from starter.demo.stage import (
     OTHER_CLOCK,
     SAMPLES,
     STEP_WITHIN,

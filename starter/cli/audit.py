@@ -14,7 +14,7 @@ from domain.errors import Refused
 from domain.texts import canonical
 from runtime.keys import Keyring, load_signer, local_signer, ring_path
 from runtime.settings import Settings
-from starter.cli_world import Json, complaints, console, file_text, office, plain, run, show
+from starter.cli.world import Json, complaints, console, file_text, office, plain, run, show
 
 audit = typer.Typer(no_args_is_help=True, help="The audit trail: one hash chain over everything that happened.")
 _DOMAIN = b"holdfast-anchor-v1\n"

@@ -14,7 +14,7 @@ from domain.errors import Refused
 from domain.rules.calendar import Calendar, Closure, Region, in_part, next_working_moment
 from domain.rules.clock import Cause, ClockKind, PauseRule, Target
 from domain.rules.hours import duration_in_words, hours_in_words, parse_duration, parse_hours, parse_time
-from starter.cli_world import As, Json, Office, console, moment, office, operator, run, show, table
+from starter.cli.world import As, Json, Office, console, moment, office, operator, run, show, table
 from starter.tables import Row, read_table
 
 calendar = typer.Typer(no_args_is_help=True, help="Working hours, public holidays and closures: when a clock runs.")

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 from domain.errors import Refused
 from domain.mail import IncomingMail, OriginalMessage, lead_ids_in, readable, says_looped_in
-from starter import mime_headers as headers
-from starter.mime_forward import attached, only_one, quoted
-from starter.mime_headers import AnyMessage
-from starter.mime_leads import MOST_PROBLEMS, leads_of
-from starter.mime_parts import Parts, read
-from starter.mime_text import is_marker, new_part, quotes_something
+from starter.mime import headers
+from starter.mime.forward import attached, only_one, quoted
+from starter.mime.headers import AnyMessage
+from starter.mime.leads import MOST_PROBLEMS, leads_of
+from starter.mime.parts import Parts, read
+from starter.mime.text import is_marker, new_part, quotes_something
 
 LARGEST = 10 * 1024 * 1024
 

@@ -15,9 +15,9 @@ from adapters.postgres.reader import StepFilters, StepRow
 from domain.errors import Refused
 from domain.mail import IncomingMail
 from domain.messages import ActKind
-from starter.cli_cases import parse_json, print_steps
-from starter.cli_requests import day
-from starter.cli_world import (
+from starter.cli.cases import parse_json, print_steps
+from starter.cli.requests import day
+from starter.cli.world import (
     MISTAKE,
     As,
     Case,
@@ -39,7 +39,7 @@ from starter.cli_world import (
 from starter.client import Acted, Client, DirectClient, every_step
 from starter.evidence import with_evidence
 from starter.findings import parse_findings_csv, parse_findings_json
-from starter.mime import parse
+from starter.mime.message import parse
 from starter.tables import read_table
 
 steps = typer.Typer(no_args_is_help=True, help="Steps that wait for people: look, take, do.")

@@ -15,8 +15,8 @@ from adapters.postgres.pool import transaction
 from domain.errors import Refused
 from runtime import local
 from runtime.settings import Role, Settings
-from starter.cli_books import apply_schedules
-from starter.cli_world import As, Json, Office, console, moment, office, operator, plain, run, several, show, table
+from starter.cli.books import apply_schedules
+from starter.cli.world import As, Json, Office, console, moment, office, operator, plain, run, several, show, table
 from starter.doctor import Finding, examine
 
 outbound = typer.Typer(no_args_is_help=True, help="What may leave: off, only to an allowlist, or everything.")

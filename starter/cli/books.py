@@ -12,7 +12,7 @@ from domain.books_check import ListedLead
 from domain.errors import Refused
 from runtime.settings import Settings
 from starter import schedules as made
-from starter.cli_world import Json, console, moment, office, run, show, table
+from starter.cli.world import Json, console, moment, office, run, show, table
 
 billing = typer.Typer(no_args_is_help=True, help="What Accounts need to know when invoices are made.")
 schedules = typer.Typer(no_args_is_help=True, help="What Holdfast does by the clock.")

@@ -12,7 +12,7 @@ from adapters.postgres.imports import PostgresImports
 from domain.case import EventKind
 from domain.errors import HoldfastError
 from domain.messages import ActKind
-from starter.cli_world import Office
+from starter.cli.world import Office
 from starter.imports import import_file
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"

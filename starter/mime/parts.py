@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any, cast
 
 from domain.mail import Attachment
-from starter.mime_headers import AnyMessage, encoded_words
-from starter.mime_text import LONGEST, html_text, part_text
+from starter.mime.headers import AnyMessage, encoded_words
+from starter.mime.text import LONGEST, html_text, part_text
 
 _MOST_PARTS = 300
 _LONGEST_NAME = 120

@@ -8,7 +8,7 @@ import io
 import re
 
 from domain.mail import Attachment, lead_id
-from starter.mime_text import decode
+from starter.mime.text import decode
 
 LARGEST = 1024 * 1024
 MOST_ROWS = 5_000
