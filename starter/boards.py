@@ -101,7 +101,7 @@ class BoardsOutside:
         about = f"task/{task.task_id}"
         case = await self._hints.about(about)
         if case is not None:
-            again = not task.completed and _is_since(case, task.updated_at)
+            again = _is_since(case, task.updated_at) and await self._is_open(task)
             return await self._known(case, about, task.updated_at, by, again=again, due=_to_come(task.due_on))
         if task.completed or OURS in task.description or self._is_being_made(task.created_at):
             return ""
@@ -166,9 +166,14 @@ class BoardsOutside:
 
     async def _was_opened_again(self, case: OfCase, ticket: Ticket) -> bool:
         """Between two looks, and no webhook told of either: its audits say so."""
-        if case.closed_at is None:
+        if case.done_at is None:
             return False
-        return await self._desk.was_opened_again(ticket.ticket_id, case.closed_at.replace(microsecond=0))
+        return await self._desk.was_opened_again(ticket.ticket_id, case.done_at.replace(microsecond=0))
+
+    async def _is_open(self, task: BoardTask) -> bool:
+        """Now, too: a list may have been read before the task was completed."""
+        now = None if task.completed else await self._board.task(task.task_id)
+        return now is not None and not now.completed
 
     async def _gone(self, case: OfCase, about: str) -> str:
         """Completed, moved or deleted: not among the open ones any more, so the case has to look, once a day."""
@@ -195,8 +200,8 @@ class BoardsOutside:
 
 
 def _is_since(case: OfCase, changed: datetime) -> bool:
-    """Whether it changed after the case was over: a board counts whole seconds."""
-    return case.closed_at is not None and changed >= case.closed_at.replace(microsecond=0)
+    """Whether it changed after the case was done, though it may have closed later: a board counts whole seconds."""
+    return case.done_at is not None and changed >= case.done_at.replace(microsecond=0)
 
 
 def _to_come(day: date | None) -> date | None:

@@ -118,7 +118,8 @@ class Webhooks:
         arrival = Arrival("teamwork", event.event_id, raw)
         if not event.task_id or event.kind is BoardEventKind.OTHER:
             return _taken(await self._hints.kept(arrival))
-        return _taken(await self._hints.changed(arrival, f"task/{event.task_id}", look_in=_when_to_look(event)))
+        about, watch = f"task/{event.task_id}", event.kind is BoardEventKind.TASK_REOPENED
+        return _taken(await self._hints.changed(arrival, about, look_in=_when_to_look(event), watch=watch))
 
     async def tickets(self, request: Request, raw: bytes) -> Response:
         secrets, now = self._settings.webhook_secrets("tickets"), datetime.now(UTC)

@@ -18,6 +18,7 @@ from domain.intake import Handover, Signal, start_of
 from domain.messages import Fact, FactKind
 from domain.rules.calendar import Calendar, round_to_end_of_day
 from domain.rules.clock import TargetName
+from domain.rules.running_clock import Clock
 
 AT_ONCE = timedelta(0)
 SEEN = "seen"
@@ -42,7 +43,7 @@ class OfCase:
     client_id: str
     status: str
     outcome: str
-    closed_at: datetime | None
+    done_at: datetime | None
     request: dict[str, object] = field(repr=False)
 
     @property
@@ -73,7 +74,8 @@ class PostgresHints:
         """Something of a task or ticket (`task/7`, `ticket/7`) changed: its open case is told, once.
 
         `look_in`: without a case, the door itself looks at it so much later; at once if its case is over. `watch`: the
-        door looks at once as well where the case is open, for what it may have to know when that is over.
+        door looks as well where the case is open, for what it may have to know when that is over: at a ticket at once,
+        at a task when it is over, for the case may have been done already and take no news any more.
         """
 
         async def tell(conn: Connection, _: int) -> tuple[Taken, Handover]:
@@ -253,8 +255,17 @@ def _fact(case: OfCase, event_id: str, kind: FactKind, reference: str) -> Handov
 
 
 def _case(row: Record) -> OfCase:
-    names: Sequence[str] = ("case_id", "workflow_id", "client_id", "status", "outcome", "closed_at", "request")
-    return OfCase(**{name: row[name] for name in names})
+    names: Sequence[str] = ("case_id", "workflow_id", "client_id", "status", "outcome", "request")
+    return OfCase(**{name: row[name] for name in names}, done_at=_done_at(row))
+
+
+def _done_at(row: Record) -> datetime | None:
+    """When what a closed case was about was done: it closes later if a person is still asked something beside it."""
+    if row["closed_at"] is None:
+        return None
+    clocks = (Clock.model_validate(one) for one in row["view"].get("clocks", []))
+    met = {clock.target.name: clock.met_at for clock in clocks if clock.met_at}
+    return met.get(TargetName.RESOLVED) or met.get(TargetName.SOLUTION_PROPOSED) or row["closed_at"]
 
 
 _NEWEST = "ORDER BY (status = 'open') DESC, opened_at DESC, case_id LIMIT 1"
@@ -276,7 +287,13 @@ _LOOK = """INSERT INTO looks (about, next_at) VALUES ($1, holdfast_now() + $2::i
     ON CONFLICT (about) DO UPDATE SET next_at = least(looks.next_at, EXCLUDED.next_at), tries = 0"""
 _TAKE = """
     UPDATE looks SET next_at = holdfast_now() + $2::interval * (1 + tries), tries = tries + 1 WHERE about IN (
-        SELECT about FROM looks WHERE next_at <= holdfast_now() ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+        SELECT about FROM looks WHERE next_at <= holdfast_now() AND NOT (starts_with(about, 'task/') AND EXISTS (
+            SELECT FROM cases c WHERE c.case_id IN (
+                SELECT case_id FROM cases WHERE request ->> 'task_id' <> '' AND request ->> 'task_id' = substr(about, 6)
+                UNION ALL SELECT case_id FROM effects
+                    WHERE kind = 'assign-task' AND reference <> '' AND reference = substr(about, 6))
+            AND c.kind = 'DepartmentRequest' AND c.status = 'open'))
+        ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED)
     RETURNING about"""
 _REOPEN = """UPDATE cases SET workflow_id = $2, status = 'open', outcome = '', closed_at = NULL, owner = 'holdfast',
     waiting_for = 'starting', due_at = NULL, request = $3 WHERE case_id = $1"""

@@ -11,7 +11,7 @@ from temporalio.client import WorkflowHandle
 from adapters.postgres.crypto import DEPLOYMENT, Vault, load_master
 from adapters.postgres.pool import transaction
 from domain.department_request import RequestOutcome, Source
-from domain.messages import Fact, FactKind
+from domain.messages import ActKind, Fact, FactKind
 from starter.requests import OpenRequest, RequestDoor
 from tests.agency import CLIENT, Agency
 from workflows.department_request import DepartmentRequest
@@ -172,6 +172,26 @@ class Desk:
         """What a webhook leads to: the case is told that its task changed."""
         fact = Fact(event_id=f"teamwork:{name}", kind=FactKind.TASK, reference="task")
         await self.handle(case_id).signal("event", fact)
+
+    async def asks_beside(self, case_id: str) -> str:
+        """A message did not arrive after all: a person's step beside the case, which does not close over it."""
+        fact = Fact(event_id="whatsapp:1", kind=FactKind.UNDELIVERED, reference=f"{case_id}/tell/1")
+        await self.handle(case_id).signal("event", fact)
+        return await self.agency.parked_at(case_id, "not-delivered")
+
+    async def ends_beside(self, case_id: str, step_id: str) -> None:
+        """That step is done, and the case closes: two seconds later at the least, as boards and desks count."""
+        await self.agency.act(case_id, step_id, ActKind.DONE, {"note_sha256": ""}, "cleo")
+        await self.result(case_id)
+        await self.agency.database.execute("UPDATE cases SET closed_at = closed_at + interval '2 seconds'")
+
+    async def is_done(self, case_id: str) -> None:
+        """Until nobody is asked to process it any more."""
+
+        async def over() -> bool:
+            return all(step.name != "process" for step in (await self.agency.view(case_id)).steps)
+
+        await self.agency.eventually(over, "somebody is still asked to process it")
 
     async def waits(self, case_id: str, why: str) -> None:
         """Until the deadline of the process step says this."""

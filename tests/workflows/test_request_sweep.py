@@ -8,6 +8,7 @@ import pytest
 from domain.ids import REQUEST_SCHEDULE, workflow_id
 from domain.messages import ActKind
 from domain.request_sweep import REQUEST_SWEEP, RequestsSwept, RequestSweepRequest
+from starter.boards import SWEPT
 from starter.schedules import request_schedule
 from tests.agency import CLIENT, CLIENT_MAIL, Agency
 from tests.workflows.desk import CSM_ON_BOARD, LIST, Desk, furnish
@@ -125,6 +126,61 @@ async def test_a_ticket_that_was_solved_and_opened_again_between_two_sweeps_goes
     assert (await sweep(desk))[1] == 1
     await desk.agency.sent(case_id, "assign-task@2/1")
     assert (await sweep(desk))[1] == 0
+
+
+@pytest.mark.clause("ID-3")
+async def test_a_task_that_is_opened_again_while_a_person_is_asked_beside_its_case_goes_on_when_that_closes(
+    desk: Desk,
+) -> None:
+    case_id = await desk.open()
+    await desk.agency.parked(case_id, "process")
+    step = await desk.asks_beside(case_id)
+    task = desk.tasks()[0]["id"]
+    desk.does("complete", task=task)
+    await desk.hint(case_id)
+    await desk.is_done(case_id)
+    desk.does("reopen", task=task)
+    await desk.hint(case_id, "2")
+    assert (await sweep(desk))[1] == 0  # it is not over: somebody is asked something
+    await desk.ends_beside(case_id, step)
+    assert (await sweep(desk))[1] == 1
+    await desk.agency.parked_at(case_id, "process")
+    assert (await sweep(desk))[1] == 0
+    assert f"Opened again: task {task} is open again." in await desk.lines(case_id)
+
+
+@pytest.mark.clause("ID-3", "ID-7")
+async def test_a_ticket_that_is_opened_again_while_a_person_is_asked_beside_its_case_goes_on_when_that_closes(
+    desk: Desk,
+) -> None:
+    ticket, tickets = desk.ticket(), desk.agency.outside.tickets
+    case_id = await desk.open(ticket_id=str(ticket))
+    await desk.agency.parked(case_id, "process")
+    step = await desk.asks_beside(case_id)
+    await desk.agency.act(case_id, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
+    await desk.is_done(case_id)
+    tickets.edit(op="status", ticket=ticket, status="solved")
+    tickets.edit(op="status", ticket=ticket, status="open")
+    await desk.ends_beside(case_id, step)
+    assert (await sweep(desk))[1] == 1
+    await desk.agency.sent(case_id, "assign-task@2/1")
+    assert (await sweep(desk))[1] == 0
+
+
+@pytest.mark.clause("ID-3")
+async def test_a_list_that_was_read_before_its_task_was_completed_resumes_nothing(desk: Desk) -> None:
+    case_id = await desk.open()
+    await desk.agency.parked(case_id, "process")
+    step = await desk.asks_beside(case_id)
+    await desk.agency.act(case_id, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
+    await desk.is_done(case_id)
+    desk.does("comment", task=desk.tasks()[0]["id"], body="Done, I think.")
+    boards = desk.agency.boards
+    (place,) = [one for one in await boards._found.lists() if one.list_id == LIST]
+    (listed,) = await boards._board.tasks(LIST)
+    await desk.ends_beside(case_id, step)
+    assert await boards._task(listed, place, SWEPT) == ""
+    assert await desk.agency.database.value("SELECT status FROM cases WHERE case_id = $1", case_id) == "closed"
 
 
 async def clock_moves(desk: Desk) -> None:

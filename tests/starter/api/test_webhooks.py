@@ -90,6 +90,27 @@ async def test_completed_in_teamwork_ends_the_case_and_reopened_it_resumes(desk:
     assert (await desk.result(again)).status == "done-in-teamwork"
 
 
+@pytest.mark.clause("ID-3")
+async def test_reopened_while_a_person_is_asked_beside_the_case_it_resumes_as_soon_as_that_closes(desk: Desk) -> None:
+    case_id = await desk.open()
+    await desk.agency.parked(case_id, "process")
+    step = await desk.asks_beside(case_id)
+    task, hooks = desk.tasks()[0]["id"], desk.agency.outside.teamwork.hooks
+    for change in ("complete", "reopen"):
+        desk.does(change, task=task)
+        await hooks.idle()
+        await desk.agency.take_in()
+        await desk.is_done(case_id)
+    assert await desk.agency.boards.look() == 0  # while it is open, there is nothing to resume
+    await desk.ends_beside(case_id, step)
+    assert await desk.agency.boards.look() == 1
+    assert await desk.agency.boards.look() == 0
+    await desk.agency.take_in()
+    await desk.agency.parked_at(case_id, "process")
+    workflow_id = await desk.agency.database.value("SELECT workflow_id FROM cases WHERE case_id = $1", case_id)
+    assert workflow_id == ids.workflow_id(case_id, 2)
+
+
 async def test_a_forged_reopening_resumes_nothing(desk: Desk, api: ApiOffice) -> None:
     case_id = await desk.open()
     await desk.agency.act(case_id, "process", ActKind.PROCESSED, {"note_sha256": ""}, "barb")
