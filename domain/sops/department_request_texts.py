@@ -3,7 +3,7 @@
 `brief` is the task and whom it concerns, as they stand when something is said; `asked` the request's own words.
 """
 
-from domain.sops.shared_texts import Instruction, Template
+from domain.sops.shared_texts import COMPLETE, NOT_REACHED, REPLY, SHOW, Instruction, Template
 
 _WHO = "{% for one in brief.relevant %}@{{ one.name }} {% endfor %}"
 
@@ -196,7 +196,53 @@ A message of ours about this request was taken on its way and did not arrive aft
 """,
 )
 
+_NOT_REACHED = Instruction(
+    clause="ID-11",
+    title=NOT_REACHED,
+    text=_ABOUT
+    + """\
+An e-mail of ours about this request came back: whoever should have it did not receive it.
+
+1. See to whom it went.
+"""
+    + SHOW
+    + """\
+2. Tell them another way what it said: in a comment on the task, on Slack, or ring them.
+3. Have their address corrected if it is no longer theirs (samples/channels.csv shows the form).
+4. Say what you did:
+     """
+    + COMPLETE
+    + """ --done --note "..."
+   Or, if it doesn't matter, waive it:
+     """
+    + COMPLETE
+    + """ --waive --note "..."
+""",
+)
+
+_REPLY = Instruction(
+    clause="ID-8",
+    title=REPLY,
+    text=_ABOUT
+    + """\
+{{ client_name or "The client" }} wrote about this request. Nobody has answered yet.
+
+1. Read what came in on the case's page, and see where the request stands.
+"""
+    + SHOW
+    + """\
+2. If it changes what is to be done, tell the department's contact in a comment on the task.
+3. If it needs an answer, answer where the client wrote. Promise no day that the department did not give.
+4. Say that you have read it, and what you did:
+     """
+    + COMPLETE
+    + """ --done --note "..."
+""",
+)
+
 INSTRUCTIONS: dict[str, Instruction] = {
+    "not-reached": _NOT_REACHED,
+    "reply": _REPLY,
     "not-delivered": _NOT_DELIVERED,
     "route": _ROUTE,
     "process": _PROCESS,

@@ -6,7 +6,7 @@ never as source.
 
 from domain.mail import LOOP_IN_SENTENCE
 from domain.return_lead import ClaimProblem, Doubt
-from domain.sops.shared_texts import COMPLETE, SHARED, SHOW, Instruction, Template
+from domain.sops.shared_texts import COMPLETE, NOT_REACHED, REPLY, SHARED, SHOW, Instruction, Template
 
 _SIGNED = """
 Our reference: {{ token }}
@@ -743,7 +743,52 @@ If the client writes again meanwhile, you are told.
 """,
 )
 
+_NOT_REACHED = Instruction(
+    clause="RL-9",
+    title=NOT_REACHED,
+    text="""\
+An e-mail of ours to {{ client_name }} came back: at least one of its recipients did not receive it.
+
+1. See which e-mail it was, and to whom it went.
+"""
+    + SHOW
+    + """\
+2. Check the address with the client: ring them on a number from our records.
+3. Send them the text by hand from the returns inbox, so that it is tracked there (RL-1). If their address
+   changed, have it corrected in our records.
+4. Say what you did:
+     """
+    + COMPLETE
+    + """ --done --note "..."
+   Or, if it doesn't matter (an old address in copy, say), waive it:
+     """
+    + COMPLETE
+    + """ --waive --note "..."
+""",
+)
+
+_REPLY = Instruction(
+    clause="RL-9",
+    title=REPLY,
+    text="""\
+{{ client_name }} wrote in the thread of this request. Nobody has answered yet.
+
+1. Read it in the returns inbox, and see where the request stands.
+"""
+    + SHOW
+    + """\
+2. If it changes what you are looking into, take it into account. If it needs an answer, answer from the returns inbox.
+   Don't promise a credit or that a lead won't be charged: that goes out with the answer once it is confirmed.
+3. Say that you have read it, and what you did:
+     """
+    + COMPLETE
+    + """ --done --note "..."
+""",
+)
+
 INSTRUCTIONS: dict[str, Instruction] = SHARED | {
+    "not-reached": _NOT_REACHED,
+    "reply": _REPLY,
     "triage": _TRIAGE,
     "investigate": _INVESTIGATE,
     "confirm": _CONFIRM,

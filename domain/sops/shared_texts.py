@@ -54,7 +54,7 @@ The case goes on as soon as you have dealt with it; nothing else of it is held b
 """
     + SHOW
     + """\
-2. Look whether it was done after all: in the mailbox, on the sheet, in the chat or in the books.
+2. Look whether it was done after all: in the mailbox, on the task or ticket, on the sheet, in the chat or in the books.
 3. If it was, say so with a note of where it can be seen. If it was not, do it by hand and say what you did:
      """
     + COMPLETE
@@ -70,20 +70,22 @@ The case goes on as soon as you have dealt with it; nothing else of it is held b
 """,
 )
 
+NOT_REACHED = "A mail of ours came back"
+REPLY = "The client wrote: read it and answer"
+
 _NOT_REACHED = Instruction(
-    clause="RL-9",
-    title="The client was not reached",
+    clause="RL-15",
+    title=NOT_REACHED,
     text="""\
-An e-mail of ours to {{ client_name }} came back: at least one of its recipients did not receive it.
+An e-mail of ours about this case came back: at least one of its recipients did not receive it.
 
 1. See which e-mail it was, and to whom it went.
 """
     + SHOW
     + """\
-2. Check the address with the client: ring them on a number from our records.
-3. Send them the text by hand from the returns inbox, so that it is tracked there (RL-1). If their address
-   changed, have it corrected in our records.
-4. Say what you did:
+2. Ask whoever did not receive it another way, and tell them what it said. If their address changed, have it corrected
+   in our records.
+3. Say what you did:
      """
     + COMPLETE
     + """ --done --note "..."
@@ -95,17 +97,16 @@ An e-mail of ours to {{ client_name }} came back: at least one of its recipients
 )
 
 _REPLY = Instruction(
-    clause="RL-9",
-    title="The client wrote: read it and answer",
+    clause="RL-15",
+    title=REPLY,
     text="""\
-{{ client_name }} wrote in the thread of this request. Nobody has answered yet.
+Somebody outside wrote about this case. Nobody has answered yet.
 
-1. Read it in the returns inbox, and see where the request stands.
+1. Read what came in on the case's page, and see where the case stands.
 """
     + SHOW
     + """\
-2. If it changes what you are looking into, take it into account. If it needs an answer, answer from the returns inbox.
-   Don't promise a credit or that a lead won't be charged: that goes out with the answer once it is confirmed.
+2. If it changes anything, see to it. If it needs an answer, answer where it was written.
 3. Say that you have read it, and what you did:
      """
     + COMPLETE

@@ -37,7 +37,7 @@ TOLD: dict[FactKind, tuple[EventKind, str]] = {
 }
 UNHEARD = (EventKind.NOTED, "A fact arrived that a case of this kind has no use for.")
 LOOKS: dict[FactKind, tuple[str, str]] = {
-    FactKind.BOUNCED: ("not-reached", "our mail came back: reach the client another way"),
+    FactKind.BOUNCED: ("not-reached", "our mail came back: reach them another way"),
     FactKind.UNDELIVERED: ("not-delivered", "a message of ours did not arrive: tell them another way"),
     FactKind.REPLIED: ("reply", "the client wrote: read it and answer"),
 }
