@@ -1,7 +1,7 @@
 """The texts of every SOP, by the kind of its cases: a new SOP adds its line here.
 
-What no SOP foresees (an effect that could not be carried out, a mail that came back, a reply) reads the same in all that
-have no words of their own for it.
+What no SOP foresees (an effect that could not be carried out, a mail that came back, a reply) reads the same in all
+that have no words of their own for it.
 """
 
 from collections.abc import Mapping
