@@ -34,6 +34,7 @@ from adapters.livechat.desk import LiveChatDesk
 from adapters.mail.smtp import SmtpMailer
 from adapters.postgres import pool as database
 from adapters.postgres.acts import PostgresActs
+from adapters.postgres.asking import Deciders
 from adapters.postgres.books_cases import TemporalBooksCases
 from adapters.postgres.briefs import PostgresBriefs
 from adapters.postgres.cases import PostgresCases
@@ -120,7 +121,7 @@ def open_world(settings: Settings, pool: Pool, vault: Vault, linked: LinkedCases
         board=board,
         tickets=tickets,
         linked=linked,
-        later=PostgresLater(pool, _directory(settings, pool), quiet=settings.keeps_quiet_hours),
+        later=PostgresLater(pool, _directory(settings, pool, vault), quiet=settings.keeps_quiet_hours),
         briefs=PostgresBriefs(pool, vault, settings.page_of),
         channels=open_channels(settings, pool, vault, mailer, stack),
         reached=PostgresPeoplesChannels(pool, vault),
@@ -138,8 +139,13 @@ def open_channels(settings: Settings, pool: Pool, vault: Vault, mailer: Mailer, 
     return Channels(slack, whatsapp, PostgresWindows(pool, vault), mailer)
 
 
-def _directory(settings: Settings, pool: Pool) -> PostgresDirectory:
-    return PostgresDirectory(pool, Addressee("CommVersion Return Leads", settings.returns_inbox))
+def _directory(settings: Settings, pool: Pool, vault: Vault) -> PostgresDirectory:
+    deciders = Deciders(vault, _trust(settings))
+    return PostgresDirectory(pool, Addressee("CommVersion Return Leads", settings.returns_inbox), deciders)
+
+
+def _trust(settings: Settings) -> Trust:
+    return Trust(Keyring(ring_path(settings.keys_dir)), settings.deployment, _local_counts(settings))
 
 
 async def _pool(settings: Settings, role: Role) -> Pool:
@@ -171,10 +177,9 @@ async def sops_worker(settings: Settings, client: Client, *, queue: str = SOPS_Q
         books_check = BooksCheckActivities(world.books, PostgresPromises(pool), cases)
         sweep = DirectorySweepActivities(TemporalMovements(pool, client))
         digests = DigestActivities(
-            PostgresDigests(pool, _directory(settings, pool), settings), ledger, world.mailer, world.letters
+            PostgresDigests(pool, _directory(settings, pool, vault), settings), ledger, world.mailer, world.letters
         )
-        keys = Keyring(ring_path(settings.keys_dir))
-        acts = PostgresActs(pool, vault, Trust(keys, settings.deployment, _local_counts(settings)))
+        acts = PostgresActs(pool, vault, _trust(settings))
         worker = Worker(
             client,
             task_queue=queue,
@@ -200,8 +205,7 @@ async def money_worker(settings: Settings, client: Client, *, queue: str = SOPS_
         stack.push_async_callback(pool.close)
         vault = _vault(settings)
         await sync_money_people(pool, vault, settings)
-        keys = Keyring(ring_path(settings.keys_dir))
-        gate = PostgresGate(pool, vault, Trust(keys, settings.deployment, _local_counts(settings)))
+        gate = PostgresGate(pool, vault, _trust(settings))
         linked = TemporalLinkedCases(pool, vault, client, settings, queue)
         money = MoneyActivities(open_world(settings, pool, vault, linked, stack), gate)
         worker = Worker(

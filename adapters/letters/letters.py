@@ -7,6 +7,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from adapters.letters.render import fill_in, subject_line
+from adapters.postgres.asking import Deciders
 from adapters.postgres.correspondence import CaseFacts, KeptLetter, Mailbox, Said, letters_sent, read_case, read_step
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import Addressed, Addressee, PostgresDirectory
@@ -86,7 +87,8 @@ class PostgresLetters:
         self._pool, self._vault, self._settings = pool, vault, settings
         local_counts = settings.mode == "local" and settings.vendors_are_loopback
         self.trust = Trust(Keyring(ring_path(settings.keys_dir)), settings.deployment, local_counts)
-        self._directory = directory or PostgresDirectory(pool, Addressee(_TEAM, settings.returns_inbox))
+        last_resort, deciders = Addressee(_TEAM, settings.returns_inbox), Deciders(vault, self.trust)
+        self._directory = directory or PostgresDirectory(pool, last_resort, deciders)
 
     async def compose(self, case_id: str, effect: Effect, billed: Sequence[LeadBilling] | None = None) -> OutgoingMail:
         """The mail of one effect. Raises Permanent when nobody may receive it, a text of it is missing, or it would be
@@ -312,7 +314,7 @@ class _Writer:
             "title": known.title,
             "due": in_zone(step.deadline.due, reader.zone),
             "why_due": step.deadline.why(reader.zone, reader.names),
-            "owner": reader.names.get(step.owner, step.owner),
+            "owner": asked.named or reader.names.get(step.owner, step.owner),
             "owner_name": asked.to[0].name if len(asked.to) == 1 else "",
             "fell_back": by_name(asked.fell_back, reader.names),
             "clause": step.clause,

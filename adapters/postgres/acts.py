@@ -9,7 +9,7 @@ from typing import Any
 from asyncpg import Record
 
 from adapters.postgres.actors import roles_that_count, unknown_assignee
-from adapters.postgres.approvers import authority, requesters, signer
+from adapters.postgres.approvers import authority, involved, signer
 from adapters.postgres.audit import Entry, append_events
 from adapters.postgres.cases import write_view
 from adapters.postgres.crypto import Vault
@@ -18,7 +18,7 @@ from adapters.postgres.ledger import is_gated, prepare_rows
 from adapters.postgres.locks import lock_case, lock_client
 from adapters.postgres.orders_proven import Hierarchy, hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
-from adapters.postgres.subjects import case_word, past_of, subject_after
+from adapters.postgres.subjects import case_word, subject_after
 from domain.acts import ActAnswer, Candidate, RecordActs
 from domain.case import CaseView, EventKind, OpenStep
 from domain.case import Move as Moved
@@ -310,8 +310,7 @@ async def _open(conn: Connection, vault: Vault, request: RecordActs, trust: Trus
     now = await conn.fetchval("SELECT holdfast_now()")
     said = await case_word(conn, request.case_id, trust)
     own = await own_today(conn, ownership(said, request.step_id), request.role, request.case_id)
-    past = await past_of(conn, request.case_id, said, trust)
-    past = replace(past, requesters=past.requesters | await requesters(conn, vault, request.case_id))
+    past = await involved(conn, vault, request.case_id, said, trust)
     repeats, chain = await _repeats(conn, request), await hierarchy(conn, trust)
     return _Hearing(conn, request, trust, now, said, own, repeats, chain, past)
 

@@ -8,8 +8,10 @@ from adapters.postgres.actors import actor
 from adapters.postgres.crypto import SealedError, Vault
 from adapters.postgres.orders_proven import Hierarchy
 from adapters.postgres.pool import Connection
+from adapters.postgres.subjects import past_of
 from domain.people import Identity, Role
 from domain.rules.acts import Actor, Authority, Past
+from domain.rules.stored_acts import Trust, Word
 from domain.thread import CaseThread
 
 
@@ -23,6 +25,12 @@ async def requesters(conn: Connection, vault: Vault, case_id: str) -> frozenset[
     sender = await _sender(conn, vault, row["client_id"], row["thread_ct"])
     rows = await conn.fetch(_ASKED_BY, row["client_id"], sender, case_id)
     return frozenset(Identity(issuer=one["issuer"], sub=one["sub"]) for one in rows)
+
+
+async def involved(conn: Connection, vault: Vault, case_id: str, said: Word, trust: Trust) -> Past:
+    """Who had a hand in a case, by what was signed about it (`said`) and by whose request it is."""
+    past = await past_of(conn, case_id, said, trust)
+    return replace(past, requesters=past.requesters | await requesters(conn, vault, case_id))
 
 
 def barred(past: Past) -> frozenset[Identity]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +10,12 @@ from pydantic import JsonValue
 
 from adapters.postgres.actors import roles_that_count, unknown_assignee
 from adapters.postgres.acts import unwithdrawable
-from adapters.postgres.approvers import authority, requesters, signer
+from adapters.postgres.approvers import authority, involved, signer
 from adapters.postgres.crypto import Vault
 from adapters.postgres.directory import own_today, people_by_id
 from adapters.postgres.orders_proven import hierarchy
 from adapters.postgres.pool import Connection, Pool, transaction
-from adapters.postgres.subjects import case_word, past_of, subject_after
+from adapters.postgres.subjects import case_word, subject_after
 from domain.case import Model
 from domain.errors import Refused
 from domain.messages import ActKind
@@ -105,8 +105,7 @@ class Desk:
             said = await case_word(conn, step.case_id, self._trust)
             name, at = rules.subject_name(kind), await conn.fetchval("SELECT holdfast_now()")
             about = await subject_after(conn, step.case_id, name, step.step_id, said, self._trust)
-            past = await past_of(conn, step.case_id, said, self._trust)
-            past = replace(past, requesters=past.requesters | await requesters(conn, self._vault, step.case_id))
+            past = await involved(conn, self._vault, step.case_id, said, self._trust)
             may = authority(await hierarchy(conn, self._trust), who, at, past)
             signed = await signer(conn, who, step.case_id, roles_that_count(kind, step.role), may)
             if signed is None:

@@ -7,7 +7,7 @@ own configuration, and no import touches them. Their nudges go to the department
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from asyncpg import Record
 
@@ -39,34 +39,48 @@ class Addressee(NamedTuple):
 
 @dataclass(frozen=True)
 class Addressed:
-    """Where a nudge goes, never nobody. `fell_back` says why not to whom it was meant for, "" if it does."""
+    """Where a nudge goes, never nobody. `fell_back` says why not to whom it was meant for, "" if it does; `named` as
+    in `Asked`.
+    """
 
     to: tuple[Addressee, ...]
     fell_back: str = ""
+    named: str = ""
 
 
 @dataclass(frozen=True)
 class Asked:
     """Who is asked for a role today. `fell_back` says why it is not the role's own people, "" if it is.
 
-    `away` are the role's own people who are absent: they are not asked, and may act all the same.
+    `away` are the role's own people who are absent: they are not asked, and may act all the same. `named`: who they are
+    and up to what they may decide, where the case itself says who is asked.
     """
 
     people: tuple[Person, ...]
     fell_back: str = ""
     away: tuple[Person, ...] = ()
+    named: str = ""
 
     @property
     def may_act(self) -> tuple[Person, ...]:
         return (*self.people, *self.away)
 
 
-class PostgresDirectory:
-    """`last_resort` is asked when the tables name nobody at all."""
+class CaseDeciders(Protocol):
+    """Says whom the approval of a case asks."""
 
-    def __init__(self, pool: Pool, last_resort: Addressee | None = None) -> None:
+    async def of(self, conn: Connection, case_id: str) -> Asked: ...
+
+
+class PostgresDirectory:
+    """`last_resort` is asked when the tables name nobody at all. Without `deciders` whoever is an approver or stands in
+    is asked to approve, whatever the case.
+    """
+
+    def __init__(self, pool: Pool, last_resort: Addressee | None = None, deciders: CaseDeciders | None = None) -> None:
         self._pool = pool
         self._last_resort = last_resort
+        self._deciders = deciders
 
     async def person(self, identity: Identity) -> Person | None:
         """The active person with this identity."""
@@ -79,9 +93,9 @@ class PostgresDirectory:
             return next(iter(await people_by_id(conn, [person_id])), None)
 
     async def asked(self, role: str, case_id: str = "") -> Asked:
-        """Who may act for a role today; `case_id` tells whose CSM is meant."""
+        """Who is asked for a role today; `case_id` tells whose CSM is meant, and who may approve."""
         async with transaction(self._pool, reading=True) as conn:
-            return await who_is_asked(conn, role, case_id)
+            return await self._asked(conn, role, case_id)
 
     async def department(self, role: str) -> Addressee | None:
         async with transaction(self._pool, reading=True) as conn:
@@ -94,12 +108,22 @@ class PostgresDirectory:
     async def addressed(self, role: str, case_id: str = "", claimed_by: str = "") -> Addressed:
         """As `addressees`, and why it fell back if it did."""
         async with transaction(self._pool, reading=True) as conn:
-            found = await _addressed(conn, role, case_id, claimed_by)
+            told = ""
+            if claimed_by:
+                own, told = await _instead_of_owner(conn, claimed_by)
+                if own:
+                    return Addressed(_addresses(own), told)
+            found = await _addressed(conn, role, await self._asked(conn, role, case_id), told)
         if found.to:
             return found
         if self._last_resort is None:
             raise Permanent("holdfast", "nobody-to-ask", f"nobody is in {role}, and there is no department to turn to")
-        return Addressed((self._last_resort,), found.fell_back)
+        return Addressed((self._last_resort,), found.fell_back, found.named)
+
+    async def _asked(self, conn: Connection, role: str, case_id: str) -> Asked:
+        if self._deciders and case_id and role == Role.APPROVER:
+            return await self._deciders.of(conn, case_id)
+        return await who_is_asked(conn, role, case_id)
 
 
 async def person_by_identity(conn: Connection, identity: Identity) -> Person | None:
@@ -320,21 +344,15 @@ async def _approvers(conn: Connection) -> Asked:
     return Asked((*own, *standing_in))
 
 
-async def _addressed(conn: Connection, role: str, case_id: str, claimed_by: str) -> Addressed:
-    told = ""
-    if claimed_by:
-        own, told = await _instead_of_owner(conn, claimed_by)
-        if own:
-            return Addressed(_addresses(own), told)
-    queue = await department(conn, role)
-    if queue:
-        return Addressed((queue,), told)
-    asked = await who_is_asked(conn, role, case_id)
+async def _addressed(conn: Connection, role: str, asked: Asked, told: str) -> Addressed:
+    instead = role == Role.APPROVER and asked.fell_back  # the approver's mailbox is not for others' decisions
+    if not instead and (queue := await department(conn, role)):
+        return Addressed((queue,), told, asked.named)
     if reachable := _addresses(asked.people):
-        return Addressed(reachable, "; ".join(filter(None, (told, asked.fell_back))))
+        return Addressed(reachable, "; ".join(filter(None, (told, asked.fell_back))), asked.named)
     operations = await department(conn, Role.OPERATIONS)
     told = "; ".join(filter(None, (told, asked.fell_back or f"nobody of {role} can be reached")))
-    return Addressed((operations,) if operations else (), told)
+    return Addressed((operations,) if operations else (), told, asked.named)
 
 
 async def _instead_of_owner(conn: Connection, owner: str) -> tuple[tuple[Person, ...], str]:

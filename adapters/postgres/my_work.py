@@ -6,15 +6,18 @@ from datetime import datetime
 
 from asyncpg import Record
 
+from adapters.postgres.asking import Deciders
 from adapters.postgres.crypto import ClientKey, Vault
 from adapters.postgres.directory import presence
 from adapters.postgres.pool import Connection, Pool, transaction
 from domain.case import OpenStep
 from domain.people import AGENCY_SERVICES_DEPARTMENT, Role, Topic, department_in, department_role, manager_role
 from domain.rules.routing import Contact, Presence, about, asked_today, topic_of
+from domain.rules.stored_acts import Trust
 
 MOST = 200
 _OF_A_CASE = (Role.CSM, Role.CSS, Role.ACCOUNT_MANAGER)
+_DECIDES = frozenset({Role.APPROVER, Role.PARTNER})
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,10 @@ class Work:
 
 
 class MyWork:
-    """Works under the door's role."""
+    """Works under the door's role. `trust` says by which orders and acts somebody may approve."""
 
-    def __init__(self, pool: Pool, vault: Vault) -> None:
-        self._pool, self._vault = pool, vault
+    def __init__(self, pool: Pool, vault: Vault, trust: Trust) -> None:
+        self._pool, self._vault, self._deciders = pool, vault, Deciders(vault, trust)
 
     async def of(self, person_id: str, roles: Iterable[str], number: int = 1) -> Work:
         """Open steps that somebody has, may take, or sees with colleagues. `roles`: their queues of today.
@@ -65,11 +68,19 @@ class MyWork:
         """
         async with transaction(self._pool, reading=True) as conn:
             theirs = await reach(conn, person_id, roles)
-            asked = sorted({*theirs.roles, *_OF_A_CASE, *_unnamed(theirs.roles)})
-            values = (person_id, asked, sorted(theirs.looks_after), *_not_theirs(theirs.roles))
-            rows = await conn.fetch(STEPS, *values, (number - 1) * MOST)
+            decides = theirs.roles & _DECIDES
+            asked = {*theirs.roles, *_OF_A_CASE, *_unnamed(theirs.roles), *({Role.APPROVER} if decides else ())}
+            approvals = await self._approvals(conn, person_id) if decides else []
+            values = (person_id, sorted(asked), sorted(theirs.looks_after), *_not_theirs(theirs.roles))
+            rows = await conn.fetch(STEPS, *values, (number - 1) * MOST, approvals)
             keys = await self._vault.known_keys(conn, {row["client_id"] for row in rows if row["title_ct"]})
         return Work(tuple(_row(row, keys.get(row["client_id"])) for row in rows), rows[0]["total"] if rows else 0)
+
+    async def _approvals(self, conn: Connection, person_id: str) -> list[str]:
+        """The cases that ask somebody for an approval: not all that wait for one, as each says itself who decides."""
+        waiting = [row["case_id"] for row in await conn.fetch(_APPROVALS, Role.APPROVER)]
+        asked = {case_id: (await self._deciders.of(conn, case_id)).people for case_id in waiting}
+        return [case_id for case_id, people in asked.items() if person_id in {one.person_id for one in people}]
 
 
 async def reach(conn: Connection, person_id: str, roles: Iterable[str] = ()) -> Reach:
@@ -140,6 +151,7 @@ async def _operations(conn: Connection) -> list[str]:
 _DEPARTMENTS = """SELECT d.slug, d.manager_id, array_agg(c.person_id ORDER BY c.rank) AS people,
         array_agg(c.topic ORDER BY c.rank) AS topics
     FROM directory_on(holdfast_today()) d JOIN directory_contacts c USING (slug, version) GROUP BY 1, 2"""
+_APPROVALS = "SELECT DISTINCT case_id FROM case_steps WHERE state = 'open' AND role = $1"
 _CSM = "coalesce(nullif(c.csm_id, ''), k.csm_id, '')"
 STEPS = f"""
     SELECT s.case_id, s.role, s.owner, s.view, c.client_id, coalesce(k.name, '') AS client_name,
@@ -157,6 +169,7 @@ STEPS = f"""
         ELSE true END) AND (s.owner = $1 OR CASE s.role
         WHEN 'role:csm' THEN {_CSM} = ANY($3)
         WHEN 'role:css' THEN coalesce(p.css_id, '') = ANY($3)
+        WHEN 'role:approver' THEN s.case_id = ANY($7)
         WHEN 'role:am' THEN c.account_managers && $3::text[] OR {_CSM} = ANY($3) AND NOT EXISTS (
             SELECT 1 FROM people a WHERE a.person_id = ANY(c.account_managers) AND a.active)
         ELSE true END)

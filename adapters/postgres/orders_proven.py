@@ -71,6 +71,11 @@ class Hierarchy:
     def in_role(self, role: str, at: datetime) -> tuple[Identity, ...]:
         return tuple(one.who for one in self.tenures if one.role == role and one.at(at))
 
+    def possible(self, at: datetime) -> tuple[Identity, ...]:
+        """Everybody who might decide as the approver at a moment; whether they do is for `authority` to say."""
+        who = (*self.in_role(Role.APPROVER, at), *self.stand_ins(at), *self.in_role(Role.PARTNER, at))
+        return tuple(dict.fromkeys(who))
+
     def stand_ins(self, at: datetime) -> dict[Identity, Decimal]:
         """Ceilings of those who stand in at a moment for an approver who is one then. The order signed last counts."""
         latest: dict[tuple[Identity, Identity], StandInOrder] = {}

@@ -7,8 +7,9 @@ from typing import Any
 
 from asyncpg import Record
 
+from adapters.postgres.asking import Deciders
 from adapters.postgres.crypto import Vault
-from adapters.postgres.directory import MONEY_ROLES, departments_asking, person_by_identity, who_is_asked
+from adapters.postgres.directory import MONEY_ROLES, Asked, departments_asking, person_by_identity, who_is_asked
 from adapters.postgres.names import names_of
 from adapters.postgres.pool import Pool, transaction
 from adapters.postgres.subjects import stored_acts
@@ -78,6 +79,11 @@ class PageReader:
             if person:
                 roles |= await departments_asking(conn, person.person_id)
         return Colleague(person, frozenset(roles)) if person else None
+
+    async def asked_to_approve(self, case_id: str) -> Asked:
+        """Who is asked to decide about a case as its approver, now."""
+        async with transaction(self._pool, reading=True) as conn:
+            return await Deciders(self._vault, self._trust).of(conn, case_id)
 
     async def names(self) -> dict[str, str]:
         """What people, departments and clients are called: by person id, role, or `client:` and the client's id."""

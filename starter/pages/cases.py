@@ -12,14 +12,16 @@ from starlette.responses import Response
 
 from adapters.postgres.audit import verify
 from adapters.postgres.correspondence import read_case
+from adapters.postgres.directory import Asked
 from adapters.postgres.page_reader import ShownAct
 from adapters.postgres.pool import transaction
-from adapters.postgres.reader import Line
+from adapters.postgres.reader import CaseDetail, Line
 from domain.department_request import DEPARTMENT_REQUEST
 from domain.errors import Refused
 from domain.explained import lines
 from domain.mail import IncomingMail
 from domain.messages import ActKind
+from domain.people import Role
 from domain.subject import Subject
 from starter.evidence_types import KNOWN_TYPES
 from starter.mime.message import parse
@@ -155,9 +157,16 @@ async def show(who: Who, case_id: str, act: str = "") -> Response:
         "asked": facts.asked,
         "linked": [one for one in detail.effects if one.kind in _OPENS and one.state == "sent"],
         "names": names,
+        "asked_of": await _asked_of(who, detail),
         "temporal": _temporal(house, detail.row.workflow_id),
     }
     return page("case.html", who, **values)
+
+
+async def _asked_of(who: Visitor, detail: CaseDetail) -> Mapping[str, Asked]:
+    """Who decides an approval that nobody has taken, by the step that asks for it."""
+    free = [one.step for one in detail.steps if one.state == "open" and one.step.owner == Role.APPROVER]
+    return {one.step_id: await who.house.pages.asked_to_approve(detail.row.case_id) for one in free}
 
 
 async def _timeline(who: Visitor, case_id: str, names: Mapping[str, str]) -> list[tuple[Line, str]]:

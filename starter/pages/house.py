@@ -63,7 +63,7 @@ class House:
 
     @cached_property
     def work(self) -> MyWork:
-        return MyWork(self.pool, self.vault)
+        return MyWork(self.pool, self.vault, self.letters.trust)
 
     @cached_property
     def requests(self) -> RequestViews:

@@ -15,12 +15,14 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from adapters.postgres.correspondence import CaseFacts, read_case
+from adapters.postgres.directory import Asked
 from adapters.postgres.reader import CaseDetail, StepRow
 from domain.department_request import DEPARTMENT_REQUEST
 from domain.errors import Refused
 from domain.explained import lines as in_words
 from domain.messages import ActKind
 from domain.money import Currency
+from domain.people import Role
 from domain.rules.acts import OWNERSHIP, refuse
 from domain.rules.answer import valid_leads
 from domain.sops.texts import INSTRUCTIONS
@@ -208,7 +210,15 @@ async def _shown(made: Desk) -> dict[str, Any]:
         "effect": next((one for one in made.detail.effects if one.key == row.step.reference), None),
         "request": await house.requests.of(made.case_id) if is_request else None,
         "departments": await house.directory.entries() if ActKind.ROUTED in made.kinds else (),
+        "decides": await _decides(made),
     }
+
+
+async def _decides(made: Desk) -> Asked | None:
+    """Who decides an approval that nobody has taken; None of all other steps."""
+    step = made.row.step
+    free = made.open and step.owner == Role.APPROVER
+    return await made.who.house.pages.asked_to_approve(made.case_id) if free else None
 
 
 async def _why_then(made: Desk, names: Mapping[str, str]) -> tuple[str, ...]:

@@ -166,6 +166,28 @@ async def test_nobody_else_is_offered_the_decision_or_can_make_it(town: Town, su
     assert await town.acts(case_id, "return.approve") == 0
 
 
+@pytest.mark.clause("RL-14")
+async def test_where_the_approver_is_the_clients_csm_the_pages_put_it_to_the_partner(town: Town) -> None:
+    case_id, page = await _asked(town)
+    execute = town.agency.database.execute
+    shobhit = await town.signed_in(APPROVER)
+    assert page in (await shobhit.get("/")).text
+    assert "Shobhit Patil: Approve" in (await shobhit.get(case_url(case_id))).text
+    await execute("INSERT INTO people VALUES ('P-8', 'Pia Lang', 'pia@commversion.com', 'local', 'P-8')")
+    await execute("INSERT INTO money_people (role, issuer, sub, name) VALUES ('role:partner', 'local', 'P-8', 'Pia')")
+    await execute("UPDATE clients SET csm_id = (SELECT person_id FROM people WHERE name = 'Shobhit Patil')")
+    pia = await town.signed_in("P-8")
+    assert page in (await pia.get("/")).text
+    assert page not in (await shobhit.get("/")).text
+    shown = (await shobhit.get(case_url(case_id))).text
+    assert "Pia Lang: Approve" in shown
+    assert "The approver has a hand in this case: this goes to whoever decides instead." in shown
+    assert "return.approve" not in (await shobhit.get(page)).text
+    assert "It waits for Pia Lang: the approver has a hand" in (await pia.get(page)).text
+    assert (await pia.act(page, "return.approve")).status_code == 303
+    await town.agency.parked(case_id, "confirm")
+
+
 async def test_what_changed_since_it_was_shown_is_shown_again_instead_of_signed(town: Town) -> None:
     """Another case is granted something while the approver looks at this one."""
     case_id, page = await _asked(town)

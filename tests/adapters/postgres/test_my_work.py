@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -11,9 +12,12 @@ import adapters.postgres.pool as pools
 from adapters.postgres import agenda, my_work
 from adapters.postgres.crypto import Vault
 from adapters.postgres.my_work import MyWork
+from domain.rules.stored_acts import Trust
+from runtime.keys import Keyring
 from tests.conftest import Database
 
 MANY = 20_000
+TRUST = Trust(Keyring(Path("no-such-ring")), "test", local_counts=False)
 LARGE = {"cases", "case_steps", "case_events", "agenda", "texts"}
 MOST_TOUCHED = 2_000
 STEP = {
@@ -56,7 +60,7 @@ async def filled(database: Database) -> Database:
 @pytest.mark.parametrize(
     ("query", "values"),
     [
-        (my_work.STEPS, ("P-20", ["department:ppc/client", "role:am", "role:css"], ["P-20"], [], [], 0)),
+        (my_work.STEPS, ("P-20", ["department:ppc/client", "role:am", "role:css"], ["P-20"], [], [], 0, [])),
         (agenda.LINES, ("P-20", date(2026, 1, 14))),
     ],
 )
@@ -78,7 +82,7 @@ QUEUES = ["team:t1", "team:t2", "team:t1x", "team:t2x"]
 
 
 async def test_what_does_not_fit_is_on_the_next_page_and_broken_promises_come_first(filled: Database) -> None:
-    work = MyWork(await filled.pool("door"), Vault(b"k" * 32))
+    work = MyWork(await filled.pool("door"), Vault(b"k" * 32), TRUST)
     query = "SELECT count(*) FROM case_steps WHERE state = 'open' AND role = ANY($1)"
     total = await filled.value(query, QUEUES)
     assert isinstance(total, int)
@@ -95,7 +99,7 @@ async def test_what_does_not_fit_is_on_the_next_page_and_broken_promises_come_fi
 
 
 async def test_a_broken_promise_of_the_whole_case_puts_its_steps_first_until_it_is_met(filled: Database) -> None:
-    work = MyWork(await filled.pool("door"), Vault(b"k" * 32))
+    work = MyWork(await filled.pool("door"), Vault(b"k" * 32), TRUST)
     last = (await work.of("P-20", QUEUES, (await work.of("P-20", QUEUES)).pages)).rows[-1]
     assert last.breached_at is None
     clock = {"clock_id": "resolved", "step_id": "", "breached_at": "2025-12-31T00:00:00Z", "met_at": None}
