@@ -149,7 +149,8 @@ async def who_is_asked(conn: Connection, role: str, case_id: str = "") -> Asked:
     role's managers, the Agency Services Manager, Operations.
 
     For money there is no fall-back: only `money_people` of that very role, who may be nobody. The approver's stand-ins
-    of today are asked beside him, and the partner where there is no approver; whether they may decide is for the judge.
+    of today count beside him, and the partner where there is no approver; whether they may decide is for the judge, and
+    whom the approval of a case really asks is for `CaseDeciders`.
     """
     if role == Role.APPROVER:
         return await _approvers(conn)

@@ -86,8 +86,9 @@ class Desk:
 
     @property
     def may(self) -> bool:
-        """Whether this person can do what the step asks for."""
-        return self.open and any(not self.barred.get(kind) for kind in self.kinds)
+        """Whether this person can do what the step asks for: an approval is not for whoever could only ask back."""
+        wanted = [ActKind.APPROVE] if ActKind.APPROVE in self.kinds else self.kinds
+        return self.open and any(not self.barred.get(kind) for kind in wanted)
 
     @property
     def why_not(self) -> str:

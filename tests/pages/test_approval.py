@@ -174,7 +174,9 @@ async def test_where_the_approver_is_the_clients_csm_the_pages_put_it_to_the_par
     assert page in (await shobhit.get("/")).text
     assert "Shobhit Patil: Approve" in (await shobhit.get(case_url(case_id))).text
     await execute("INSERT INTO people VALUES ('P-8', 'Pia Lang', 'pia@commversion.com', 'local', 'P-8')")
-    await execute("INSERT INTO money_people (role, issuer, sub, name) VALUES ('role:partner', 'local', 'P-8', 'Pia')")
+    await execute(
+        "INSERT INTO money_people (role, issuer, sub, name) VALUES ('role:partner', 'local', 'P-8', 'Pia Lang')"
+    )
     await execute("UPDATE clients SET csm_id = (SELECT person_id FROM people WHERE name = 'Shobhit Patil')")
     pia = await town.signed_in("P-8")
     assert page in (await pia.get("/")).text
