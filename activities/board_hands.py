@@ -20,6 +20,8 @@ from domain.rules.estimates import read_estimate
 from domain.texts import canonical, digest
 
 BOARD, DESK = ("vendor:teamwork",), ("vendor:tickets",)
+NO_AGENT = {"not-a-user", "record-invalid"}
+"""How a desk answers that a ticket can't be assigned to somebody."""
 
 
 class _Change(TypedDict, total=False):
@@ -136,7 +138,9 @@ class CompleteHand:
 
 
 class FollowHand:
-    """The CSS on every ticket of their CSM, and the CSM too (ID-7), and a day on a task that has none (ID-5)."""
+    """The CSS on every ticket of their CSM, and the CSM too (ID-7); a day on a task that has none (ID-5); and whoever
+    is relevant as the assignee of one that is nobody's (ID-4), as far as the desk knows them.
+    """
 
     resend = True
     recipients = DESK
@@ -144,7 +148,8 @@ class FollowHand:
     def __init__(self, desk: TicketDesk, brief: Brief, effect: FollowTicket) -> None:
         self.desk, self.brief, self.due = desk, brief, effect.due
         self.wanted = tuple(dict.fromkeys(one.email.lower() for one in (*brief.css, *brief.csm) if one.email))
-        self.body_sha256 = digest(canonical([brief.ticket_id, *self.wanted]))
+        self.assignee = next((one.email.lower() for one in brief.relevant if one.email), "")
+        self.body_sha256 = digest(canonical([brief.ticket_id, *self.wanted, *filter(None, [self.assignee])]))
 
     async def do(self) -> Sent:
         ticket = await self._ticket()
@@ -152,11 +157,12 @@ class FollowHand:
             await self.desk.set_followers(self.brief.ticket_id, self.wanted)
         if self._lacks_due(ticket):
             await self.desk.change(self.brief.ticket_id, due_at=self.due)
-        return self._sent()
+        return self._sent(await self._assigned(ticket))
 
     async def look(self) -> Seen:
         ticket = await self._ticket()
-        return "missing" if self._lacks_followers(ticket) or self._lacks_due(ticket) else self._sent()
+        lacks = self._lacks_followers(ticket) or self._lacks_due(ticket) or self._lacks_assignee(ticket)
+        return "missing" if lacks else self._sent("")
 
     async def _ticket(self) -> Ticket:
         ticket = await self.desk.ticket(self.brief.ticket_id)
@@ -171,9 +177,25 @@ class FollowHand:
         able = TicketAbility.DUE in self.desk.capabilities
         return able and self.due is not None and ticket.is_task and ticket.due_at is None
 
-    def _sent(self) -> Sent:
+    def _lacks_assignee(self, ticket: Ticket) -> bool:
+        return bool(self.assignee) and not ticket.assignee and not ticket.status.is_settled
+
+    async def _assigned(self, ticket: Ticket) -> str:
+        """Whoever is no agent of the desk is asked all the same, by the task: the ticket then stays nobody's."""
+        if not self._lacks_assignee(ticket):
+            return ""
+        try:
+            await self.desk.change(self.brief.ticket_id, assignee=self.assignee)
+        except Permanent as error:
+            if error.code not in NO_AGENT:
+                raise
+            return error.code
+        return "assigned"
+
+    def _sent(self, assigned: str) -> Sent:
         able = TicketAbility.FOLLOWERS in self.desk.capabilities
-        return Sent(self.brief.ticket_id if able else "desk-without-followers")
+        found: dict[str, JsonValue] = {"assignee": assigned} if assigned else {}
+        return Sent(self.brief.ticket_id if able else "desk-without-followers", found)
 
 
 class NoteHand:

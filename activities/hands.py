@@ -381,7 +381,7 @@ async def _for_request(world: World, case_id: str, effect: OnTask | InWords) -> 
 async def _on_task(world: World, case_id: str, effect: OnTask) -> Hand:
     if isinstance(effect, ListOnAgenda):
         return AgendaHand(world.briefs, case_id, effect.key)
-    brief = await world.briefs.brief(case_id, effect.role if isinstance(effect, AssignTask) else "")
+    brief = await world.briefs.brief(case_id, _whose(effect))
     match effect:
         case AssignTask():
             return AssignHand(world.board, brief, effect)
@@ -389,6 +389,16 @@ async def _on_task(world: World, case_id: str, effect: OnTask) -> Hand:
             return CompleteHand(world.board, brief)
         case FollowTicket():
             return FollowHand(world.tickets, brief, effect)
+
+
+def _whose(effect: AssignTask | CompleteTask | FollowTicket) -> str:
+    match effect:
+        case AssignTask():
+            return effect.role
+        case CompleteTask():
+            return ""
+        case FollowTicket():
+            return effect.to
 
 
 async def _in_words(world: World, case_id: str, effect: InWords) -> Hand:

@@ -118,10 +118,14 @@ class CompleteTask(_Effect):
 
 
 class FollowTicket(_Effect):
-    """Has the CSS and the CSM follow the case's ticket (ID-7). One that is a task without a due date gets it (ID-5)."""
+    """Has the CSS and the CSM follow the case's ticket (ID-7). One that is a task without a due date gets it (ID-5).
+
+    `to`: the role that it is assigned to if it is nobody's (ID-4).
+    """
 
     kind: Literal["follow-ticket"] = "follow-ticket"
     due: datetime | None = None
+    to: str = ""
 
 
 class NoteTicket(_Effect):

@@ -66,7 +66,7 @@ def opening(request: DepartmentAsk, department: str, due: datetime) -> tuple[Eff
     task = AssignTask(key=task_key(request), clause="ID-4", role=relevant, due_on=day, reopen=reopens(request))
     comment = CommentTask(key=_key(request, "comment"), clause="ID-6", template="assigned", to=relevant, after=task.key)
     told = Tell(key=_tell_key(request), clause="ID-10", template="told", to=relevant, after=comment.key)
-    return (task, comment, *_ticket(request, "assigned", due=due), _agenda(request), told)
+    return (task, comment, *_ticket(request, "assigned", due=due, to=relevant), _agenda(request), told)
 
 
 def due_again(request: DepartmentAsk, department: str, due: datetime) -> tuple[Effect, ...]:
@@ -289,7 +289,12 @@ def in_words(ended: RequestOutcome) -> str:
 
 
 def _ticket(
-    request: DepartmentAsk, template: str, turn: int = 1, step_id: str = "", due: datetime | None = None
+    request: DepartmentAsk,
+    template: str,
+    turn: int = 1,
+    step_id: str = "",
+    due: datetime | None = None,
+    to: str = "",
 ) -> tuple[Effect, ...]:
     if not request.ticket_id:
         return ()
@@ -297,7 +302,7 @@ def _ticket(
         key=_key(request, f"ticket-{template}", turn), clause="ID-8", template=f"ticket-{template}", step_id=step_id
     )
     time = turn if template == "assigned" else turn + 1  # at the opening, and again with each note
-    follow = FollowTicket(key=_key(request, "follow-ticket", time), clause="ID-7", due=due)
+    follow = FollowTicket(key=_key(request, "follow-ticket", time), clause="ID-7", due=due, to=to)
     return (follow, note)
 
 

@@ -206,6 +206,32 @@ async def test_a_ticket_that_is_a_task_without_a_day_gets_that_of_the_request(de
 
 
 @pytest.mark.clause("ID-4")
+@pytest.mark.parametrize("role", ["agent", "end-user"])
+async def test_a_ticket_that_is_nobodys_is_assigned_to_the_contact_if_the_desk_knows_them(
+    desk: Desk, role: str
+) -> None:
+    tickets, ticket = desk.agency.outside.tickets, desk.ticket()
+    barb = next(one for one in tickets.state["users"].values() if one["email"] == "barb@commversion.com")
+    barb["role"] = role
+    case_id = await desk.open(ticket_id=str(ticket))
+    await desk.agency.sent(case_id, "follow-ticket/1")
+    assert tickets.state["tickets"][str(ticket)]["assignee_id"] == (barb["id"] if role == "agent" else None)
+    assert {"cleo@commversion.com", "tom@commversion.com"} <= desk.followers(ticket)
+    await desk.agency.parked(case_id, "process")
+    assert [step.name for step in (await desk.agency.view(case_id)).steps] == ["process"]  # nobody is asked about it
+
+
+@pytest.mark.clause("ID-4")
+async def test_a_ticket_that_is_somebodys_stays_theirs(desk: Desk) -> None:
+    tickets, ticket = desk.agency.outside.tickets, desk.ticket()
+    ada = next(one["id"] for one in tickets.state["users"].values() if one["email"] == "ada@commversion.com")
+    tickets.edit(op="assign", ticket=ticket, assignee_id=ada)
+    case_id = await desk.open(ticket_id=str(ticket))
+    await desk.agency.sent(case_id, "follow-ticket/1")
+    assert tickets.state["tickets"][str(ticket)]["assignee_id"] == ada
+
+
+@pytest.mark.clause("ID-4")
 async def test_a_task_that_was_made_without_anybody_is_put_right_and_kept(desk: Desk) -> None:
     desk.agency.outside.teamwork.edit(op="create", tasklistId=int(LIST), name="Broken form")
     task_id = str(desk.tasks()[0]["id"])
