@@ -15,7 +15,7 @@ from domain.messages import ActKind
 from starter.cli.world import Office
 from starter.imports import import_file
 
-SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 APPROVER, CLOSED_WITHIN = "shobhit", 30.0
 FOUND = "The form was filled in by a robot: the same text five times, from one address, within a minute each."
 Say = Callable[[str], None]

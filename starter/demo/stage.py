@@ -27,7 +27,7 @@ from starter.cli.world import Office, console
 from starter.client import every_step
 from starter.imports import Kind, import_file
 
-SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 STEP_WITHIN = 60.0
 OTHER_CLOCK = """\
   Two clocks tell the time here. Steps are asked and due by the case's own, which was moved on above; a star marks what

@@ -66,7 +66,7 @@ async def test_starting_everything_has_the_books_checked_by_the_clock(
         return []
 
     monkeypatch.setattr("runtime.local.up", once_there_is_a_worker)
-    monkeypatch.setattr("starter.cli_ops._migrate", lambda *_: None)
+    monkeypatch.setattr("starter.cli.ops._migrate", lambda *_: None)
     for name, value in (environment(agency.settings) | {"TEMPORAL_ADDRESS": temporal.address}).items():
         monkeypatch.setenv(name, value)
     said = await in_process("up")

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from secrets import token_hex
 from typing import Any
 
+from pydantic_core import to_jsonable_python
 from temporalio.client import WorkflowHandle
 
 from adapters.postgres.crypto import DEPLOYMENT, Vault, load_master
@@ -109,7 +110,7 @@ class Desk:
             **more,
         }
         if source is Source.PERSON:
-            case_id = (await self.agency.asks().start("department-requests", given)).case_id
+            case_id = (await self.agency.asks().start("department-requests", to_jsonable_python(given))).case_id
         else:
             case_id = (await self.door.open(OpenRequest.model_validate(given), source)).case_id
         await self.agency.take_in()
