@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ Say = Callable[[str], None]
 """Takes one line of progress for a person to read."""
 
 LOOPBACK = "127.0.0.1"
+FIRST_PORT, PORTS, MOST_TRIES = 20_000, 12_000, 500
 
 
 class LocalServerError(Exception):
@@ -50,10 +52,16 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A loopback port nobody listens on at this moment.
+
+    Below those that systems give to connections by themselves: whoever asks may listen on it only half a minute later.
+    """
+    for _ in range(MOST_TRIES):
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
+    raise OSError(f"no free port found between {FIRST_PORT} and {FIRST_PORT + PORTS}")
 
 
 def port_is_taken(port: int, host: str = LOOPBACK) -> bool:

@@ -75,6 +75,12 @@ def test_a_taken_port_is_told_by_the_settings_name() -> None:
     processes.refuse_taken_port(port, "HOLDFAST_XERO_PORT")
 
 
+def test_a_free_port_is_none_that_a_connection_is_given_by_chance_before_it_is_used() -> None:
+    found = {processes.free_port() for _ in range(50)}
+    assert all(20_000 <= port < 32_000 for port in found)
+    assert len(found) > 25
+
+
 def test_only_what_this_run_logged_is_shown(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     log.write_text("old\n")
