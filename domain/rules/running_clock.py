@@ -104,18 +104,19 @@ def start(clock_id: str, target: Target, now: datetime, calendar: Calendar | Non
     return Clock(clock_id=clock_id, target=target, since=now, promised=promised, step_id=step_id, calendar=calendar)
 
 
+def start_counted(clock_id: str, target: Target, now: datetime, calendar: Calendar | None, step_id: str) -> Clock:
+    """As `start`: with the calendar if its working time counts, and by all time where none is known."""
+    if calendar is None:
+        target = target.model_copy(update={"clock": ClockKind.ELAPSED})
+    own = calendar if target.clock is ClockKind.BUSINESS else None
+    return start(clock_id, target, now, own, step_id)
+
+
 def follow(clock: Clock, now: datetime, calendar: Calendar | None) -> Clock | None:
     """The promise that follows, if its step ends now."""
     if clock.then is None:
         return None
-    target = counted(clock.then.target, calendar)
-    own = calendar if target.clock is ClockKind.BUSINESS else None
-    return start(clock.then.clock_id, target, now, own, clock.then.step_id)
-
-
-def counted(target: Target, calendar: Calendar | None) -> Target:
-    """The target as it can be counted: where no calendar is known, all time counts."""
-    return target if calendar else target.model_copy(update={"clock": ClockKind.ELAPSED})
+    return start_counted(clock.then.clock_id, clock.then.target, now, calendar, clock.then.step_id)
 
 
 def paused(clock: Clock, now: datetime) -> tuple[Pause, ...]:

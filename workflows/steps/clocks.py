@@ -22,14 +22,13 @@ from domain.rules.running_clock import (
     Following,
     Happening,
     advance,
-    counted,
     follow,
     held,
     late,
     meet,
     minutes,
     next_moment,
-    start,
+    start_counted,
 )
 from domain.rules.running_clock import pause as paused
 from domain.rules.running_clock import resume as resumed
@@ -161,9 +160,7 @@ def _earlier(case: Case, moment: datetime | None) -> Callable[[], bool]:
 def _started(case: Case, clock_id: str, target: Target, step: str, calendar: Calendar | None) -> Clock:
     if target.clock is ClockKind.BUSINESS and calendar is None:
         case.note(EventKind.NOTED, target.clause, f"{clock_id}: no calendar is known, so that all time counts.")
-        target = counted(target, calendar)
-    own = calendar if target.clock is ClockKind.BUSINESS else None
-    return start(clock_id, target, workflow.now(), own, step)
+    return start_counted(clock_id, target, workflow.now(), calendar, step)
 
 
 def _forget_old(case: Case) -> None:
