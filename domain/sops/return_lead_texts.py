@@ -6,7 +6,7 @@ never as source.
 
 from domain.mail import LOOP_IN_SENTENCE
 from domain.return_lead import ClaimProblem, Doubt
-from domain.sops.shared_texts import COMPLETE, NOT_REACHED, REPLY, SHARED, SHOW, Instruction, Template
+from domain.sops.shared_texts import COMPLETE, HOW_IT_ENDED, NOT_REACHED, REPLY, SHARED, SHOW, Instruction, Template
 
 _SIGNED = """
 Our reference: {{ token }}
@@ -757,14 +757,8 @@ An e-mail of ours to {{ client_name }} came back: at least one of its recipients
 3. Send them the text by hand from the returns inbox, so that it is tracked there (RL-1). If their address
    changed, have it corrected in our records.
 4. Say what you did:
-     """
-    + COMPLETE
-    + """ --done --note "..."
-   Or, if it doesn't matter (an old address in copy, say), waive it:
-     """
-    + COMPLETE
-    + """ --waive --note "..."
-""",
+"""
+    + HOW_IT_ENDED,
 )
 
 _REPLY = Instruction(

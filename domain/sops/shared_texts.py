@@ -35,6 +35,11 @@ SHOW = """\
 """
 
 COMPLETE = "holdfast step complete {{ case_id }} {{ step_id }}"
+HOW_IT_ENDED = f"""\
+     {COMPLETE} --done --note "..."
+   Or, if it doesn't matter (an old address in copy, say), waive it:
+     {COMPLETE} --waive --note "..."
+"""
 
 _COULD_NOT = Instruction(
     clause="RL-15",
@@ -86,14 +91,8 @@ An e-mail of ours about this case came back: at least one of its recipients did 
 2. Ask whoever did not receive it another way, and tell them what it said. If their address changed, have it corrected
    in our records.
 3. Say what you did:
-     """
-    + COMPLETE
-    + """ --done --note "..."
-   Or, if it doesn't matter (an old address in copy, say), waive it:
-     """
-    + COMPLETE
-    + """ --waive --note "..."
-""",
+"""
+    + HOW_IT_ENDED,
 )
 
 _REPLY = Instruction(
